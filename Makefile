@@ -1,0 +1,64 @@
+# StreamSwarm. `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus iproute2
+LINTED := agent cli collector controlplane core mlservice tests
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint format generate lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+up: $(VENV)/.runtime ## Run the whole system on this machine until Ctrl-C
+	@exec $(BIN)/streamswarm up $(UP)
+
+test: $(VENV)/.dev $(VENV)/.system-packages ## Set up whatever the tests need, lint, and run them all
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -n 2 --dist loadgroup -q $(PYTEST)
+	@cat $(VENV)/.system-packages
+
+lint: $(VENV)/.dev ## Check style, types and generated files
+	$(BIN)/ruff format --check --quiet $(LINTED)
+	$(BIN)/ruff check --quiet $(LINTED)
+	$(BIN)/mypy
+	@$(BIN)/python -m streamswarm_core.catalogue.reference | diff -u docs/measurements.md - \
+	  || { echo "docs/measurements.md is not what the catalogue says: run make generate"; exit 1; }
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format $(LINTED)
+	$(BIN)/ruff check --fix $(LINTED)
+
+generate: $(VENV)/.dev ## Make again what is made from the catalogue
+	$(BIN)/python -m streamswarm_core.catalogue.reference > docs/measurements.md
+
+lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
+	tools/lock.sh
+
+clean: ## Remove the virtual environment and caches; data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: StreamSwarm needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "error: the venv module is missing; on Debian and Ubuntu: sudo apt install python3-venv"; rm -rf $(VENV); exit 2; }
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@test -e $(VENV)/.dev || { echo "installing the pinned dependencies …"; \
+	  $(BIN)/python -m pip install --require-hashes --progress-bar on --disable-pip-version-check -r requirements.lock; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	@echo "installing the pinned dependencies and the test tools …"
+	@$(BIN)/python -m pip install --quiet --require-hashes --disable-pip-version-check -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.system-packages: tools/install-system.sh Makefile | $(VENV)/bin/python
+	@tools/install-system.sh $(SYSTEM_PACKAGES) | tee $@.new
+	@grep '^left out' $@.new > $@ || true
+	@rm -f $@.new

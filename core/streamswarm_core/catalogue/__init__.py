@@ -1,0 +1,17 @@
+"""Every measurement StreamSwarm writes, declared once.
+
+Line protocol, Prometheus names, Grafana panels, ML features, the API's result schema and docs/measurements.md are
+derived from CATALOGUE.
+"""
+
+from typing import Final
+
+from streamswarm_core.catalogue.host import HOST
+from streamswarm_core.catalogue.ml import ML
+from streamswarm_core.catalogue.model import Catalogue, Field, Kind, Measurement, Metric, Unit
+from streamswarm_core.catalogue.network import NETWORK
+from streamswarm_core.catalogue.platform import PLATFORM
+
+CATALOGUE: Final = Catalogue((*NETWORK, *HOST, *ML, *PLATFORM))
+
+__all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

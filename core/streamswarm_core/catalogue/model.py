@@ -1,0 +1,172 @@
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from streamswarm_core.errors import CatalogueError
+from streamswarm_core.point import FieldValue, Point
+
+
+class Kind(StrEnum):
+    """The type a field has in InfluxDB; it can never change once points are written."""
+
+    FLOAT = "float"
+    INTEGER = "integer"
+    STRING = "string"
+
+
+class Metric(StrEnum):
+    """What a field is to Prometheus."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A base unit.
+
+    Attributes:
+        name: as written in docs, such as "seconds".
+        suffix: what a Prometheus name ends with; empty for a bare number.
+        grafana: Grafana's unit id, so that a panel reads "12 ms" and not "0.012".
+    """
+
+    name: str
+    suffix: str
+    grafana: str
+
+
+SECONDS = Unit("seconds", "seconds", "s")
+BYTES = Unit("bytes", "bytes", "bytes")
+BYTES_PER_SECOND = Unit("bytes per second", "bytes_per_second", "Bps")
+BITS_PER_SECOND = Unit("bits per second", "bits_per_second", "bps")
+RATIO = Unit("ratio 0..1", "ratio", "percentunit")
+CELSIUS = Unit("degrees Celsius", "celsius", "celsius")
+HERTZ = Unit("hertz", "hertz", "hertz")
+PER_SECOND = Unit("per second", "per_second", "cps")
+RPM = Unit("revolutions per minute", "rpm", "rotrpm")
+COUNT = Unit("count", "", "short")
+STATE = Unit("0 or 1", "", "bool_on_off")
+SCORE = Unit("score 0..1", "", "percentunit")
+DAYS = Unit("days", "days", "d")
+TEXT = Unit("text", "", "string")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a measurement.
+
+    Attributes:
+        name: as stored, without the unit.
+        unit: always a base unit.
+        help: one sentence for the docs, Prometheus HELP and Grafana's panel description.
+        kind: the InfluxDB type; follows the unit unless said.
+        worse: which direction is bad, or None where neither is.
+        feature: whether the ML service watches it.
+        metric: gauge, or counter for a sum that only grows.
+    """
+
+    name: str
+    unit: Unit
+    help: str
+    kind: Kind = Kind.FLOAT
+    worse: Literal["up", "down"] | None = None
+    feature: bool = False
+    metric: Metric = Metric.GAUGE
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measurement, declared once; everything that names it is derived from here.
+
+    Attributes:
+        name: as stored.
+        tags: the tag keys its points may carry.
+        fields: in the order they are documented.
+        help: one sentence.
+        open_tags: whether further tags are accepted (scores carry the tags of the series they judge).
+    """
+
+    name: str
+    tags: tuple[str, ...]
+    fields: tuple[Field, ...]
+    help: str
+    open_tags: bool = False
+    _by_name: dict[str, Field] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for declared in self.fields:
+            if declared.name in self._by_name or declared.name in self.tags:
+                raise CatalogueError(f"{self.name}.{declared.name} is declared twice")
+            self._by_name[declared.name] = declared
+
+    def __getitem__(self, name: str) -> Field:
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(self._by_name)
+            raise CatalogueError(f"{self.name!r} has no field {name!r}; it has {known}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    @property
+    def features(self) -> tuple[Field, ...]:
+        """The fields that the ML service watches."""
+        return tuple(declared for declared in self.fields if declared.feature)
+
+    def point(self, tags: Mapping[str, str], *, time_ns: int | None = None, **fields: FieldValue | None) -> Point:
+        """Make a point, refusing what the catalogue doesn't declare.
+
+        A field that is None, NaN or infinite is left out: absent is not zero.
+
+        Raises:
+            CatalogueError: an unknown tag or field, a value of the wrong kind, or no field left.
+        """
+        unknown = [] if self.open_tags else [key for key in tags if key not in self.tags]
+        if unknown:
+            raise CatalogueError(f"{self.name!r} has no tag {unknown[0]!r}; it has {', '.join(self.tags)}")
+        values = {name: self._coerce(self[name], value) for name, value in fields.items() if _present(value)}
+        if not values:
+            raise CatalogueError(f"a point of {self.name!r} needs at least one field")
+        return Point(self.name, {key: value for key, value in tags.items() if value != ""}, values, time_ns)
+
+    def _coerce(self, declared: Field, value: FieldValue | None) -> FieldValue:
+        match declared.kind, value:
+            case Kind.FLOAT, bool() | str() | None:
+                pass
+            case Kind.FLOAT, int() | float():
+                return float(value)
+            case Kind.INTEGER, bool() | int():
+                return int(value)
+            case Kind.STRING, str():
+                return value
+            case _:
+                pass
+        raise CatalogueError(f"{self.name}.{declared.name} takes a {declared.kind}, not {value!r}")
+
+
+def _present(value: FieldValue | None) -> bool:
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+class Catalogue(Mapping[str, Measurement]):
+    """All measurements by name; declaring one twice raises."""
+
+    def __init__(self, measurements: Iterable[Measurement]) -> None:
+        self._measurements: dict[str, Measurement] = {}
+        for measurement in measurements:
+            if measurement.name in self._measurements:
+                raise CatalogueError(f"measurement {measurement.name!r} is declared twice")
+            self._measurements[measurement.name] = measurement
+
+    def __getitem__(self, name: str) -> Measurement:
+        return self._measurements[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._measurements)
+
+    def __len__(self) -> int:
+        return len(self._measurements)

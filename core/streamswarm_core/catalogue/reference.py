@@ -1,0 +1,53 @@
+"""Writes docs/measurements.md from the catalogue."""
+
+from collections.abc import Iterator
+
+from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.catalogue.model import Field, Kind, Measurement
+from streamswarm_core.promnames import metric_name
+
+_HEADER = """\
+# Measurements
+
+Made from the catalogue by `make generate`; edit `core/streamswarm_core/catalogue/` instead of this page.
+
+Times are UTC in nanoseconds, durations in seconds, sizes in bytes, ratios from 0 to 1. A field without a value is
+absent, never zero. Text fields have no Prometheus name. "Worse" is the direction that is bad; "ML" marks what the ML
+service watches.
+"""
+
+
+def render() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([_HEADER, *(_section(measurement) for measurement in CATALOGUE.values())])
+
+
+def _section(measurement: Measurement) -> str:
+    return "\n".join(_lines(measurement)) + "\n"
+
+
+def _lines(measurement: Measurement) -> Iterator[str]:
+    yield f"## `{measurement.name}`"
+    yield ""
+    yield measurement.help
+    yield ""
+    yield (
+        "Tags: "
+        + ", ".join(f"`{tag}`" for tag in measurement.tags)
+        + (", and those of the series it judges" if measurement.open_tags else "")
+    )
+    yield ""
+    yield "| field | type | unit | worse | ML | Prometheus | meaning |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield from (_row(measurement, field) for field in measurement.fields)
+
+
+def _row(measurement: Measurement, field: Field) -> str:
+    prometheus = "" if field.kind is Kind.STRING else f"`{metric_name(measurement, field)}`"
+    watched = "yes" if field.feature else ""
+    cells = (f"`{field.name}`", field.kind, field.unit.name, field.worse or "", watched, prometheus, field.help)
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    print(render(), end="")  # noqa: T201 - standard output is this program's result

@@ -1,0 +1,300 @@
+"""InfluxDB line protocol: `measurement,tag=value field=value time`.
+
+Reference: InfluxDB OSS 1.8 and 2.x, "Line protocol". The parser is strict and slow; it is the reference that a faster
+one is held against.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from streamswarm_core.errors import LineError
+from streamswarm_core.point import FieldValue, Point
+
+PRECISION_NS: Final[Mapping[str, int]] = {
+    "ns": 1,
+    "n": 1,
+    "us": 1_000,
+    "u": 1_000,
+    "µ": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+"""Nanoseconds in each precision that `/write` (1.x) and `/api/v2/write` accept."""
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+# InfluxDB keeps the two lowest and the highest int64 for itself (models.MinNanoTime, models.MaxNanoTime).
+MIN_TIME_NS: Final = INT64_MIN + 2
+MAX_TIME_NS: Final = INT64_MAX - 1
+
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
+_INTEGER: Final = re.compile(r"[+-]?\d+\Z")
+_TRUE: Final = frozenset({"t", "T", "true", "True", "TRUE"})
+_FALSE: Final = frozenset({"f", "F", "false", "False", "FALSE"})
+
+
+def escape_measurement(name: str) -> str:
+    r"""Escape a measurement's name.
+
+    >>> escape_measurement("a b,c")
+    'a\\ b\\,c'
+    """
+    return name.replace(",", r"\,").replace(" ", r"\ ").replace("\n", r"\n")
+
+
+def escape_tag(text: str) -> str:
+    r"""Escape a tag key, tag value or field key.
+
+    >>> escape_tag("a b=c")
+    'a\\ b\\=c'
+    """
+    escaped = text.replace(",", r"\,").replace("=", r"\=").replace(" ", r"\ ").replace("\n", r"\n")
+    # A backslash at the end would escape the separator that follows it.
+    return escaped + " " if escaped.endswith("\\") else escaped
+
+
+def format_field(value: FieldValue) -> str:
+    r"""Write one field's value.
+
+    Raises:
+        ValueError: NaN or infinity, which line protocol can't carry, or an integer beyond 64 bits.
+
+    >>> [format_field(v) for v in (1.5, 3, True, 'say "hi"')]
+    ['1.5', '3i', 'true', '"say \\"hi\\""']
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        if not INT64_MIN <= value <= INT64_MAX:
+            raise ValueError(f"integer {value} does not fit into 64 bits")
+        return f"{value}i"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"line protocol has no {value}; leave the field out")
+        return repr(value)
+    return '"' + value.replace("\\", "\\\\").replace('"', r"\"") + '"'
+
+
+def encode(point: Point) -> str:
+    """Write one point as a line, tags sorted by key as InfluxDB prefers, without a newline.
+
+    Raises:
+        ValueError: the point has no field, or a field can't be written.
+
+    >>> encode(Point("icmp", {"target": "::1"}, {"up": 1, "loss": 0.0}, 1))
+    'icmp,target=::1 up=1i,loss=0.0 1'
+    """
+    if not point.fields:
+        raise ValueError(f"point of {point.measurement!r} has no fields")
+    tags = "".join(
+        f",{escape_tag(key)}={escape_tag(value)}" for key, value in sorted(point.tags.items()) if value != ""
+    )
+    fields = ",".join(f"{escape_tag(key)}={format_field(value)}" for key, value in point.fields.items())
+    time = "" if point.time_ns is None else f" {point.time_ns}"
+    return f"{escape_measurement(point.measurement)}{tags} {fields}{time}"
+
+
+def encode_lines(points: Iterable[Point]) -> bytes:
+    """Write many points as UTF-8 lines, each ended by a newline."""
+    return "".join(encode(point) + "\n" for point in points).encode()
+
+
+def split_lines(body: str) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line) for each line that holds a point.
+
+    Blank lines and comments are passed over. A newline inside a quoted string value belongs to the value.
+    """
+    number, start_number, pending = 0, 0, ""
+    for raw in body.split("\n"):
+        number += 1
+        if pending:
+            pending += "\n" + raw
+        elif not raw.strip() or raw.lstrip().startswith("#"):
+            continue
+        else:
+            pending, start_number = raw, number
+        if '"' in pending and _inside_string(pending):
+            continue
+        yield start_number, pending.strip("\r\t ") if "\n" not in pending else pending.strip()
+        pending = ""
+    if pending:
+        yield start_number, pending
+
+
+def _inside_string(line: str) -> bool:
+    """Whether the line ends within a quoted string value."""
+    inside, in_fields, previous, index = False, False, "", 0
+    while index < len(line):
+        char = line[index]
+        if char == "\\" and index + 1 < len(line):
+            previous = line[index + 1]
+            index += 2
+            continue
+        if inside:
+            inside = char != '"'
+        elif char == " ":
+            in_fields = True
+        elif char == '"' and in_fields and previous == "=":
+            inside = True
+        previous = char
+        index += 1
+    return inside
+
+
+def parse_line(line: str, *, default_time_ns: int | None = None, precision: str = "ns") -> Point:
+    r"""Read one line.
+
+    Args:
+        line: one point, without its newline.
+        default_time_ns: the time of a line that carries none.
+        precision: the unit of the line's time, a key of PRECISION_NS.
+
+    Raises:
+        LineError: the line breaks the syntax; the reason says how.
+
+    >>> parse_line(r'disk,path=/a\ b free=1i,ok=t,note="x y" 1')
+    Point(measurement='disk', tags={'path': '/a b'}, fields={'free': 1, 'ok': True, 'note': 'x y'}, time_ns=1)
+    """
+    key_part, rest = _cut(line, " ")
+    field_part, time_part = _cut_fields(rest.lstrip(" "))
+    name_part, *tag_parts = _split(key_part, ",")
+    if not name_part:
+        raise LineError("missing measurement", line)
+    if not field_part:
+        raise LineError("missing fields", line)
+    tags = dict(_parse_tag(part, line) for part in tag_parts)
+    if len(tags) != len(tag_parts):
+        raise LineError("duplicate tags", line)
+    fields = dict(_parse_field(part, line) for part in _split_fields(field_part))
+    return Point(
+        _unescape_measurement(name_part), tags, fields, _parse_time(time_part.strip(), line, default_time_ns, precision)
+    )
+
+
+def _parse_tag(part: str, line: str) -> tuple[str, str]:
+    pieces = _split(part, "=")
+    if len(pieces) < 2 or not pieces[0]:
+        raise LineError("missing tag key" if not pieces[0] else "missing tag value", line)
+    if len(pieces) > 2:
+        raise LineError("invalid tag format", line)
+    if not pieces[1]:
+        raise LineError("missing tag value", line)
+    return _unescape(pieces[0]), _unescape(pieces[1])
+
+
+def _parse_field(part: str, line: str) -> tuple[str, FieldValue]:
+    key, raw = _cut(part, "=")
+    if not key:
+        raise LineError("missing field key", line)
+    if not raw:
+        raise LineError("missing field value", line)
+    return _unescape(key), parse_field_value(raw, line)
+
+
+def parse_field_value(raw: str, line: str = "") -> FieldValue:
+    """Read one field value as it stands in a line: `1.5`, `3i`, `7u`, `true` or a quoted string.
+
+    Raises:
+        LineError: it is none of these.
+    """
+    if raw[0] == '"':
+        if len(raw) < 2 or raw[-1] != '"':
+            raise LineError("unbalanced quotes", line)
+        return re.sub(r'\\(["\\])', r"\1", raw[1:-1])
+    if raw in _TRUE:
+        return True
+    if raw in _FALSE:
+        return False
+    suffix = raw[-1]
+    if suffix in "iu" and _INTEGER.match(raw[:-1]):
+        integer = int(raw[:-1])
+        low, high = (INT64_MIN, INT64_MAX) if suffix == "i" else (0, INT64_MAX)
+        if not low <= integer <= high:
+            raise LineError(f"unable to parse integer {raw[:-1]}: value out of range", line)
+        return integer
+    if _NUMBER.match(raw):
+        number = float(raw)
+        if math.isfinite(number):
+            return number
+        raise LineError(f"unable to parse number {raw}: value out of range", line)
+    raise LineError("invalid boolean" if raw[0] in "tTfF" else "invalid number", line)
+
+
+def _parse_time(raw: str, line: str, default_time_ns: int | None, precision: str) -> int | None:
+    if not raw:
+        return default_time_ns
+    if not _INTEGER.match(raw):
+        raise LineError("bad timestamp", line)
+    time_ns = int(raw) * PRECISION_NS[precision]
+    if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
+        raise LineError("time outside range", line)
+    return time_ns
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at every separator that no backslash escapes."""
+    parts, start, index = [], 0, 0
+    while index < len(text):
+        if text[index] == "\\":
+            index += 2
+            continue
+        if text[index] == separator:
+            parts.append(text[start:index])
+            start = index + 1
+        index += 1
+    parts.append(text[start:])
+    return parts
+
+
+def _cut(text: str, separator: str) -> tuple[str, str]:
+    """Split at the first separator that no backslash escapes."""
+    index = 0
+    while index < len(text):
+        if text[index] == "\\":
+            index += 2
+            continue
+        if text[index] == separator:
+            return text[:index], text[index + 1 :]
+        index += 1
+    return text, ""
+
+
+def _field_marks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (index, character) outside quoted values and escapes."""
+    index, quoted, previous = 0, False, ""
+    while index < len(text):
+        char = text[index]
+        if char == "\\":
+            index += 2
+            previous = ""
+            continue
+        if char == '"' and (quoted or previous == "="):
+            quoted = not quoted
+        elif not quoted:
+            yield index, char
+        previous = char
+        index += 1
+
+
+def _cut_fields(text: str) -> tuple[str, str]:
+    for index, char in _field_marks(text):
+        if char == " ":
+            return text[:index], text[index + 1 :]
+    return text, ""
+
+
+def _split_fields(text: str) -> list[str]:
+    commas = [index for index, char in _field_marks(text) if char == ","]
+    return [text[a + 1 : b] for a, b in zip([-1, *commas], [*commas, len(text)], strict=True)]
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([,= ])", r"\1", text) if "\\" in text else text
+
+
+def _unescape_measurement(text: str) -> str:
+    return re.sub(r"\\([, ])", r"\1", text) if "\\" in text else text

@@ -1,0 +1,39 @@
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+
+class _JsonFormatter(logging.Formatter):
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class _TextFormatter(logging.Formatter):
+    def __init__(self, service: str) -> None:
+        super().__init__(f"%(asctime)s {service:<12} %(levelname)-7s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
+
+    converter = staticmethod(lambda seconds: datetime.fromtimestamp(seconds or 0, UTC).timetuple())
+
+
+def configure(service: str, *, level: str = "info", style: Literal["text", "json"] = "text") -> None:
+    """Send this process's log to standard error, in UTC, once; calling it again replaces the first set-up."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter(service) if style == "json" else _TextFormatter(service))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("httpx", "httpcore", "uvicorn.access", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

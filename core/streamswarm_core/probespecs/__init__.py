@@ -1,0 +1,33 @@
+"""What can be measured and with which options: the part of a probe that the control plane and the CLI must know.
+
+The code that measures is in the agent, one file a probe.
+"""
+
+from typing import Final
+
+from streamswarm_core.probespecs.dns import DNS_SPEC, DnsParams
+from streamswarm_core.probespecs.http import HTTP_SPEC, HttpParams
+from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
+from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
+from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
+
+SPECS: Final[dict[str, ProbeSpec]] = {
+    "icmp": ICMP_SPEC,
+    "dns": DNS_SPEC,
+    "tcp": TCP_SPEC,
+    "http": HTTP_SPEC,
+    "system": SYSTEM_SPEC,
+}
+
+__all__ = [
+    "SPECS",
+    "DnsParams",
+    "Family",
+    "HttpParams",
+    "IcmpParams",
+    "ProbeParams",
+    "ProbeSpec",
+    "SystemParams",
+    "TcpParams",
+]

@@ -1,0 +1,54 @@
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from streamswarm_core.catalogue.model import Measurement
+
+Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=253, pattern=r"^[^\s/@]+$")]
+"""A host name or an IP address."""
+
+
+class Family(StrEnum):
+    """Which IP version to use."""
+
+    ANY = "any"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class ProbeParams(BaseModel):
+    """Base of every probe's options: closed, bounded, never changed once made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSpec:
+    """One probe as the control plane sees it.
+
+    Attributes:
+        name: as in an assignment.
+        title: as in the console.
+        help: what it measures, one sentence.
+        params: the options model; its JSON Schema makes the forms.
+        measurements: what it writes; the first is the one that says whether the target is up.
+        example_target: a target that shows the form; empty for a probe that has none.
+        headline: the field of the first measurement that a table shows when it has room for one.
+        timeout: seconds a run may take unless the test says otherwise.
+    """
+
+    name: str
+    title: str
+    help: str
+    params: type[ProbeParams]
+    measurements: tuple[Measurement, ...]
+    example_target: str
+    headline: str
+    timeout: float
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the probe measures something other than the agent's own host."""
+        return bool(self.example_target)

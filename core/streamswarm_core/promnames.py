@@ -1,0 +1,23 @@
+"""Prometheus names, derived from the catalogue (base units, `_total` for counters)."""
+
+from streamswarm_core.catalogue.model import Field, Kind, Measurement, Metric
+
+
+def metric_name(measurement: Measurement, field: Field) -> str:
+    """The Prometheus name of a field.
+
+    >>> from streamswarm_core.catalogue.network import ICMP
+    >>> metric_name(ICMP, ICMP["rtt_mean"])
+    'streamswarm_icmp_rtt_mean_seconds'
+    """
+    parts = ["streamswarm", measurement.name, field.name]
+    if field.unit.suffix and not field.name.endswith(field.unit.suffix):
+        parts.append(field.unit.suffix)
+    if field.metric is Metric.COUNTER:
+        parts.append("total")
+    return "_".join(parts)
+
+
+def exported_fields(measurement: Measurement) -> tuple[Field, ...]:
+    """The fields that Prometheus can hold: all but text."""
+    return tuple(field for field in measurement.fields if field.kind is not Kind.STRING)

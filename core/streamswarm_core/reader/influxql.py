@@ -1,0 +1,147 @@
+"""The reader for every store that answers InfluxQL on `/query`: the embedded one and InfluxDB 1.x, 2.x and 3.x."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.reader.select import Select, quote_identifier
+
+Value = float | int | bool | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of an answer.
+
+    Attributes:
+        name: the measurement.
+        tags: those the statement grouped by; a missing tag is "".
+        columns: column names; the first is "time" (nanoseconds since the epoch) for a SELECT.
+        rows: values in the order of the columns, None where there is none.
+    """
+
+    name: str
+    tags: Mapping[str, str]
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Value]]
+
+    def column(self, name: str) -> list[Value]:
+        """All values of one column.
+
+        Raises:
+            ValueError: there is no such column.
+        """
+        index = self.columns.index(name)
+        return [row[index] for row in self.rows]
+
+    def records(self) -> Iterator[dict[str, Value]]:
+        """Each row as a mapping from column to value."""
+        return (dict(zip(self.columns, row, strict=True)) for row in self.rows)
+
+
+class InfluxQLReader:
+    """A blocking reader; safe to share between threads.
+
+    Args:
+        url: base URL of the collector or store.
+        database: database, or for InfluxDB 2.x/3.x what the bucket is mapped to.
+        token: gives the current token; asked before each request. An empty token sends none.
+        timeout: seconds for one answer.
+        client: an HTTP client to use instead of an own one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        database: str,
+        token: Callable[[], str] = lambda: "",
+        timeout: float = 20.0,
+        client: httpx.Client | None = None,
+    ) -> None:
+        self._url = url.rstrip("/") + "/query"
+        self._database = database
+        self._token = token
+        self._client = client or httpx.Client(timeout=timeout)
+
+    def select(self, statement: Select) -> list[Series]:
+        """Answer one SELECT; no data is an empty list.
+
+        Raises:
+            Unavailable: the store can't be reached or is overloaded.
+            Refused: the store doesn't take the statement.
+        """
+        return self.execute(statement.render())
+
+    def measurements(self) -> list[str]:
+        """Names of all measurements stored."""
+        return [str(row[0]) for series in self.execute("SHOW MEASUREMENTS") for row in series.rows]
+
+    def tag_values(self, measurement: str, tag: str) -> list[str]:
+        """All values that a tag has in a measurement."""
+        statement = f"SHOW TAG VALUES FROM {quote_identifier(measurement)} WITH KEY = {quote_identifier(tag)}"
+        return [str(value) for series in self.execute(statement) for value in series.column("value")]
+
+    def field_kinds(self, measurement: str) -> dict[str, str]:
+        """Field names and their types (`float`, `integer`, `string`, `boolean`)."""
+        statement = f"SHOW FIELD KEYS FROM {quote_identifier(measurement)}"
+        return {str(row[0]): str(row[1]) for series in self.execute(statement) for row in series.rows}
+
+    def execute(self, statement: str) -> list[Series]:
+        """Send one InfluxQL statement; build it with Select wherever input from outside is involved.
+
+        Raises:
+            Unavailable: the store can't be reached or is overloaded.
+            Refused: the store doesn't take the statement.
+        """
+        token = self._token()
+        try:
+            response = self._client.post(
+                self._url,
+                data={"db": self._database, "q": statement, "epoch": "ns"},
+                headers={"Authorization": f"Token {token}"} if token else {},
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{self._url}: {error or type(error).__name__}") from None
+        if response.status_code >= 500 or response.status_code == 429:
+            raise Unavailable(f"{self._url}: HTTP {response.status_code}: {response.text[:200]}")
+        if response.status_code != 200:
+            raise Refused(f"{self._url}: {_message(response)}", status=response.status_code)
+        return list(_parse(response.json()))
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        document = response.json()
+    except ValueError:
+        return f"HTTP {response.status_code}: {response.text[:200]}"
+    return str(document.get("error") or document.get("detail") or document)
+
+
+def _parse(document: Mapping[str, Any]) -> Iterator[Series]:
+    for result in document.get("results", []):
+        if "error" in result:
+            raise Refused(str(result["error"]), status=200)
+        for series in result.get("series", []):
+            yield Series(
+                name=series.get("name", ""),
+                tags=series.get("tags", {}),
+                columns=tuple(series["columns"]),
+                rows=series.get("values", []),
+            )

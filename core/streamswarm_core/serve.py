@@ -1,0 +1,58 @@
+"""Runs a service's app on uvicorn, the same way in every service."""
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import uvicorn
+
+from streamswarm_core import log
+from streamswarm_core.errors import ConfigError
+from streamswarm_core.settings import ServiceSettings, variable_name
+
+STOP_SECONDS: Final = 4
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI 3 application."""
+
+
+def check_address(host: str, port: int, settings: type[ServiceSettings]) -> None:
+    """Make sure that a service can listen.
+
+    Raises:
+        ConfigError: something else listens there, or the address isn't this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"the {settings.table} can't listen on {host} port {port}: {os.strerror(error.errno or 0)}; stop what "
+                f"listens there, or choose another port with {variable_name(settings, 'port')}"
+            ) from None
+
+
+def uvicorn_config(app: Application, host: str, port: int) -> uvicorn.Config:
+    """How every service is served."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+def serve(app: Application, settings: ServiceSettings, *, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: the address can't be used.
+    """
+    check_address(host, port, type(settings))
+    log.configure(settings.table, level=settings.log_level, style=settings.log_format)
+    uvicorn.Server(uvicorn_config(app, host, port)).run()

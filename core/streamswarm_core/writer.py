@@ -1,0 +1,90 @@
+"""Sends line protocol to `/api/v2/write` with InfluxDB's own client package."""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.rest import ApiException
+from urllib3.exceptions import HTTPError
+
+from streamswarm_core.errors import Refused, Unavailable
+
+# What the same bytes may be sent again for: overload, gateways, and a token that is being renewed.
+_RETRYABLE = frozenset({408, 425, 429})
+
+
+class LineWriter:
+    """A blocking writer; call it from a thread.
+
+    Args:
+        url: base URL of a collector or of an InfluxDB 2.x or 3.x.
+        token: gives the current token; asked before each write, because access tokens are short-lived.
+        bucket: where to write.
+        org: organisation, for an InfluxDB 2.x.
+        timeout: seconds for one write.
+    """
+
+    def __init__(
+        self, url: str, token: Callable[[], str], *, bucket: str, org: str = "streamswarm", timeout: float = 10.0
+    ) -> None:
+        self._url = url
+        self._token = token
+        self._bucket = bucket
+        self._org = org
+        self._timeout_ms = int(timeout * 1000)
+        self._client: InfluxDBClient | None = None
+        self._client_token = ""
+
+    def write(self, lines: bytes) -> None:
+        """Write lines with nanosecond times; returns once the peer has made them durable.
+
+        Raises:
+            Unavailable: not reached or overloaded; send the same lines again later.
+            Refused: the peer will never take them as they are (for status 401 and 403: not with this token).
+        """
+        if not lines:
+            return
+        try:
+            client = self._connected(self._token())
+            client.write_api(write_options=SYNCHRONOUS).write(bucket=self._bucket, record=lines)
+        except ApiException as error:
+            status = int(error.status or 0)
+            message = f"{self._url}: {error.message or error.reason or status}"
+            if status in _RETRYABLE or status >= 500 or status == 0:
+                raise Unavailable(message, retry_after=_retry_after(error)) from None
+            raise Refused(message, status=status) from None
+        except (HTTPError, OSError) as error:
+            raise Unavailable(f"{self._url}: {error}") from None
+
+    def close(self) -> None:
+        """Drop the connections."""
+        if self._client is not None:
+            self._client.close()  # type: ignore[no-untyped-call]
+            self._client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connected(self, token: str) -> InfluxDBClient:
+        if self._client is None or token != self._client_token:
+            self.close()
+            self._client = InfluxDBClient(
+                self._url, token=token, org=self._org, timeout=self._timeout_ms, enable_gzip=True, retries=False
+            )
+            self._client_token = token
+        return self._client
+
+
+def _retry_after(error: ApiException) -> float | None:
+    headers: Mapping[str, str] = error.headers or {}
+    try:
+        return float(headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,61 @@
+"""Fixtures for the whole suite, and what happens when a program that a test drives is missing."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.support import INFLUXDB_CONFIG, RunningInfluxDB, find_free_port, wait_for_http
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs a program that isn't there; with CI=true that is a failure."""
+    for marker in item.iter_markers("needs"):
+        program, package = marker.args
+        if shutil.which(program) is None:
+            _leave_out(f"needs {program} (Debian package {package})")
+
+
+def _leave_out(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"left out although CI=true: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in the last lines what was left out and why."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = {report.longrepr[2].removeprefix("Skipped: ") for report in skipped if isinstance(report.longrepr, tuple)}
+    for reason in sorted(reasons):
+        terminalreporter.write_line(f"left out: {reason}", yellow=True)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    return find_free_port
+
+
+@pytest.fixture(scope="session")
+def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInfluxDB]:
+    """One InfluxDB a test process; use a database of your own."""
+    if shutil.which("influxd") is None:
+        _leave_out("needs influxd (Debian package influxdb)")
+    folder = tmp_path_factory.mktemp("influxdb")
+    port = find_free_port()
+    config = folder / "influxdb.conf"
+    config.write_text(INFLUXDB_CONFIG.format(folder=folder, port=port, rpc_port=find_free_port()))
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(["influxd", "run", "-config", str(config)], stdout=output, stderr=output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for_http(f"{url}/ping", process, log)
+        yield RunningInfluxDB(url, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,118 @@
+"""What tests of several parts need: free ports, served apps, real servers, waiting with a bound."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+import uvicorn
+
+from streamswarm_core.serve import Application, uvicorn_config
+
+Value = TypeVar("Value")
+
+INFLUXDB_CONFIG = """\
+reporting-disabled = true
+bind-address = "127.0.0.1:{rpc_port}"
+[meta]
+  dir = "{folder}/meta"
+[data]
+  dir = "{folder}/data"
+  wal-dir = "{folder}/wal"
+  index-version = "tsi1"
+  query-log-enabled = false
+[coordinator]
+  max-select-buckets = 20000
+  max-select-series = 100000
+  query-timeout = "20s"
+[http]
+  bind-address = "127.0.0.1:{port}"
+  log-enabled = false
+[monitor]
+  store-enabled = false
+[logging]
+  level = "error"
+[continuous_queries]
+  enabled = false
+"""
+
+
+def find_free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class RunningInfluxDB:
+    """A real InfluxDB 1.6.7 on loopback."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def create_database(self, name: str) -> None:
+        httpx.post(f"{self.url}/query", data={"q": f'CREATE DATABASE "{name}"'}).raise_for_status()
+
+    def write(self, database: str, lines: str, precision: str = "ns") -> None:
+        parameters = {"db": database, "precision": precision}
+        httpx.post(f"{self.url}/write", params=parameters, content=lines.encode()).raise_for_status()
+
+    def query(self, database: str, statement: str, **parameters: str) -> dict[str, object]:
+        answer = httpx.get(f"{self.url}/query", params={"db": database, "q": statement, "epoch": "ns", **parameters})
+        body: dict[str, object] = answer.json()
+        return body
+
+
+def wait_for_http(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 30.0) -> None:
+    """Poll until the server answers below 500.
+
+    Raises:
+        RuntimeError: it ended or didn't answer in time; with the end of its log.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if httpx.get(url, timeout=2).status_code < 500:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    raise RuntimeError(f"{url} did not answer; exit code {process.poll()}; log:\n{log.read_text()[-4000:]}")
+
+
+@contextmanager
+def serve_app(app: Application) -> Iterator[str]:
+    """Serve an ASGI app for real, on a free port in a thread; yields its base URL."""
+    port = find_free_port()
+    server = uvicorn.Server(uvicorn_config(app, "127.0.0.1", port))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the app did not start")
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(15)
+
+
+def eventually(read: Callable[[], Value], good: Callable[[Value], bool], seconds: float = 20.0) -> Value:
+    """Read again and again until the value is good; fails with the last value."""
+    deadline = time.monotonic() + seconds
+    while not good(value := read()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s; last seen: {value!r}")
+        time.sleep(0.05)
+    return value

@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamswarm_core.errors import LineError
+from streamswarm_core.lineprotocol import INT64_MAX, INT64_MIN, encode, parse_line, split_lines
+from streamswarm_core.point import Point
+
+# Line protocol can't carry a newline in a key, nor a backslash before a separator; everything else must survive.
+KEYS = st.text(st.characters(exclude_characters="\n\\\r", exclude_categories=["Cs", "Cc"]), min_size=1).filter(
+    lambda key: not key.startswith("#")
+)
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(INT64_MIN, INT64_MAX),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")),
+)
+
+
+@given(
+    st.builds(
+        Point,
+        KEYS,
+        st.dictionaries(KEYS, KEYS, max_size=4),
+        st.dictionaries(KEYS, VALUES, min_size=1, max_size=4),
+        st.one_of(st.none(), st.integers(INT64_MIN + 2, INT64_MAX - 1)),
+    )
+)
+def test_what_is_written_is_read_back(point: Point) -> None:
+    assert parse_line(encode(point)) == point
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("cpu", "missing fields"),
+        (",host=a v=1", "missing measurement"),
+        ("cpu,host v=1", "missing tag value"),
+        ("cpu,host= v=1", "missing tag value"),
+        ("cpu,=a v=1", "missing tag key"),
+        ("cpu,a=1,a=2 v=1", "duplicate tags"),
+        ("cpu v", "missing field value"),
+        ("cpu =1", "missing field key"),
+        ("cpu v=1x", "invalid number"),
+        ("cpu v=nan", "invalid number"),
+        ("cpu v=truth", "invalid boolean"),
+        ('cpu v="open', "unbalanced quotes"),
+        ("cpu v=9223372036854775808i", "out of range"),
+        ("cpu v=1 yesterday", "bad timestamp"),
+        ("cpu v=1 9223372036854775807", "time outside range"),
+    ],
+)
+def test_a_bad_line_says_what_is_wrong(line: str, reason: str) -> None:
+    with pytest.raises(LineError, match=reason):
+        parse_line(line)
+
+
+def test_every_way_to_write_a_value() -> None:
+    line = r'm,t=a\ b f=1,g=-2.5e3,i=7i,u=9u,t=T,n=false,s="a \"b\" \\ c, d=e" 42'
+    assert dict(parse_line(line).fields) == {
+        "f": 1.0,
+        "g": -2500.0,
+        "i": 7,
+        "u": 9,
+        "t": True,
+        "n": False,
+        "s": r'a "b" \ c, d=e',
+    }
+
+
+def test_times_are_read_in_their_precision() -> None:
+    assert parse_line("m v=1 5", precision="ms").time_ns == 5_000_000
+    assert parse_line("m v=1", default_time_ns=9).time_ns == 9
+
+
+def test_comments_and_blank_lines_are_passed_over_and_lines_keep_their_numbers() -> None:
+    assert list(split_lines("# note\n\nm v=1\r\n  \nn v=2\n")) == [(3, "m v=1"), (5, "n v=2")]
+
+
+def test_a_newline_within_a_quoted_value_does_not_end_the_line() -> None:
+    assert list(split_lines('m s="a\nb" 1\nn v=1')) == [(1, 'm s="a\nb" 1'), (3, "n v=1")]

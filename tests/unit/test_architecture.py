@@ -1,0 +1,54 @@
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVICES = {
+    "streamswarm_agent": "agent",
+    "streamswarm_collector": "collector",
+    "streamswarm_controlplane": "controlplane",
+    "streamswarm_ml": "mlservice",
+}
+TOO_HEAVY_FOR_AN_AGENT = {"pandas", "numpy", "duckdb", "sklearn", "river", "fastapi", "sqlalchemy"}
+
+
+def imports_of(folder: Path) -> Iterator[tuple[Path, str]]:
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((path, alias.name.split(".")[0]) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield path, node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", SERVICES)
+def test_a_service_imports_core_and_never_another_service(package: str) -> None:
+    others = (set(SERVICES) | {"streamswarm_cli"}) - {package}
+    offenders = [(str(path), name) for path, name in imports_of(ROOT / SERVICES[package]) if name in others]
+    assert not offenders
+
+
+def test_core_imports_no_service() -> None:
+    assert not [name for _, name in imports_of(ROOT / "core") if name in SERVICES or name == "streamswarm_cli"]
+
+
+def test_the_agent_stays_light() -> None:
+    found = {name for folder in ("agent", "core") for _, name in imports_of(ROOT / folder)}
+    assert not found & TOO_HEAVY_FOR_AN_AGENT
+
+
+def test_the_agents_lock_is_as_light_as_its_imports() -> None:
+    locked = {
+        line.split("==")[0] for line in (ROOT / "requirements-agent.lock").read_text().splitlines() if "==" in line
+    }
+    # influxdb-client brings neither; a heavy package here would mean that an extra has grown.
+    assert not locked & TOO_HEAVY_FOR_AN_AGENT
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-agent.lock", "requirements-dev.lock"])
+def test_locks_have_hashes_and_no_addresses(lock: str) -> None:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert text.count("--hash=sha256:") >= text.count("==")

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Re-make the lock files from pyproject.toml. Hashes pin the content; no registry's address is written.
+set -eu
+cd "$(dirname "$0")/.."
+compile() { # OUTPUT ARGUMENT...
+  local output=$1; shift
+  uv pip compile pyproject.toml "$@" --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-annotate --quiet --output-file "$output"
+}
+compile requirements.lock --extra all --group build
+compile requirements-agent.lock --extra agent --group build
+compile requirements-dev.lock --extra all --group dev
