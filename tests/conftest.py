@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from tests.support import INFLUXDB_CONFIG, RunningInfluxDB, find_free_port, wait_for_http
 
 

@@ -31,8 +31,8 @@ INT64_MAX: Final = 2**63 - 1
 MIN_TIME_NS: Final = INT64_MIN + 2
 MAX_TIME_NS: Final = INT64_MAX - 1
 
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
-_INTEGER: Final = re.compile(r"[+-]?\d+\Z")
+_NUMBER: Final = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
+_INTEGER: Final = re.compile(r"-?\d+\Z")
 _TRUE: Final = frozenset({"t", "T", "true", "True", "TRUE"})
 _FALSE: Final = frozenset({"f", "F", "false", "False", "FALSE"})
 

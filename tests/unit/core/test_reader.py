@@ -7,11 +7,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from tests.support import find_free_port, serve_app
 
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.reader import Aggregate, Condition, Fill, InfluxQLReader, Select
 from streamswarm_core.reader.select import quote_identifier, quote_string
+from tests.support import find_free_port, serve_app
 
 
 async def answer(request: Request) -> Response:
