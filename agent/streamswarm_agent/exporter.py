@@ -1,0 +1,129 @@
+"""The agent as a Prometheus exporter: what it measured last on `/metrics`, a measurement on demand on `/probe`."""
+
+import hmac
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from streamswarm_agent import blackbox
+from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.settings import AgentSettings
+from streamswarm_core import __version__
+from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.catalogue import Metric as MetricKind
+from streamswarm_core.catalogue.common import STAMPED_TAGS
+from streamswarm_core.point import Point
+from streamswarm_core.promnames import exported_fields, metric_name
+from streamswarm_core.settings import is_loopback
+
+_INDEX: Final = """<!doctype html><html lang="en"><title>StreamSwarm agent</title>
+<h1>StreamSwarm agent</h1>
+<ul><li><a href="/metrics">/metrics</a> what the assignments measured last
+<li>/probe?target=…&amp;module=… a measurement on demand; modules: %s
+<li><a href="/health">/health</a></ul></html>
+"""
+
+
+class PointCollector(Collector):
+    """Turns points into metrics, by the catalogue's names.
+
+    Args:
+        points: asked at each scrape.
+    """
+
+    def __init__(self, points: Callable[[], Iterable[Point]]) -> None:
+        self._points = points
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand: names come from the points."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each field of each measurement that has points."""
+        by_measurement: dict[str, list[Point]] = {}
+        for point in self._points():
+            by_measurement.setdefault(point.measurement, []).append(point)
+        for name, points in by_measurement.items():
+            measurement = CATALOGUE[name]
+            labels = [tag for tag in measurement.tags if tag not in STAMPED_TAGS]
+            for field in exported_fields(measurement):
+                kind = CounterMetricFamily if field.metric is MetricKind.COUNTER else GaugeMetricFamily
+                family = kind(metric_name(measurement, field), field.help, labels=labels)
+                for point in points:
+                    if field.name in point.fields:
+                        values = [point.tags.get(label, "") for label in labels]
+                        family.add_metric(values, float(point.fields[field.name]))
+                if family.samples:
+                    yield family
+
+
+def create_exporter(
+    settings: AgentSettings,
+    points: Callable[[], Iterable[Point]],
+    icmp: IcmpEngine,
+    health: Callable[[], dict[str, object]],
+) -> Starlette:
+    """Put the exporter together.
+
+    `/probe` lets whoever reaches it send packets from this host, so it answers without a token only on a loopback
+    address; on others it needs `STREAMSWARM_AGENT_PROBE_TOKEN`, sent as `Authorization: Bearer`.
+
+    Args:
+        settings: the agent's settings.
+        points: what is exported.
+        icmp: for `/probe`.
+        health: what `/health` says beside "ok".
+    """
+    registry = CollectorRegistry()
+    registry.register(PointCollector(points))
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def probe(request: Request) -> Response:
+        refusal = _refuse(request, settings)
+        if refusal is not None:
+            return refusal
+        target = request.query_params.get("target", "")
+        module = request.query_params.get("module", "http_2xx")
+        if not target:
+            return PlainTextResponse("the parameter target is missing\n", 400)
+        if module not in blackbox.MODULES:
+            known = ", ".join(blackbox.MODULES)
+            return PlainTextResponse(f"unknown module {module!r}; one of {known}\n", 400)
+        answer = await blackbox.measure(module, target, icmp, hostname=request.query_params.get("hostname", ""))
+        return Response(generate_latest(answer), media_type=CONTENT_TYPE_LATEST)
+
+    async def index(_request: Request) -> Response:
+        return HTMLResponse(_INDEX % ", ".join(blackbox.MODULES))
+
+    async def healthy(_request: Request) -> Response:
+        return JSONResponse({"status": "ok", "name": "streamswarm-agent", "version": __version__, **health()})
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/metrics", metrics),
+            Route("/probe", probe),
+            Route("/health", healthy),
+        ]
+    )
+
+
+def _refuse(request: Request, settings: AgentSettings) -> Response | None:
+    wanted = settings.probe_token.get_secret_value()
+    if not wanted:
+        if is_loopback(settings.host):
+            return None
+        return PlainTextResponse("/probe is off: set STREAMSWARM_AGENT_PROBE_TOKEN to use it from other hosts\n", 403)
+    _, _, given = request.headers.get("Authorization", "").partition(" ")
+    if hmac.compare_digest(given.strip().encode(), wanted.encode()):
+        return None
+    return PlainTextResponse("/probe needs the header Authorization: Bearer …\n", 401)

@@ -1,0 +1,70 @@
+"""Why a target is not up: a small closed set, with the detail beside it."""
+
+import errno
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Fault(StrEnum):
+    """What the `error` field may hold."""
+
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    RESET = "reset"
+    NO_SUCH_NAME = "no_such_name"
+    RESOLVER_FAILURE = "resolver_failure"
+    PERMISSION = "permission"
+    TLS = "tls"
+    CERTIFICATE = "certificate"
+    PROTOCOL = "protocol"
+    UNEXPECTED_ANSWER = "unexpected_answer"
+    BAD_TARGET = "bad_target"
+    PACKET_LOSS = "packet_loss"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFault(Exception):  # noqa: N818 - it is carried as a result, not as an error
+    """A network fault on its way to becoming a point."""
+
+    fault: Fault
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.fault}: {self.detail}"
+
+
+_BY_ERRNO: Final = {
+    errno.ECONNREFUSED: Fault.REFUSED,
+    errno.ECONNRESET: Fault.RESET,
+    errno.EPIPE: Fault.RESET,
+    errno.ECONNABORTED: Fault.RESET,
+    errno.ETIMEDOUT: Fault.TIMEOUT,
+    errno.EHOSTUNREACH: Fault.UNREACHABLE,
+    errno.ENETUNREACH: Fault.UNREACHABLE,
+    errno.ENETDOWN: Fault.UNREACHABLE,
+    errno.EADDRNOTAVAIL: Fault.UNREACHABLE,
+    errno.EAFNOSUPPORT: Fault.UNREACHABLE,
+    errno.EACCES: Fault.PERMISSION,
+    errno.EPERM: Fault.PERMISSION,
+}
+
+
+def from_os_error(error: OSError) -> ProbeFault:
+    """Sort what the operating system or TLS says into the closed set."""
+    if isinstance(error, TimeoutError):
+        return ProbeFault(Fault.TIMEOUT, "no answer in time")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ProbeFault(Fault.CERTIFICATE, error.verify_message)
+    if isinstance(error, ssl.SSLError):
+        return ProbeFault(Fault.TLS, error.reason or str(error))
+    if isinstance(error, socket.gaierror):
+        missing = error.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
+        return ProbeFault(Fault.NO_SUCH_NAME if missing else Fault.RESOLVER_FAILURE, error.strerror or str(error))
+    detail = os.strerror(error.errno) if error.errno else str(error)
+    return ProbeFault(_BY_ERRNO.get(error.errno or 0, Fault.UNREACHABLE), detail)

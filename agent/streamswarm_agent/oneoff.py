@@ -1,0 +1,24 @@
+from collections.abc import Mapping
+from typing import Any
+
+from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.probes import Context, find_probe
+from streamswarm_core.errors import ConfigError
+from streamswarm_core.point import Point
+from streamswarm_core.probespecs import SPECS
+
+
+async def run_once(name: str, target: str, params: Mapping[str, Any]) -> list[Point]:
+    """Run one probe once, outside any schedule.
+
+    Raises:
+        ConfigError: there is no such probe.
+    """
+    probe = find_probe(name)
+    if probe is None or name not in SPECS:
+        raise ConfigError(f"no probe {name!r}; one of {', '.join(SPECS)}")
+    engine = IcmpEngine()
+    try:
+        return await probe.run(target, SPECS[name].params.model_validate(params), Context(engine))
+    finally:
+        engine.close()

@@ -1,0 +1,225 @@
+"""The agent put together: what it has to run, how it runs it, where the points go."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx
+import psutil
+import uvicorn
+from pydantic import ValidationError
+
+from streamswarm_agent.assignments import AssignmentStore
+from streamswarm_agent.controlplane import ControlPlane
+from streamswarm_agent.enrol import Credential
+from streamswarm_agent.exporter import create_exporter
+from streamswarm_agent.faults import Fault
+from streamswarm_agent.latest import LatestPoints
+from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.probes import Context, find_probe
+from streamswarm_agent.schedule import Scheduler
+from streamswarm_agent.sender import Sender
+from streamswarm_agent.settings import AgentSettings
+from streamswarm_agent.spool import Spool
+from streamswarm_core import __version__
+from streamswarm_core.assignment import Assignment
+from streamswarm_core.catalogue.common import UP
+from streamswarm_core.catalogue.platform import AGENT
+from streamswarm_core.clock import now_ns
+from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.point import Point
+from streamswarm_core.probespecs import SPECS
+from streamswarm_core.serve import uvicorn_config
+from streamswarm_core.writer import LineWriter
+
+log = logging.getLogger(__name__)
+
+_SELF_SECONDS: Final = 10.0
+
+
+class Runner:
+    """One agent process.
+
+    Args:
+        settings: the agent's settings.
+        credential: who it is.
+
+    Raises:
+        OSError: the data folder can't be used.
+    """
+
+    def __init__(self, settings: AgentSettings, credential: Credential) -> None:
+        self._settings = settings
+        self._started_at = datetime.now(UTC)
+        self._client = httpx.AsyncClient(timeout=10)
+        self._controlplane = ControlPlane(credential, settings.controlplane_url, self._client)
+        self._assignments = AssignmentStore(settings.folder / "assignments.json", credential.agent_id)
+        self._spool = Spool(settings.folder / "spool", max_bytes=settings.spool_max_bytes)
+        self._writer = LineWriter(
+            settings.collector_url, lambda: self._controlplane.current_token, bucket=settings.bucket
+        )
+        self._sender = Sender(
+            self._spool,
+            self._writer,
+            self._controlplane,
+            refused_file=settings.folder / "refused.log",
+            interval=settings.flush_seconds,
+        )
+        self._icmp = IcmpEngine()
+        self._latest = LatestPoints()
+        self._memory: dict[str, Context] = {}
+        self._scheduler = Scheduler(self._run, concurrency=settings.concurrency)
+        self._etag = ""
+        self._clock_offset: float | None = None
+        self._process = psutil.Process()
+        app = create_exporter(settings, self._exported, self._icmp, self._health)
+        self._server = uvicorn.Server(uvicorn_config(app, settings.host, settings.port))
+
+    async def run(self) -> None:
+        """Run until SIGINT or SIGTERM, which uvicorn takes; then stop everything and write the spool to disk."""
+        tasks = [
+            asyncio.create_task(loop, name=name)
+            for name, loop in {
+                "assignments": self._poll_assignments(),
+                "heartbeat": self._send_heartbeats(),
+                "sender": self._sender.run_forever(),
+                "self": self._observe_self(),
+            }.items()
+        ]
+        self._scheduler.update(self._assignments.current.assignments)
+        server = asyncio.create_task(self._server.serve())
+        try:
+            await asyncio.wait([server, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._server.should_exit = True
+            await self._stop(tasks)
+            await server
+        for task in tasks:
+            if not task.cancelled() and task.exception():
+                raise task.exception() or AssertionError
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        await self._scheduler.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._spool.close()
+        self._icmp.close()
+        self._writer.close()
+        await self._client.aclose()
+
+    async def _run(self, assignment: Assignment) -> None:
+        context = self._memory.setdefault(assignment.id, Context(self._icmp))
+        stamp = now_ns()
+        try:
+            async with asyncio.timeout(assignment.timeout):
+                points = await self._measure(assignment, context)
+        except TimeoutError:
+            points = _down(assignment, stamp, Fault.TIMEOUT, f"given up after {assignment.timeout} s")
+        points = self._spool.add_run(assignment.id, points, _tags(assignment)) if points else []
+        self._latest.put(assignment, points)
+
+    async def _measure(self, assignment: Assignment, context: Context) -> list[Point]:
+        probe, spec = find_probe(assignment.probe), SPECS.get(assignment.probe)
+        if probe is None or spec is None:
+            log.error(
+                "%s: this agent has no probe %r; is it older than the control plane?", assignment.test, assignment.probe
+            )
+            return []
+        try:
+            params = spec.params.model_validate(assignment.params)
+        except ValidationError as error:
+            first = error.errors()[0]
+            detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            return _down(assignment, now_ns(), Fault.BAD_TARGET, f"this agent doesn't take the options: {detail}")
+        return await probe.run(assignment.target, params, context)
+
+    async def _poll_assignments(self) -> None:
+        while True:
+            try:
+                fresh = await self._controlplane.assignments(self._etag)
+            except (Unavailable, Refused) as error:
+                log.warning("going on with assignments of version %d: %s", self._assignments.current.version, error)
+            else:
+                if fresh is not None:
+                    self._etag = fresh.etag()
+                    if self._assignments.take(fresh):
+                        log.info("assignments of version %d: %d", fresh.version, len(fresh.assignments))
+                        self._scheduler.update(fresh.assignments)
+                        self._forget_gone(fresh.assignments)
+            await asyncio.sleep(self._settings.poll_seconds)
+
+    def _forget_gone(self, assignments: tuple[Assignment, ...]) -> None:
+        known = {assignment.id for assignment in assignments}
+        self._memory = {key: context for key, context in self._memory.items() if key in known}
+
+    async def _send_heartbeats(self) -> None:
+        while True:
+            sent = datetime.now(UTC)
+            begun = time.monotonic()
+            body = {
+                "version": __version__,
+                "started_at": self._started_at.isoformat(),
+                "sent_at": sent.isoformat(),
+                "assignments_version": self._assignments.current.version,
+                "queued_points": self._spool.points,
+                "exporter_url": f"http://{self._settings.host}:{self._settings.port}/metrics",
+            }
+            try:
+                theirs, _ = await self._controlplane.heartbeat(body)
+            except (Unavailable, Refused) as error:
+                log.debug("no heartbeat: %s", error)
+            else:
+                half_way = (time.monotonic() - begun) / 2
+                self._clock_offset = (theirs - sent).total_seconds() - half_way
+            await asyncio.sleep(self._settings.heartbeat_seconds)
+
+    async def _observe_self(self) -> None:
+        while True:
+            await asyncio.sleep(_SELF_SECONDS)
+            self._spool.add([self._self_point()])
+
+    def _self_point(self) -> Point:
+        return AGENT.point(
+            {},
+            time_ns=now_ns(),
+            assignments=len(self._scheduler),
+            runs=self._scheduler.counts.runs,
+            overruns=self._scheduler.counts.overruns,
+            queued_points=self._spool.points,
+            queued=self._spool.size,
+            oldest_queued=self._spool.oldest_age,
+            dropped_points=self._spool.dropped_points,
+            cpu=self._process.cpu_percent() / 100,
+            memory=self._process.memory_info().rss,
+            clock_offset=self._clock_offset,
+        )
+
+    def _exported(self) -> Iterator[Point]:
+        yield from self._latest
+        yield self._self_point()
+
+    def _health(self) -> dict[str, object]:
+        return {
+            "assignments": len(self._scheduler),
+            "queued_points": self._spool.points,
+            "sending": self._sender.failure or "ok",
+        }
+
+
+def _tags(assignment: Assignment) -> dict[str, str]:
+    return {"test": assignment.test, **({"target": assignment.target} if assignment.target else {})}
+
+
+def _down(assignment: Assignment, stamp: int, fault: Fault, detail: str) -> list[Point]:
+    """The point of a run that came to nothing; a probe of the host has no such point, and leaves a gap."""
+    measurement = SPECS[assignment.probe].measurements[0]
+    if UP.name not in measurement:
+        log.error("%s: %s", assignment.test, detail)
+        return []
+    return [
+        measurement.point({"target": assignment.target}, time_ns=stamp, up=0, error=fault.value, error_detail=detail)
+    ]

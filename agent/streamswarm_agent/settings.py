@@ -1,0 +1,54 @@
+import re
+import socket
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+
+from streamswarm_core.settings import ServiceSettings
+
+
+def default_name() -> str:
+    """The host's name, reduced to what an agent's name may hold."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().split(".")[0]).strip("-._") or "agent"
+
+
+class AgentSettings(ServiceSettings, table="agent"):
+    """Settings of the agent."""
+
+    name: str = Field(
+        default_factory=default_name,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="The agent's name, its `agent` tag; the host name if not given.",
+    )
+    site: str = Field("", max_length=63, description="The agent's `site` tag, where the enrolment token has none.")
+    controlplane_url: str = Field("http://127.0.0.1:8800", description="Where assignments come from.")
+    collector_url: str = Field("http://127.0.0.1:8801", description="Where points are sent.")
+    bucket: str = Field("streamswarm", min_length=1, description="Database that points are written to.")
+    enrol_token: SecretStr = Field(SecretStr(""), description="One-time token, used at the first start only.")
+    host: str = Field("127.0.0.1", description="Address of the Prometheus exporter.")
+    port: int = Field(8803, ge=1, le=65_535, description="Port of the Prometheus exporter.")
+    probe_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that /probe asks for; needed unless the exporter's address is loopback.",
+    )
+    heartbeat_seconds: float = Field(10, ge=1, le=60, description="Seconds between two heartbeats.")
+    poll_seconds: float = Field(5, ge=0.5, le=300, description="Seconds between two looks for new assignments.")
+    flush_seconds: float = Field(
+        1, ge=0.1, le=60, description="Seconds that points are collected before they are sent."
+    )
+    spool_max_bytes: int = Field(
+        256_000_000, ge=1_000_000, description="Disk space for points that can't be sent; then the oldest are dropped."
+    )
+    concurrency: int = Field(256, ge=1, le=10_000, description="Runs under way at the same time.")
+
+    @property
+    def folder(self) -> Path:
+        """The agent's part of the data folder."""
+        return self.data / "agent"
+
+    @field_validator("controlplane_url", "collector_url")
+    @classmethod
+    def _http_url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("takes a URL that begins with http:// or https://")
+        return url.rstrip("/")

@@ -1,0 +1,106 @@
+import subprocess
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from streamswarm_agent.exporter import create_exporter
+from streamswarm_agent.latest import LatestPoints
+from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.settings import AgentSettings
+from streamswarm_core.assignment import Assignment
+from streamswarm_core.catalogue.host import HOST_CPU
+from streamswarm_core.catalogue.network import ICMP
+from tests.support import find_free_port, serve_app
+
+POINTS = [
+    ICMP.point({"test": "gw", "target": "192.0.2.1", "family": "ipv4"}, up=1, rtt_mean=0.0125, loss=0.0, error="x"),
+    ICMP.point({"test": "other", "target": "::1", "family": "ipv6"}, up=0, loss=1.0),
+    HOST_CPU.point({"test": "host"}, usage=0.25),
+]
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    engine = IcmpEngine()
+    with serve_app(create_exporter(AgentSettings(), lambda: POINTS, engine, dict)) as url:
+        yield url
+    engine.close()
+
+
+def values(text: str, name: str) -> dict[str, float]:
+    return {
+        sample.labels.get("test", ""): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_points_are_exported_under_the_catalogues_names(url: str) -> None:
+    text = httpx.get(f"{url}/metrics").text
+    assert values(text, "streamswarm_icmp_up") == {"gw": 1.0, "other": 0.0}
+    assert values(text, "streamswarm_icmp_rtt_mean_seconds") == {"gw": 0.0125}
+    assert values(text, "streamswarm_host_cpu_usage_ratio") == {"host": 0.25}
+    assert "# HELP streamswarm_icmp_loss_ratio Share of requests without a reply in time." in text
+
+
+@pytest.mark.needs("promtool", "prometheus")
+def test_prometheus_own_linter_finds_nothing(url: str) -> None:
+    for path in ("/metrics", "/probe?target=127.0.0.1&module=icmp"):
+        text = httpx.get(url + path).text
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=30
+        )
+        # Names that blackbox_exporter gave its metrics are not ours to mend.
+        findings = [line for line in checked.stdout.splitlines() if "probe_" not in line]
+        assert not findings
+
+
+def test_a_probe_answers_with_the_names_that_dashboards_know(url: str) -> None:
+    port = int(url.rpartition(":")[2])
+    icmp = httpx.get(f"{url}/probe?target=127.0.0.1&module=icmp").text
+    assert "probe_success 1.0" in icmp
+    assert 'probe_icmp_duration_seconds{phase="rtt"}' in icmp
+    http = httpx.get(f"{url}/probe?target=127.0.0.1:{port}/health&module=http_2xx").text
+    assert "probe_success 1.0" in http
+    assert "probe_http_status_code 200.0" in http
+    for phase in ("resolve", "connect", "tls", "processing", "transfer"):
+        assert f'probe_http_duration_seconds{{phase="{phase}"}}' in http
+    refused = httpx.get(f"{url}/probe?target=127.0.0.1:{find_free_port()}&module=tcp_connect").text
+    assert "probe_success 0.0" in refused
+    assert "probe_duration_seconds" in refused
+
+
+@pytest.mark.parametrize(
+    ("query", "words"), [("module=icmp", "target is missing"), ("target=x&module=y", "one of http_2xx, tcp_connect")]
+)
+def test_a_bad_probe_request_says_what_is_accepted(url: str, query: str, words: str) -> None:
+    answer = httpx.get(f"{url}/probe?{query}")
+    assert answer.status_code == 400
+    assert words in answer.text
+
+
+@pytest.mark.parametrize(
+    ("token", "sent", "status"),
+    [("", "", 403), ("secret", "", 401), ("secret", "wrong", 401), ("secret", "secret", 200)],
+)
+def test_probing_from_other_hosts_needs_a_token(token: str, sent: str, status: int) -> None:
+    settings = AgentSettings(host="0.0.0.0", probe_token=token)  # type: ignore[arg-type] # noqa: S104
+    with serve_app(create_exporter(settings, list, IcmpEngine(), dict)) as url:
+        answer = httpx.get(
+            f"{url}/probe?target=127.0.0.1:1&module=tcp_connect",
+            headers={"Authorization": f"Bearer {sent}"} if sent else {},
+        )
+    assert answer.status_code == status
+
+
+def test_what_was_measured_long_ago_is_not_exported() -> None:
+    now = [0.0]
+    latest = LatestPoints(lambda: now[0])
+    latest.put(Assignment(id="a", test="t", probe="icmp", interval=10, timeout=5), POINTS[:1])
+    now[0] = 35.0
+    assert list(latest) == POINTS[:1]
+    now[0] = 35.1
+    assert list(latest) == []

@@ -1,0 +1,212 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from streamswarm_agent.faults import Fault
+from streamswarm_agent.net.icmp import EchoRun
+from streamswarm_agent.net.targets import split_host_port
+from streamswarm_agent.probes import PROBES, Context
+from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.point import Point
+from streamswarm_core.probespecs import SPECS, SystemParams
+from tests.support import find_free_port
+from tests.unit.agent.servers import (
+    address_answer,
+    dns_server,
+    http_server,
+    no_such_name,
+    response,
+    self_signed,
+    silent_server,
+)
+
+
+async def run(name: str, target: str, context: Context, **options: object) -> Point:
+    params = SPECS[name].params.model_validate(options)
+    (point,) = await PROBES[name].run(target, params, context)
+    assert all(field in CATALOGUE[name] for field in point.fields)
+    return point
+
+
+def test_every_described_probe_is_there_and_no_other() -> None:
+    assert set(PROBES) == set(SPECS)
+
+
+# ICMP
+
+
+@pytest.mark.parametrize(("target", "family"), [("127.0.0.1", "ipv4"), ("::1", "ipv6")])
+async def test_a_ping_of_this_host_is_answered(target: str, family: str, context: Context) -> None:
+    point = await run("icmp", target, context, count=3, spacing=0.01)
+    assert (point.tags["family"], point.fields["up"], point.fields["loss"]) == (family, 1, 0.0)
+    assert point.fields["received"] == point.fields["sent"] == 3
+    times = [point.fields[f"rtt_{name}"] for name in ("min", "mean", "max")]
+    assert times == sorted(times)
+    assert 0 < times[0] < 0.1
+
+
+async def test_many_pings_at_once_do_not_take_each_others_replies(context: Context) -> None:
+    targets = [f"127.0.0.{number}" for number in range(1, 60)]
+    points = await asyncio.gather(*(run("icmp", target, context, count=4, spacing=0.01) for target in targets))
+    assert all(point.fields["received"] == 4 for point in points)
+    assert all(point.fields["duplicates"] == 0 for point in points)
+
+
+async def test_a_target_that_does_not_answer_is_down_with_full_loss(context: Context) -> None:
+    point = await run("icmp", "nowhere.invalid", context)
+    assert (point.fields["up"], point.fields["loss"]) == (0, 1.0)
+    assert point.fields["error"] in {Fault.NO_SUCH_NAME, Fault.RESOLVER_FAILURE}
+    assert "rtt_mean" not in point.fields
+
+
+def test_jitter_follows_rfc_3550() -> None:
+    # Worked by hand: D = 0.016, 0.016, 0; J = 0.001, 0.0019375, 0.00181640625.
+    run = EchoRun(rtts=[0.010, 0.026, None, 0.010, 0.010], duplicates=0, ttl=64, unreachable=0)
+    assert run.jitter == pytest.approx(0.00181640625)
+    assert run.loss == pytest.approx(0.2)
+
+
+# TCP
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_listening_port_is_up_with_the_kernels_round_trip_time(host: str, context: Context) -> None:
+    async with http_server(response(200), host=host) as port:
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        point = await run("tcp", target, context)
+    assert point.fields["up"] == 1
+    assert 0 < point.fields["connect"] < 1  # type: ignore[operator]
+    assert 0 < point.fields["rtt"] < 1  # type: ignore[operator]
+    assert "resolve" not in point.fields
+
+
+async def test_a_closed_port_is_refused(context: Context) -> None:
+    point = await run("tcp", f"127.0.0.1:{find_free_port()}", context)
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.REFUSED)
+
+
+@pytest.mark.parametrize("target", ["host", "host:0", "host:99999", "::1:80", ":80", "[::1]"])
+async def test_a_target_that_is_no_host_and_port_says_so(target: str, context: Context) -> None:
+    point = await run("tcp", target, context)
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.BAD_TARGET)
+    assert "host:port" in str(point.fields["error_detail"])
+
+
+def test_host_and_port_of_a_name_and_of_both_families() -> None:
+    assert split_host_port("a.example:53") == ("a.example", 53)
+    assert split_host_port("[2001:db8::1]:443") == ("2001:db8::1", 443)
+
+
+# DNS
+
+
+async def test_an_answer_is_described(context: Context) -> None:
+    async with dns_server(address_answer) as port:
+        point = await run("dns", "www.example.com", context, server="127.0.0.1", port=port)
+    assert (point.fields["up"], point.fields["rcode"], point.fields["answers"]) == (1, "NOERROR", 1)
+    assert (point.fields["authoritative"], point.fields["ttl_min"]) == (1, 60.0)
+    assert 0 < point.fields["lookup"] < 1  # type: ignore[operator]
+
+
+async def test_an_unexpected_response_code_is_down_but_measured(context: Context) -> None:
+    async with dns_server(no_such_name) as port:
+        point = await run("dns", "www.example.com", context, server="127.0.0.1", port=port)
+        expected = await run(
+            "dns", "www.example.com", context, server="127.0.0.1", port=port, expect_rcodes=["NXDOMAIN"]
+        )
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.UNEXPECTED_ANSWER)
+    assert "lookup" in point.fields
+    assert expected.fields["up"] == 1
+
+
+async def test_a_silent_name_server_times_out(context: Context) -> None:
+    async with dns_server(lambda _: None) as port:
+        point = await run("dns", "www.example.com", context, server="127.0.0.1", port=port, wait=0.1)
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.TIMEOUT)
+
+
+async def test_an_unknown_record_type_says_so(context: Context) -> None:
+    point = await run("dns", "www.example.com", context, server="127.0.0.1", record_type="NONSENSE")
+    assert point.fields["error"] == Fault.BAD_TARGET
+
+
+# HTTP
+
+
+async def test_the_phases_of_a_plain_request(context: Context) -> None:
+    async with http_server(response(200, b"x" * 1000)) as port:
+        point = await run("http", f"http://127.0.0.1:{port}/", context)
+    assert (point.fields["up"], point.fields["status"], point.fields["body"]) == (1, 200, 1000)
+    assert "tls" not in point.fields
+    phases = sum(float(point.fields[name]) for name in ("connect", "first_byte", "transfer"))
+    assert 0 < phases <= float(point.fields["total"])
+
+
+async def test_a_status_that_is_not_expected_is_down(context: Context) -> None:
+    async with http_server(response(503)) as port:
+        point = await run("http", f"http://127.0.0.1:{port}/", context)
+        expected = await run("http", f"http://127.0.0.1:{port}/", context, expect_status=[503])
+    assert (point.fields["up"], point.fields["error"], point.fields["status"]) == (0, Fault.UNEXPECTED_ANSWER, 503)
+    assert expected.fields["up"] == 1
+
+
+async def test_redirects_are_followed_and_counted(context: Context) -> None:
+    async with http_server(response(302, Location="/next"), response(200)) as port:
+        point = await run("http", f"http://127.0.0.1:{port}/", context)
+    assert (point.fields["up"], point.fields["redirects"], point.fields["status"]) == (1, 1, 200)
+
+
+async def test_endless_redirects_are_given_up(context: Context) -> None:
+    async with http_server(response(302, Location="/again")) as port:
+        point = await run("http", f"http://127.0.0.1:{port}/", context, follow_redirects=3)
+    assert "more than 3 redirects" in str(point.fields["error_detail"])
+
+
+async def test_an_untrusted_certificate_is_down_and_its_days_are_known(tmp_path: Path, context: Context) -> None:
+    async with http_server(response(200), tls=self_signed(tmp_path, days=20)) as port:
+        point = await run("http", f"https://localhost:{port}/", context, family="ipv4")
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.CERTIFICATE)
+    assert point.fields["certificate_days"] == pytest.approx(20, abs=0.1)
+
+
+async def test_an_expired_certificate_has_negative_days(tmp_path: Path, context: Context) -> None:
+    async with http_server(response(200), tls=self_signed(tmp_path, days=-3)) as port:
+        point = await run("http", f"https://localhost:{port}/", context, family="ipv4", verify_tls=False)
+    assert point.fields["up"] == 1
+    assert float(point.fields["tls"]) > 0
+    assert point.fields["certificate_days"] == pytest.approx(-3, abs=0.1)
+
+
+async def test_something_that_is_not_http_is_a_protocol_fault(context: Context) -> None:
+    async with http_server(b"SSH-2.0-hello\r\n\r\n") as port:
+        point = await run("http", f"http://127.0.0.1:{port}/", context)
+    assert point.fields["error"] == Fault.PROTOCOL
+
+
+async def test_a_server_that_never_answers_times_out(context: Context) -> None:
+    async with silent_server() as port:
+        point = await run("http", f"http://127.0.0.1:{port}/", context, wait=0.2)
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.TIMEOUT)
+
+
+@pytest.mark.parametrize("target", ["ftp://x/", "nonsense", "http://", "http://x:99999/"])
+async def test_a_target_that_is_no_url_says_so(target: str, context: Context) -> None:
+    assert (await run("http", target, context)).fields["error"] == Fault.BAD_TARGET
+
+
+# The host
+
+
+async def test_the_host_is_measured_with_rates_from_the_first_run(context: Context) -> None:
+    for _ in range(2):
+        points = await PROBES["system"].run("", SystemParams(), context)
+    by_name: dict[str, list[Point]] = {}
+    for point in points:
+        by_name.setdefault(point.measurement, []).append(point)
+    assert {"host_cpu", "host_memory", "host_net", "host_process"} <= set(by_name)
+    cpu = by_name["host_cpu"][0].fields
+    assert 0 <= float(cpu["usage"]) <= 1
+    assert float(cpu["uptime"]) > 0
+    loopback = next(point for point in by_name["host_net"] if point.tags["interface"] == "lo")
+    assert float(loopback.fields["received"]) >= 0

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+
+from streamswarm_agent.spool import Spool
+from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.lineprotocol import parse_line, split_lines
+from streamswarm_core.point import Point
+
+
+def point(time_ns: int = 1) -> Point:
+    return ICMP.point({"target": "x"}, time_ns=time_ns, up=1)
+
+
+def drain(spool: Spool) -> list[Point]:
+    """Take everything out, as the sender does."""
+    spool.seal()
+    taken = []
+    while (segment := spool.oldest()) is not None:
+        path, lines = segment
+        taken += [parse_line(line) for _, line in split_lines(lines.decode())]
+        spool.delete(path)
+    return taken
+
+
+def numbers(points: list[Point]) -> list[object]:
+    return [one.fields["seq"] for one in points]
+
+
+def kill(spool: Spool) -> None:
+    """What kill -9 leaves of it: the files as they are, nothing written any more."""
+    if spool._open:
+        spool._open.close()
+
+
+def open_spool(folder: Path, max_bytes: int = 10_000_000) -> Spool:
+    return Spool(folder, max_bytes=max_bytes)
+
+
+def test_points_come_out_in_order_with_their_tags_and_run_numbers(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    for run in range(3):
+        spool.add_run("a", [point(run)], {"test": "t"})
+    taken = drain(spool)
+    assert [one.time_ns for one in taken] == [0, 1, 2]
+    assert numbers(taken) == [1, 2, 3]
+    assert {one.tags["test"] for one in taken} == {"t"}
+    assert spool.oldest() is None
+
+
+def test_all_points_of_a_run_have_the_same_number(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(1), point(2)], {})
+    assert numbers(drain(spool)) == [1, 1]
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_run_numbers_go_on_after_a_kill_without_gap_or_repetition(tmp_path: Path, *, delivered: bool) -> None:
+    spool = open_spool(tmp_path)
+    taken = []
+    for _ in range(3):
+        spool.add_run("a", [point()], {})
+        spool.add_run("b", [point()], {})
+    if delivered:
+        taken = drain(spool)
+    kill(spool)
+    again = open_spool(tmp_path)
+    again.add_run("a", [point()], {})
+    assert sorted(map(str, numbers([*taken, *drain(again)]))) == ["1", "1", "2", "2", "3", "3", "4"]
+
+
+def test_a_line_that_was_being_written_when_the_agent_was_killed_is_cut_off(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(1)], {})
+    spool.add_run("a", [point(2)], {})
+    kill(spool)
+    (segment,) = tmp_path.glob("*.lines")
+    segment.write_bytes(segment.read_bytes()[:-10])
+    assert [one.time_ns for one in drain(open_spool(tmp_path))] == [1]
+
+
+def test_when_the_disk_budget_is_used_up_the_oldest_points_go_and_are_counted(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, max_bytes=200)
+    for run in range(20):
+        spool.add_run("a", [point(run)], {})
+        spool.seal()
+    assert spool.size <= 200
+    assert spool.dropped_points > 0
+    taken = drain(spool)
+    assert spool.dropped_points + len(taken) == 20
+    assert taken[-1].fields["seq"] == 20
+
+
+def test_it_says_how_much_waits(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(), point()], {})
+    assert spool.points == 2
+    assert spool.size > 0
+    spool.seal()
+    assert spool.points == 2
+    drain(spool)
+    assert (spool.points, spool.size, spool.oldest_age) == (0, 0, 0.0)
