@@ -1,0 +1,85 @@
+"""The collector: the gateway that every point passes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from streamswarm_collector.auth import Authenticator
+from streamswarm_collector.influxql.engine import Engine
+from streamswarm_collector.metrics import CollectorMetrics
+from streamswarm_collector.pipeline import Pipeline
+from streamswarm_collector.routes.query import QueryRoute
+from streamswarm_collector.routes.write import WriteRoutes
+from streamswarm_collector.settings import CollectorSettings
+from streamswarm_core import __version__
+from streamswarm_core.clock import now_ns
+from streamswarm_core.errors import ConfigError
+
+
+def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns) -> Starlette:
+    """Put the collector together; its files are opened here, its tasks run with the app's lifespan.
+
+    Raises:
+        ConfigError: the data folder or the store's file can't be used.
+    """
+    metrics = CollectorMetrics()
+    try:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        pipeline = Pipeline(settings, metrics)
+    except OSError as error:
+        raise ConfigError(f"{settings.folder}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
+    client = httpx.AsyncClient(timeout=5.0)
+    authenticator = (
+        Authenticator(settings.controlplane_url, settings.token_path, settings.folder, client)
+        if settings.auth
+        else None
+    )
+    threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
+    engine = Engine(pipeline.store, now_ns=clock) if pipeline.store else None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        pipeline.start()
+        tasks = [asyncio.create_task(pipeline.release_forever())]
+        if authenticator is not None:
+            tasks.append(asyncio.create_task(authenticator.poll_revocations()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            threads.shutdown(cancel_futures=True)
+            await asyncio.to_thread(pipeline.close)
+            await client.aclose()
+
+    async def health(_request: Request) -> Response:
+        failures = pipeline.failures()
+        body = {"status": "fail" if failures else "ok", "name": "streamswarm-collector", "version": __version__}
+        return JSONResponse(body | ({"sinks": failures} if failures else {}), 503 if failures else 200)
+
+    async def ping(_request: Request) -> Response:
+        return Response(status_code=204, headers={"X-Influxdb-Version": "1.8.10", "X-Influxdb-Build": "OSS"})
+
+    async def exposition(_request: Request) -> Response:
+        pipeline.observe()
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[
+            *WriteRoutes(settings, pipeline, authenticator, metrics, clock).routes(),
+            QueryRoute(settings, engine, threads, authenticator, metrics, client).route(),
+            Route("/ping", ping, methods=["GET", "HEAD"]),
+            Route("/health", health),
+            Route("/metrics", exposition),
+        ],
+        lifespan=lifespan,
+    )

@@ -1,0 +1,174 @@
+"""Who may write and read: access tokens are verified here, static ones by asking the control plane.
+
+The control plane may be away. Its keys are kept on disk, and the last answer for a static token stays good until the
+control plane gives another, so no write is lost to an outage of the control plane.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+
+from streamswarm_core.errors import TokenError, Unavailable
+from streamswarm_core.tokens import AccessClaims, Scope, TokenVerifier, hash_secret
+
+log = logging.getLogger(__name__)
+
+_FRESH_SECONDS: Final = 5.0
+_REVOCATION_POLL_SECONDS: Final = 5.0
+_MOST_CACHED_TOKENS: Final = 10_000
+
+
+class Bearer(BaseModel):
+    """Whoever presents a token.
+
+    Attributes:
+        sub: id of the agent or token.
+        name: the `agent` tag, for agents.
+        site: the `site` tag, for agents.
+        scopes: what it may do.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sub: str
+    name: str = ""
+    site: str = ""
+    scopes: frozenset[Scope]
+
+    def stamp(self) -> Mapping[str, str]:
+        """The tags that its points get whatever it sent."""
+        return {"agent": self.name, "site": self.site} if Scope.AGENT in self.scopes else {}
+
+
+ANYBODY: Final = Bearer(sub="anybody", scopes=frozenset({Scope.READ, Scope.WRITE}))
+
+
+def presented_token(request: Request, form: Mapping[str, str] | None = None) -> str:
+    """The token of a request: `Authorization: Token|Bearer`, basic auth's password, or the parameter `p`."""
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() in {"token", "bearer"}:
+        # The 1.x compatibility API of InfluxDB 2.x takes "user:password" here, too.
+        return value.strip().rpartition(":")[2]
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(value).decode().partition(":")[2]
+    return request.query_params.get("p") or (form or {}).get("p", "")
+
+
+class Authenticator:
+    """Checks tokens.
+
+    Args:
+        controlplane_url: base URL of the control plane.
+        token_path: file with the collector's own token, for introspection.
+        cache_folder: keeps the published keys.
+        client: for requests to the control plane.
+    """
+
+    def __init__(self, controlplane_url: str, token_path: Path, cache_folder: Path, client: httpx.AsyncClient) -> None:
+        self._api = controlplane_url.rstrip("/") + "/api/v1"
+        self._token_path = token_path
+        self._keys_file = cache_folder / "keys.json"
+        self._client = client
+        self._verifier = self._cached_verifier()
+        self._keys_asked = float("-inf")
+        self._keys_lock = asyncio.Lock()
+        self._revoked: frozenset[str] = frozenset()
+        self._revocations_etag = ""
+        self._static: dict[str, tuple[float, Bearer | None]] = {}
+
+    async def check(self, token: str, scope: Scope) -> Bearer:
+        """Return who presents the token.
+
+        Raises:
+            TokenError: no such bearer, or not allowed to do this.
+            Unavailable: the token has to be introspected and the control plane can't be reached.
+        """
+        if not token:
+            raise TokenError("a token is needed: Authorization: Token …")
+        bearer = await (self._signed(token) if token.count(".") == 2 else self._introspected(token))
+        if bearer.sub in self._revoked:
+            raise TokenError("this token has been revoked")
+        if scope not in bearer.scopes:
+            raise TokenError(f"this token may not {scope}; it may {', '.join(sorted(bearer.scopes)) or 'nothing'}")
+        return bearer
+
+    async def poll_revocations(self) -> None:
+        """Keep the list of revoked ids up to date, until cancelled."""
+        while True:
+            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+                answer = await self._client.get(
+                    f"{self._api}/revocations", headers={"If-None-Match": self._revocations_etag}
+                )
+                if answer.status_code == httpx.codes.OK:
+                    self._revoked = frozenset(answer.json()["revoked"])
+                    self._revocations_etag = answer.headers.get("ETag", "")
+            await asyncio.sleep(_REVOCATION_POLL_SECONDS)
+
+    async def _signed(self, token: str) -> Bearer:
+        if not self._verifier.knows(token):
+            await self._fetch_keys()
+        claims: AccessClaims = self._verifier.verify(token)
+        return Bearer(sub=claims.sub, name=claims.name, site=claims.site, scopes=claims.scopes)
+
+    async def _introspected(self, token: str) -> Bearer:
+        key = hash_secret(token)
+        asked, bearer = self._static.get(key, (float("-inf"), None))
+        if time.monotonic() - asked > _FRESH_SECONDS:
+            try:
+                bearer = await self._introspect(token)
+            except Unavailable:
+                if key not in self._static:
+                    raise
+            else:
+                if len(self._static) >= _MOST_CACHED_TOKENS:
+                    self._static.clear()
+                self._static[key] = (time.monotonic(), bearer)
+        if bearer is None:
+            raise TokenError("unknown, expired or revoked token")
+        return bearer
+
+    async def _introspect(self, token: str) -> Bearer | None:
+        try:
+            own = self._token_path.read_text(encoding="ascii").strip()
+            answer = await self._client.post(
+                f"{self._api}/tokens/introspect", json={"token": token}, headers={"Authorization": f"Bearer {own}"}
+            )
+            answer.raise_for_status()
+            found: dict[str, Any] = answer.json()
+        except OSError as error:
+            raise Unavailable(f"the collector's own token can't be read: {error}") from None
+        except (httpx.HTTPError, ValueError) as error:
+            raise Unavailable(f"the control plane can't say whether the token is good: {error}") from None
+        return Bearer.model_validate(found) if found.get("active") else None
+
+    async def _fetch_keys(self) -> None:
+        async with self._keys_lock:
+            if time.monotonic() - self._keys_asked < _FRESH_SECONDS:
+                return
+            self._keys_asked = time.monotonic()
+            try:
+                answer = await self._client.get(f"{self._api}/keys")
+                answer.raise_for_status()
+                keys = answer.json()
+            except (httpx.HTTPError, ValueError) as error:
+                log.warning("the control plane's keys can't be fetched: %s", error)
+                return
+            self._verifier = TokenVerifier(keys)
+            self._keys_file.write_text(json.dumps(keys))
+
+    def _cached_verifier(self) -> TokenVerifier:
+        try:
+            return TokenVerifier(json.loads(self._keys_file.read_text()))
+        except (OSError, ValueError):
+            return TokenVerifier({})

@@ -1,0 +1,103 @@
+"""The functions of a SELECT, as DuckDB expressions over one column."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from streamswarm_collector.influxql import ast
+from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_collector.store.schema import FieldColumn, FieldType
+
+_NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
+_ANY: Final = frozenset(FieldType)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """An aggregate or selector.
+
+    Attributes:
+        sql: its value, given the column and the further arguments.
+        types: the field types it takes.
+        time_sql: for a selector, the time of the point it selects.
+        empty: what it gives for a window without points (`count` is 0).
+        arguments: how many numbers follow the field.
+        sparse: whether a window with points can be without a value, and is then left out.
+    """
+
+    sql: Callable[[FieldColumn, Sequence[float]], str]
+    types: frozenset[FieldType] = _NUMERIC
+    time_sql: Callable[[FieldColumn, Sequence[float]], str] | None = None
+    empty: int | None = None
+    arguments: int = 0
+    sparse: bool = False
+
+
+def _call(function: str) -> Callable[[FieldColumn, Sequence[float]], str]:
+    return lambda column, _arguments: f"{function}({column.column})"
+
+
+def _sum(column: FieldColumn, _arguments: Sequence[float]) -> str:
+    return f"CAST(sum({column.column}) AS {'BIGINT' if column.type is FieldType.INTEGER else 'DOUBLE'})"
+
+
+def _percentile(column: FieldColumn, arguments: Sequence[float]) -> str:
+    # Nearest rank, floor(n·p/100 + 0.5), counted from 1; below 1 there is no value.
+    rank = f"CAST(floor(count({column.column}) * {float(arguments[0])!r} / 100 + 0.5) AS BIGINT)"
+    values = f"list_sort(list({column.column}) FILTER (WHERE {column.column} IS NOT NULL))"
+    return f"CASE WHEN {rank} BETWEEN 1 AND count({column.column}) THEN {values}[{rank}] END"
+
+
+def _time_of(selector: str) -> Callable[[FieldColumn, Sequence[float]], str]:
+    return lambda column, _arguments: f"{selector}(time, {column.column})"
+
+
+def _percentile_time(column: FieldColumn, arguments: Sequence[float]) -> str:
+    rank = f"CAST(floor(count({column.column}) * {float(arguments[0])!r} / 100 + 0.5) AS BIGINT)"
+    ordered = f"list(time ORDER BY {column.column}, time) FILTER (WHERE {column.column} IS NOT NULL)"
+    return f"CASE WHEN {rank} BETWEEN 1 AND count({column.column}) THEN ({ordered})[{rank}] END"
+
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    "count": Function(_call("count"), types=_ANY, empty=0),
+    "mean": Function(_call("avg")),
+    "median": Function(_call("median")),
+    "sum": Function(_sum),
+    "spread": Function(lambda column, _: f"max({column.column}) - min({column.column})"),
+    "stddev": Function(_call("stddev_samp")),
+    "min": Function(_call("min"), time_sql=_time_of("arg_min")),
+    "max": Function(_call("max"), time_sql=_time_of("arg_max")),
+    "first": Function(
+        lambda column, _: f"arg_min({column.column}, time)",
+        types=_ANY,
+        time_sql=lambda column, _: f"min(time) FILTER (WHERE {column.column} IS NOT NULL)",
+    ),
+    "last": Function(
+        lambda column, _: f"arg_max({column.column}, time)",
+        types=_ANY,
+        time_sql=lambda column, _: f"max(time) FILTER (WHERE {column.column} IS NOT NULL)",
+    ),
+    "percentile": Function(_percentile, time_sql=_percentile_time, arguments=1, sparse=True),
+}
+
+
+def resolve(call: ast.Call) -> tuple[Function, tuple[float, ...]]:
+    """The function that a call names, and its arguments behind the field.
+
+    Raises:
+        ParseError: the function isn't known, or takes other arguments.
+    """
+    function = FUNCTIONS.get(call.function)
+    if function is None:
+        raise ParseError(f"undefined or unsupported function {call.function}(); known are {', '.join(FUNCTIONS)}")
+    expected = function.arguments + 1
+    if len(call.arguments) != expected:
+        raise ParseError(
+            f"invalid number of arguments for {call.function}, expected {expected}, got {len(call.arguments)}"
+        )
+    numbers = []
+    for argument in call.arguments[1:]:
+        if not isinstance(argument, ast.Number):
+            raise ParseError(f"expected float argument in {call.function}()")
+        numbers.append(float(argument.value))
+    return function, tuple(numbers)

@@ -1,0 +1,213 @@
+"""From a request's body to a batch: parse, stamp, check types.
+
+Most lines carry no escape and no quoted string; they are cut with `str.split`. All others go to the strict parser in
+core, which is also what the fast path is tested against.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from streamswarm_collector.batch import Batch, RefusedLine, Row
+from streamswarm_collector.store.schema import FieldType
+from streamswarm_core.catalogue import CATALOGUE, Kind
+from streamswarm_core.errors import LineError
+from streamswarm_core.lineprotocol import (
+    MAX_TIME_NS,
+    MIN_TIME_NS,
+    PRECISION_NS,
+    escape_measurement,
+    escape_tag,
+    format_field,
+    parse_field_value,
+    parse_line,
+    split_lines,
+)
+from streamswarm_core.point import FieldValue, Point
+
+_PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?i?\Z")
+_PLAIN_TIME: Final = re.compile(r"-?\d{1,19}\Z")
+_MOST_CACHED_SERIES: Final = 200_000
+
+_KIND_TYPES: Final = {
+    Kind.FLOAT: FieldType.FLOAT,
+    Kind.INTEGER: FieldType.INTEGER,
+    Kind.STRING: FieldType.STRING,
+}
+
+
+def field_type(value: FieldValue) -> FieldType:
+    """The stored type of a parsed value."""
+    if isinstance(value, bool):
+        return FieldType.BOOLEAN
+    if isinstance(value, int):
+        return FieldType.INTEGER
+    return FieldType.FLOAT if isinstance(value, float) else FieldType.STRING
+
+
+class FieldTypes:
+    """Types of fields by database and measurement: the catalogue's for our own, else the first that was stored."""
+
+    def __init__(self) -> None:
+        self._types: dict[tuple[str, str], dict[str, FieldType]] = {}
+
+    def of(self, database: str, measurement: str) -> dict[str, FieldType]:
+        """The known types of a measurement, to be added to."""
+        key = (database, measurement)
+        types = self._types.get(key)
+        if types is None:
+            declared = CATALOGUE.get(measurement)
+            types = {field.name: _KIND_TYPES[field.kind] for field in declared.fields} if declared else {}
+            self._types[key] = types
+        return types
+
+    def learn(self, database: str, measurement: str, stored: Mapping[str, FieldType]) -> None:
+        """Take over what a store already holds."""
+        self.of(database, measurement).update(stored)
+
+    def forget(self, database: str, measurement: str | None = None) -> None:
+        """Drop what is known of a measurement, or of a whole database."""
+        for key in [key for key in self._types if key[0] == database and measurement in (None, key[1])]:
+            del self._types[key]
+
+
+class Parser:
+    """Turns bodies into batches. For one thread: it caches what it learns of series and types."""
+
+    def __init__(self, types: FieldTypes) -> None:
+        self._types = types
+        self._series: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def parse(self, body: str, *, database: str, precision: str, received_ns: int, stamp: Mapping[str, str]) -> Batch:
+        """Read a body.
+
+        Args:
+            body: line protocol.
+            database: where it goes.
+            precision: unit of its times, a key of PRECISION_NS.
+            received_ns: the time of lines without one.
+            stamp: tags to write over whatever the sender put there; an empty value removes the tag.
+        """
+        batch = Batch(database)
+        stamp_key = ",".join(f"{key}={value}" for key, value in stamp.items())
+        factor = PRECISION_NS[precision]
+        for number, line in _numbered_lines(body):
+            try:
+                row = self._fast_row(line, factor, received_ns, stamp, stamp_key) or self._strict_row(
+                    line, precision, received_ns, stamp
+                )
+                measurement = self._measurement_of(row.series_key)
+                _refuse_time(row, measurement)
+                self._check_types(database, measurement, row.fields)
+            except LineError as error:
+                batch.refused.append(RefusedLine(number, str(error), "syntax"))
+            except FieldTypeConflictError as error:
+                batch.refused.append(RefusedLine(number, str(error), "type_conflict"))
+            else:
+                batch.rows.append(row)
+                batch.lines.append(_canonical_line(row))
+        return batch
+
+    def _fast_row(
+        self, line: str, factor: int, received_ns: int, stamp: Mapping[str, str], stamp_key: str
+    ) -> Row | None:
+        """Read a line without escapes and strings; None for one that needs the strict parser."""
+        if "\\" in line or '"' in line:
+            return None
+        parts = line.split(" ")
+        if len(parts) == 3 and _PLAIN_TIME.match(parts[2]):
+            time_ns = int(parts[2]) * factor
+            if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
+                return None
+        elif len(parts) == 2:
+            time_ns = received_ns
+        else:
+            return None
+        fields: dict[str, FieldValue] = {}
+        for pair in parts[1].split(","):
+            key, equals, raw = pair.partition("=")
+            if not key or not equals or not _PLAIN_NUMBER.match(raw):
+                return None
+            fields[key] = parse_field_value(raw) if raw[-1] == "i" else float(raw)
+        series = self._series.get((parts[0], stamp_key)) or self._new_series(parts[0], stamp, stamp_key)
+        return Row(series[0], time_ns, fields)
+
+    def _new_series(self, key: str, stamp: Mapping[str, str], stamp_key: str) -> tuple[str, str]:
+        point = _stamped(parse_line(f"{key} x=1"), stamp)
+        if len(self._series) >= _MOST_CACHED_SERIES:
+            self._series.clear()
+        series = (canonical_series_key(point), point.measurement)
+        self._series[(key, stamp_key)] = series
+        self._series[(series[0], "")] = series
+        return series
+
+    def _strict_row(self, line: str, precision: str, received_ns: int, stamp: Mapping[str, str]) -> Row:
+        point = _stamped(parse_line(line, default_time_ns=received_ns, precision=precision), stamp)
+        series_key = canonical_series_key(point)
+        self._series[(series_key, "")] = (series_key, point.measurement)
+        return Row(series_key, point.time_ns if point.time_ns is not None else received_ns, point.fields)
+
+    def _measurement_of(self, series_key: str) -> str:
+        cached = self._series.get((series_key, ""))
+        return cached[1] if cached else parse_line(f"{series_key} x=1").measurement
+
+    def _check_types(self, database: str, measurement: str, fields: Mapping[str, FieldValue]) -> None:
+        known = self._types.of(database, measurement)
+        fresh: dict[str, FieldType] = {}
+        for name, value in fields.items():
+            given = field_type(value)
+            stored = known.get(name)
+            if stored is None:
+                fresh[name] = given
+            elif stored is not given:
+                raise FieldTypeConflictError(
+                    f'field type conflict: input field "{name}" on measurement "{measurement}" is type {given}, '
+                    f"already exists as type {stored}"
+                )
+        known.update(fresh)
+
+
+def _refuse_time(row: Row, measurement: str) -> None:
+    """`time` is the point's own; InfluxDB takes it neither as a tag nor as a field."""
+    if "time" in row.fields:
+        raise LineError(f'invalid field name: input field "time" on measurement "{measurement}" is invalid')
+    if ",time=" in row.series_key and "time" in parse_line(f"{row.series_key} x=1").tags:
+        raise LineError(f'invalid tag key: input tag "time" on measurement "{measurement}" is invalid')
+
+
+class FieldTypeConflictError(Exception):
+    """A field came with another type than it is stored with."""
+
+
+def canonical_series_key(point: Point) -> str:
+    """Measurement and tags sorted by key, escaped: the name of a series."""
+    tags = "".join(f",{escape_tag(key)}={escape_tag(value)}" for key, value in sorted(point.tags.items()) if value)
+    return escape_measurement(point.measurement) + tags
+
+
+def parse_rows(lines: str) -> Iterator[Row]:
+    """Read canonical lines back, as they come from the log."""
+    for _, line in split_lines(lines):
+        point = parse_line(line)
+        if point.time_ns is None:
+            raise LineError("a line of the log has no time", line)
+        yield Row(canonical_series_key(point), point.time_ns, point.fields)
+
+
+def _canonical_line(row: Row) -> str:
+    fields = ",".join(f"{escape_tag(key)}={format_field(value)}" for key, value in row.fields.items())
+    return f"{row.series_key} {fields} {row.time_ns}"
+
+
+def _stamped(point: Point, stamp: Mapping[str, str]) -> Point:
+    return point.with_tags(**stamp) if stamp else point
+
+
+def _numbered_lines(body: str) -> Iterator[tuple[int, str]]:
+    if '"' in body:
+        yield from split_lines(body)
+        return
+    for number, line in enumerate(body.split("\n"), start=1):
+        stripped = line.strip("\r\t ")
+        if stripped and stripped[0] != "#":
+            yield number, stripped

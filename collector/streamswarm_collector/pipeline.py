@@ -1,0 +1,148 @@
+"""The collector's parts put together: parser, log, sinks."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from streamswarm_collector.batch import Batch
+from streamswarm_collector.ingest import FieldTypes, Parser
+from streamswarm_collector.metrics import CollectorMetrics
+from streamswarm_collector.settings import CollectorSettings
+from streamswarm_collector.sinks.embedded import EmbeddedSink
+from streamswarm_collector.sinks.influx import InfluxSink
+from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.wal import Wal
+from streamswarm_core.errors import Unavailable
+
+_RELEASE_SECONDS: Final = 5.0
+_RETRY_AFTER_SECONDS: Final = 5.0
+
+
+class UnknownDatabaseError(Exception):
+    """A write to a database that isn't there and may not be created by writing."""
+
+
+class Pipeline:
+    """Takes bodies, answers when they are durable, and keeps the sinks fed.
+
+    Args:
+        settings: the collector's settings.
+        metrics: to be kept up to date.
+
+    Raises:
+        ConfigError: the store's file can't be used.
+        OSError: the folder can't be used.
+    """
+
+    def __init__(self, settings: CollectorSettings, metrics: CollectorMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._types = FieldTypes()
+        self._parser = Parser(self._types)
+        # One thread: the parser's caches are its own, and batches keep the order in which they came.
+        self._parsing = ThreadPoolExecutor(1, thread_name_prefix="parser")
+        self.wal = Wal(settings.folder / "wal")
+        self.store: EmbeddedStore | None = None
+        self._embedded: EmbeddedSink | None = None
+        if settings.embedded:
+            self.store = EmbeddedStore(
+                settings.folder / "store.duckdb",
+                flush_seconds=settings.flush_seconds,
+                memory_limit=settings.store_memory,
+                on_flush=lambda seconds, _rows: metrics.flush.observe(seconds),
+            )
+            self._embedded = EmbeddedSink(self.store, self.wal)
+            self._embedded.replay()
+            self.store.create_database(settings.bucket)
+            self._learn_types(self.store)
+        self.sinks = [InfluxSink(sink, self.wal, settings.folder / "sinks" / sink.name) for sink in settings.sinks]
+
+    def _learn_types(self, store: EmbeddedStore) -> None:
+        for name in store.databases():
+            database = store.database(name)
+            for measurement in (database.measurements if database else {}).values():
+                stored = {field.name: field.type for field in measurement.fields.values()}
+                self._types.learn(name, measurement.name, stored)
+
+    def start(self) -> None:
+        """Begin forwarding."""
+        for sink in self.sinks:
+            sink.start()
+
+    async def write(
+        self, body: str, *, database: str, precision: str, received_ns: int, stamp: Mapping[str, str]
+    ) -> Batch:
+        """Make a body's good lines durable; what was refused is in the batch that is returned.
+
+        Raises:
+            Unavailable: the log is full because a sink doesn't take its points, or the disk refuses.
+            UnknownDatabaseError: the database isn't there and may not be created by writing.
+        """
+        if self.wal.size > self._settings.max_wal_bytes:
+            raise Unavailable(
+                "the collector's log is full because a store does not take its points; wait and send again",
+                retry_after=_RETRY_AFTER_SECONDS,
+            )
+        if self.store and not self._settings.auto_create_databases and database not in self.store.names():
+            raise UnknownDatabaseError(f'database not found: "{database}"')
+        loop = asyncio.get_running_loop()
+        batch = await loop.run_in_executor(
+            self._parsing,
+            lambda: self._parser.parse(
+                body, database=database, precision=precision, received_ns=received_ns, stamp=stamp
+            ),
+        )
+        for line in batch.refused:
+            self._metrics.refused.labels(line.kind).inc()
+        if batch.rows:
+            await self.wal.append(batch.payload(), on_durable=lambda lsn: self._durable(lsn, batch))
+            self._metrics.batches.inc()
+            self._metrics.points.inc(len(batch.rows))
+        return batch
+
+    def _durable(self, lsn: int, batch: Batch) -> None:
+        if self._embedded is not None:
+            self._embedded.add(lsn, batch)
+
+    def forget_types(self, database: str, measurement: str | None = None) -> None:
+        """Let the fields of what was dropped come back with another type."""
+        self._types.forget(database, measurement)
+
+    async def release_forever(self) -> None:
+        """Delete the parts of the log that every sink has taken, until cancelled."""
+        while True:
+            await asyncio.sleep(_RELEASE_SECONDS)
+            await asyncio.to_thread(self.wal.release, self._slowest_position())
+
+    def _slowest_position(self) -> int:
+        return min(sink.position for sink in self._all_sinks())
+
+    def _all_sinks(self) -> list[EmbeddedSink | InfluxSink]:
+        return [*([self._embedded] if self._embedded else []), *self.sinks]
+
+    def failures(self) -> dict[str, str]:
+        """Why a sink doesn't take its points at the moment, by its name."""
+        return {sink.name: sink.failure for sink in self._all_sinks() if sink.failure}
+
+    def observe(self) -> None:
+        """Bring the gauges up to date."""
+        self._metrics.wal_bytes.set(self.wal.size)
+        behind = self._slowest_position() < self.wal.last_lsn
+        oldest = self.wal.oldest_time
+        self._metrics.wal_age.set(max(0.0, time.time() - oldest) if behind and oldest else 0.0)
+        for sink in self._all_sinks():
+            self._metrics.sink_lag.labels(sink.name).set(self.wal.last_lsn - sink.position)
+            self._metrics.sink_up.labels(sink.name).set(0 if sink.failure else 1)
+        if self.store:
+            self._metrics.series.set(self.store.series_count())
+
+    def close(self) -> None:
+        """Stop the sinks, write what is queued, close the files."""
+        for sink in self.sinks:
+            sink.close()
+        self._parsing.shutdown()
+        self.wal.close()
+        if self.store:
+            self.store.close()

@@ -1,0 +1,1 @@
+"""The HTTP routes: InfluxDB's, and those every service has."""

@@ -1,0 +1,135 @@
+"""`/query`: InfluxQL, answered by the embedded store or handed on to the store behind the collector."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import httpx
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from streamswarm_collector.auth import Authenticator, presented_token
+from streamswarm_collector.influxql.engine import Engine
+from streamswarm_collector.metrics import CollectorMetrics
+from streamswarm_collector.routes.answers import refuse
+from streamswarm_collector.settings import CollectorSettings
+from streamswarm_core.errors import TokenError, Unavailable
+from streamswarm_core.tokens import Scope
+
+_EPOCHS: Final = frozenset({"ns", "u", "µ", "us", "ms", "s", "m", "h"})
+
+
+class QueryRoute:
+    """The route.
+
+    Args:
+        settings: the collector's settings.
+        engine: answers from the embedded store; None hands queries on to `query_url` or the first sink.
+        threads: where queries run.
+        authenticator: None where no token is asked for.
+        metrics: to be kept up to date.
+        client: for handing on.
+    """
+
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        engine: Engine | None,
+        threads: ThreadPoolExecutor,
+        authenticator: Authenticator | None,
+        metrics: CollectorMetrics,
+        client: httpx.AsyncClient,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._threads = threads
+        self._authenticator = authenticator
+        self._metrics = metrics
+        self._client = client
+
+    def route(self) -> Route:
+        """For the app."""
+        return Route("/query", self._query, methods=["GET", "POST"])
+
+    async def _query(self, request: Request) -> Response:
+        started = time.monotonic()
+        try:
+            return await self._answer(request)
+        finally:
+            self._metrics.query.observe(time.monotonic() - started)
+
+    async def _answer(self, request: Request) -> Response:
+        parameters = await _parameters(request)
+        try:
+            if self._authenticator is not None:
+                await self._authenticator.check(presented_token(request, parameters), Scope.READ)
+            if not parameters.get("q"):
+                return refuse(400, 'missing required parameter "q"', v2=False)
+            if self._engine is None:
+                return await _hand_on(self._settings, self._client, parameters)
+            return await self._from_store(self._engine, parameters)
+        except TokenError as error:
+            return refuse(401, str(error), v2=False)
+        except Unavailable as error:
+            return refuse(503, str(error), v2=False, retry_after=5)
+
+    async def _from_store(self, engine: Engine, parameters: Mapping[str, str]) -> Response:
+        epoch = parameters.get("epoch") or None
+        if epoch and epoch not in _EPOCHS:
+            return refuse(400, f"invalid epoch {epoch!r}; one of ns, u, ms, s, m, h", v2=False)
+        try:
+            bound = json.loads(parameters.get("params") or "{}")
+        except ValueError:
+            bound = None
+        if not isinstance(bound, dict):
+            return refuse(400, "the parameter params is not a JSON object", v2=False)
+        reply = await asyncio.get_running_loop().run_in_executor(
+            self._threads,
+            lambda: engine.execute(parameters["q"], database=parameters.get("db"), epoch=epoch, params=bound),
+        )
+        return _json(reply.body, reply.status, pretty=parameters.get("pretty") == "true")
+
+
+async def _parameters(request: Request) -> dict[str, str]:
+    parameters = dict(request.query_params)
+    if request.method == "POST":
+        async with request.form() as form:
+            parameters |= {key: value for key, value in form.items() if isinstance(value, str)}
+    return parameters
+
+
+def _json(body: Mapping[str, Any], status: int, *, pretty: bool) -> Response:
+    options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 if pretty else 0)
+    return Response(
+        orjson.dumps(body, option=options),
+        status,
+        media_type="application/json",
+        headers={"X-Influxdb-Version": "1.8.10", "X-Influxdb-Build": "OSS"},
+    )
+
+
+async def _hand_on(settings: CollectorSettings, client: httpx.AsyncClient, parameters: Mapping[str, str]) -> Response:
+    sink = settings.sinks[0]
+    token = sink.token.get_secret_value()
+    passed = {key: value for key, value in parameters.items() if key not in {"u", "p"}}
+    try:
+        answer = await client.post(
+            f"{str(settings.query_url or sink.url).rstrip('/')}/query",
+            data=passed,
+            headers={"Authorization": f"Token {token}"} if sink.api == "v2" and token else {},
+            auth=_basic(token) if sink.api == "v1" and token else httpx.USE_CLIENT_DEFAULT,
+            timeout=settings.query_seconds,
+        )
+    except httpx.HTTPError as error:
+        return refuse(503, f"the store behind the collector can't be reached: {error}", v2=False, retry_after=5)
+    return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
+
+
+def _basic(token: str) -> httpx.BasicAuth:
+    user, _, password = token.partition(":")
+    return httpx.BasicAuth(user, password)

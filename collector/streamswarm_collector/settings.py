@@ -1,0 +1,68 @@
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, model_validator
+
+from streamswarm_core.settings import ServiceSettings, is_loopback
+
+
+class InfluxSinkSettings(BaseModel):
+    """One further store that every point is forwarded to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$", description="Names the sink's position file and metrics.")
+    url: HttpUrl = Field(description="Base URL.")
+    api: Literal["v2", "v1"] = Field(
+        "v2", description="`v2` for InfluxDB 2.x, 3.x and VictoriaMetrics; `v1` for InfluxDB 1.x (`/write`)."
+    )
+    org: str = Field("", description="Organisation, for v2.")
+    token: SecretStr = Field(SecretStr(""), description="Token for v2, or `user:password` for v1.")
+
+
+class CollectorSettings(ServiceSettings, table="collector"):
+    """Settings of the collector."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8801, ge=1, le=65_535, description="TCP port to listen on.")
+    bucket: str = Field("streamswarm", min_length=1, description="Database that is there from the start.")
+    auto_create_databases: bool = Field(True, description="Whether a write to an unknown database creates it.")
+    auth: bool = Field(True, description="Whether tokens are asked for; false only on a loopback address.")
+    controlplane_url: str = Field("http://127.0.0.1:8800", description="Who vouches for tokens.")
+    token_file: Path | None = Field(
+        None,
+        description="File with the token for introspection; by default secrets/collector.token in the data folder.",
+    )
+    embedded: bool = Field(True, description="Whether points are kept in the embedded store.")
+    sinks: tuple[InfluxSinkSettings, ...] = Field(
+        (), description="Further stores to forward to, as JSON or TOML tables."
+    )
+    query_url: HttpUrl | None = Field(
+        None, description="Store that answers /query when the embedded one is off; the first sink by default."
+    )
+    flush_seconds: float = Field(1.0, ge=0.01, le=60, description="How long the embedded store collects rows.")
+    store_memory: str = Field("1GB", pattern=r"^\d+(MB|GB)$", description="Memory the embedded store may use.")
+    max_body_bytes: int = Field(25_000_000, ge=1_000, description="Largest request body, after decompression.")
+    max_wal_bytes: int = Field(
+        2_000_000_000, ge=1_000_000, description="Size of the log from which senders are told to wait (429)."
+    )
+    query_seconds: float = Field(20.0, gt=0, le=600, description="Time one query may take.")
+    query_threads: int = Field(4, ge=1, le=64, description="Queries answered at the same time.")
+
+    @property
+    def folder(self) -> Path:
+        """The collector's part of the data folder."""
+        return self.data / "collector"
+
+    @property
+    def token_path(self) -> Path:
+        """Where the token for introspection is."""
+        return self.token_file or self.data / "secrets" / "collector.token"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.auth and not is_loopback(self.host):
+            raise ValueError(f"auth=false is for a loopback address; host is {self.host}")
+        if not self.embedded and not self.sinks:
+            raise ValueError("embedded=false needs at least one sink")
+        return self

@@ -1,0 +1,45 @@
+import logging
+
+from streamswarm_collector.batch import Batch, split_payload
+from streamswarm_collector.ingest import parse_rows
+from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.wal import Wal
+
+log = logging.getLogger(__name__)
+
+
+class EmbeddedSink:
+    """Hands acknowledged batches to the embedded store, which keeps its own position in its file."""
+
+    name = "embedded"
+
+    def __init__(self, store: EmbeddedStore, wal: Wal) -> None:
+        self._store = store
+        self._wal = wal
+
+    @property
+    def position(self) -> int:
+        """Number of the newest record that the store has."""
+        return self._store.stored_lsn
+
+    @property
+    def failure(self) -> str | None:
+        """Why the store doesn't take anything at the moment, or None."""
+        return self._store.failure
+
+    def replay(self) -> int:
+        """Bring the store up to the log after a start; returns how many points were missing."""
+        points = 0
+        for record in self._wal.read(self._store.stored_lsn):
+            database, lines = split_payload(record.payload)
+            rows = list(parse_rows(lines.decode()))
+            self._store.add(record.lsn, database, rows)
+            points += len(rows)
+        self._store.flush()
+        if points:
+            log.info("took %d points from the log that the store did not have yet", points)
+        return points
+
+    def add(self, lsn: int, batch: Batch) -> None:
+        """Take a batch that has just become durable."""
+        self._store.add(lsn, batch.database, batch.rows)

@@ -1,0 +1,308 @@
+"""The write-ahead log: what the collector has acknowledged and a sink has not taken yet.
+
+Segment files hold records `length, crc32, lsn` (little endian, 4 + 4 + 8 bytes) and the payload; the log sequence
+number grows by one a record and names the segment that starts with it. A batch is acknowledged when its record is on
+disk: one thread writes, and one fsync serves every batch that waited for it (group commit).
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import queue
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from streamswarm_core.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_HEADER: Final = struct.Struct("<IIQ")
+_SUFFIX: Final = ".wal"
+_DAMAGED_SUFFIX: Final = ".damaged"
+_MOST_RECORD_BYTES: Final = 256 * 1024 * 1024
+_MOST_BATCHES_PER_SYNC: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One acknowledged batch.
+
+    Attributes:
+        lsn: its log sequence number, from 1.
+        payload: the bytes that were appended.
+    """
+
+    lsn: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    payload: bytes
+    on_durable: Callable[[int], None]
+    future: Future[int]
+
+
+class Wal:
+    """An append-only log in one folder, for one process.
+
+    Args:
+        folder: created if missing.
+        segment_bytes: a new segment is begun when the current one is larger.
+
+    Raises:
+        OSError: the folder can't be used.
+    """
+
+    def __init__(self, folder: Path, *, segment_bytes: int = 32 * 1024 * 1024) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._last_lsn = self._recover()
+        self._segment = self._open_segment(self._last_lsn + 1)
+        self._sealed: dict[Path, int] = {path: path.stat().st_size for path in self.segments() if path != self._path}
+        self._appended = threading.Condition()
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._write_forever, name="wal-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def last_lsn(self) -> int:
+        """Number of the newest durable record; 0 if there never was one."""
+        return self._last_lsn
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(self._sealed.values()) + self._segment.tell()
+
+    @property
+    def oldest_time(self) -> float | None:
+        """When the oldest segment that is still kept was begun or last written, seconds since the epoch."""
+        for path in self.segments():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_size:
+                    return path.stat().st_mtime
+        return None
+
+    async def append(self, payload: bytes, on_durable: Callable[[int], None] = lambda _lsn: None) -> int:
+        """Make a batch durable and return its number.
+
+        Args:
+            payload: what to keep.
+            on_durable: called with the number before anybody is told, in the order of the numbers, on the log's thread.
+
+        Raises:
+            Unavailable: the disk refuses writes.
+        """
+        return await asyncio.wrap_future(self.submit(payload, on_durable))
+
+    def submit(self, payload: bytes, on_durable: Callable[[int], None] = lambda _lsn: None) -> Future[int]:
+        """Like append, for callers without an event loop; the future resolves after the fsync."""
+        waiting = _Waiting(payload, on_durable, Future())
+        if self._failure is not None:
+            waiting.future.set_exception(Unavailable(f"the write-ahead log can't be written: {self._failure}"))
+        else:
+            self._queue.put(waiting)
+        return waiting.future
+
+    def read(self, after: int) -> Iterator[Record]:
+        """Yield the durable records with a number greater than `after`, oldest first, until there is no more.
+
+        A reader that goes on where it stopped keeps the iterator's place with `follow`.
+        """
+        reader = self.follow(after)
+        while (record := reader.next()) is not None:
+            yield record
+        reader.close()
+
+    def follow(self, after: int) -> "WalReader":
+        """A reader that begins behind `after` and can be asked again when more was appended."""
+        return WalReader(self, after)
+
+    def segment_with(self, lsn: int) -> Path | None:
+        """The segment that holds a record, or would; None if there is none so late."""
+        candidates = [path for path in self.segments() if _first_lsn(path) <= lsn]
+        return candidates[-1] if candidates else next(iter(self.segments()), None)
+
+    def wait_for_more(self, after: int, seconds: float) -> bool:
+        """Block until a record newer than `after` is durable; False if none came in time."""
+        with self._appended:
+            return self._appended.wait_for(lambda: self._last_lsn > after, seconds)
+
+    def release(self, upto: int) -> None:
+        """Delete the sealed segments whose records all have numbers up to `upto`."""
+        segments = self.segments()
+        for path, following in itertools.pairwise(segments):
+            if _first_lsn(following) > upto + 1 or path == self._path:
+                return
+            path.unlink()
+            self._sealed.pop(path, None)
+
+    def close(self) -> None:
+        """Write what is queued and stop the thread."""
+        self._queue.put(None)
+        self._thread.join()
+        self._segment.close()
+
+    def segments(self) -> list[Path]:
+        """The segment files, oldest first."""
+        return sorted(self._folder.glob(f"*{_SUFFIX}"))
+
+    def _recover(self) -> int:
+        """Find the newest whole record; cut off a torn tail, set damaged segments aside."""
+        last = 0
+        segments = self.segments()
+        for index, path in enumerate(segments):
+            last = max(last, _first_lsn(path) - 1)
+            good_bytes = 0
+            for record in _read_segment(path):
+                last = record.lsn
+                good_bytes += _HEADER.size + len(record.payload)
+            rest = path.stat().st_size - good_bytes
+            if rest and index == len(segments) - 1:
+                # Bytes of a batch that was never acknowledged: the crash came before its fsync.
+                log.warning("%s: %d bytes of an unfinished batch cut off", path.name, rest)
+                os.truncate(path, good_bytes)
+            elif rest:
+                copy = path.with_suffix(_DAMAGED_SUFFIX)
+                copy.write_bytes(path.read_bytes()[good_bytes:])
+                log.error("%s: damaged after byte %d; the rest was set aside in %s", path.name, good_bytes, copy.name)
+                os.truncate(path, good_bytes)
+        return last
+
+    def _open_segment(self, first: int) -> BinaryIO:
+        self._path = self._folder / f"{first:020d}{_SUFFIX}"
+        segment = self._path.open("ab")
+        _sync_folder(self._folder)
+        return segment
+
+    def _write_forever(self) -> None:
+        while True:
+            waiting, stop = self._take_waiting()
+            if waiting:
+                self._commit(waiting)
+            if stop:
+                return
+
+    def _take_waiting(self) -> tuple[list[_Waiting], bool]:
+        """Wait for one batch and take all that came with it; the flag says that the log is being closed."""
+        waiting: list[_Waiting] = []
+        item = self._queue.get()
+        while item is not None:
+            waiting.append(item)
+            if len(waiting) >= _MOST_BATCHES_PER_SYNC or self._queue.empty():
+                return waiting, False
+            item = self._queue.get()
+        return waiting, True
+
+    def _commit(self, waiting: list[_Waiting]) -> None:
+        first = self._last_lsn + 1
+        try:
+            self._segment.write(b"".join(_frame(first + offset, item.payload) for offset, item in enumerate(waiting)))
+            self._segment.flush()
+            os.fdatasync(self._segment.fileno())
+        except OSError as error:
+            # After a failed fsync the kernel may have dropped the pages: nothing may be acknowledged any more.
+            self._failure = error
+            for item in waiting:
+                item.future.set_exception(Unavailable(f"the write-ahead log can't be written: {error}"))
+            return
+        with self._appended:
+            self._last_lsn = first + len(waiting) - 1
+            self._appended.notify_all()
+        for lsn, item in enumerate(waiting, start=first):
+            item.on_durable(lsn)
+            item.future.set_result(lsn)
+        if self._segment.tell() >= self._segment_bytes:
+            self._sealed[self._path] = self._segment.tell()
+            self._segment.close()
+            self._segment = self._open_segment(self._last_lsn + 1)
+
+
+class WalReader:
+    """Reads records in order and remembers its place. For one thread."""
+
+    def __init__(self, wal: Wal, after: int) -> None:
+        self._wal = wal
+        self._last = after
+        self._segment: BinaryIO | None = None
+        self._path: Path | None = None
+
+    def next(self) -> Record | None:
+        """The next durable record, or None if there is none yet."""
+        while self._last < self._wal.last_lsn:
+            path = self._wal.segment_with(self._last + 1)
+            if path is None:
+                return None
+            if path != self._path:
+                self.close()
+                self._path, self._segment = path, path.open("rb")
+            record = _read_record(self._segment) if self._segment else None
+            if record is None:
+                # The rest of a damaged segment: go on with the first record that is there.
+                following = [first for first in map(_first_lsn, self._wal.segments()) if first > self._last + 1]
+                if not following:
+                    return None
+                self._last = following[0] - 1
+            elif record.lsn > self._last:
+                self._last = record.lsn
+                return record
+        return None
+
+    def close(self) -> None:
+        """Let go of the open segment."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+            self._path = None
+
+
+def _frame(lsn: int, payload: bytes) -> bytes:
+    return _HEADER.pack(len(payload), _checksum(lsn, payload), lsn) + payload
+
+
+def _checksum(lsn: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(lsn.to_bytes(8, "little")))
+
+
+def _first_lsn(path: Path) -> int:
+    return int(path.stem)
+
+
+def _read_segment(path: Path) -> Iterator[Record]:
+    """Yield whole records; stops at the first that is cut short or damaged."""
+    with path.open("rb") as segment:
+        while (record := _read_record(segment)) is not None:
+            yield record
+
+
+def _read_record(segment: BinaryIO) -> Record | None:
+    header = segment.read(_HEADER.size)
+    if len(header) != _HEADER.size:
+        return None
+    length, checksum, lsn = _HEADER.unpack(header)
+    if length > _MOST_RECORD_BYTES:
+        return None
+    payload = segment.read(length)
+    if len(payload) != length or _checksum(lsn, payload) != checksum:
+        return None
+    return Record(lsn, payload)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable, not only its content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

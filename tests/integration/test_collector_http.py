@@ -1,0 +1,128 @@
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from streamswarm_collector.app import create_app
+from streamswarm_collector.settings import CollectorSettings
+from streamswarm_core.errors import ConfigError
+from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.writer import LineWriter
+from tests.support import serve_app
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    settings = CollectorSettings(data=tmp_path, auth=False, max_body_bytes=10_000)
+    with serve_app(create_app(settings, clock=lambda: 1_700_000_000_000_000_000)) as url:
+        yield url
+
+
+def query(url: str, statement: str, **parameters: str) -> httpx.Response:
+    return httpx.get(f"{url}/query", params={"db": "streamswarm", "q": statement, "epoch": "ns", **parameters})
+
+
+def test_what_our_writer_writes_our_reader_reads(url: str) -> None:
+    with LineWriter(url, lambda: "", bucket="streamswarm") as writer:
+        writer.write(b"m,h=a v=1.5 5\nm,h=b v=2.5 5\n")
+    with InfluxQLReader(url, database="streamswarm") as reader:
+        assert reader.measurements() == ["m"]
+        assert reader.tag_values("m", "h") == ["a", "b"]
+        assert reader.field_kinds("m") == {"v": "float"}
+        assert [series.rows for series in reader.execute('SELECT v FROM m GROUP BY "h"')] == [[[5, 1.5]], [[5, 2.5]]]
+
+
+def test_gzip_precision_and_missing_times_on_both_write_paths(url: str) -> None:
+    body = gzip.compress(b"m v=1 7\nm v=2")
+    first = httpx.post(
+        f"{url}/api/v2/write?bucket=streamswarm&precision=s", content=body, headers={"Content-Encoding": "gzip"}
+    )
+    second = httpx.post(f"{url}/write?db=streamswarm&precision=ms", content=b"m v=3 9")
+    assert (first.status_code, second.status_code) == (204, 204)
+    (series,) = query(url, "SELECT v FROM m").json()["results"][0]["series"]
+    assert series["values"] == [[9_000_000, 3], [7_000_000_000, 1], [1_700_000_000_000_000_000, 2]]
+
+
+def test_a_partial_write_keeps_the_good_lines_and_names_the_others(url: str) -> None:
+    answer = httpx.post(f"{url}/api/v2/write?bucket=streamswarm", content=b"m v=1 1\nm v=oops 2\nm v=3i 3\nm v=4 4")
+    assert answer.status_code == 400
+    message = answer.json()["message"]
+    assert message.startswith("partial write: line 2: unable to parse 'm v=oops 2'")
+    assert "line 3: field type conflict" in message
+    assert message.endswith("dropped=2")
+    (series,) = query(url, "SELECT v FROM m").json()["results"][0]["series"]
+    assert series["values"] == [[1, 1], [4, 4]]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "headers", "status", "words"),
+    [
+        ("/api/v2/write", b"m v=1", {}, 400, "bucket is missing"),
+        ("/write", b"m v=1", {}, 400, "db is missing"),
+        ("/api/v2/write?bucket=x&precision=day", b"m v=1", {}, 400, "one of ns, us, ms, s"),
+        ("/api/v2/write?bucket=x", b"no gzip", {"Content-Encoding": "gzip"}, 400, "not valid gzip"),
+        ("/api/v2/write?bucket=x", b"m v=1 \xff", {}, 400, "not UTF-8"),
+        ("/api/v2/write?bucket=x", b"m v=1 1\n" * 2000, {}, 413, "larger than 10000 bytes"),
+        ("/api/v2/write?bucket=x", gzip.compress(b"\n" * 9_000_000), {"Content-Encoding": "gzip"}, 413, "larger"),
+    ],
+)
+def test_a_bad_request_says_what_is_wrong(
+    url: str, path: str, content: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
+    answer = httpx.post(url + path, content=content, headers=headers)
+    assert answer.status_code == status
+    assert words in answer.text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"q": ""}, 'missing required parameter \\"q\\"'),
+        ({"q": "SELECT v FROM m", "epoch": "eons"}, "one of ns, u, ms"),
+        ({"q": "SELECT v FROM m", "params": "[]"}, "not a JSON object"),
+        ({"q": "SELECT holt_winters(v) FROM m"}, "unsupported function holt_winters()"),
+        ({"q": "SELECT v + 1 FROM m"}, "arithmetic between columns is not supported"),
+        ({"q": "SELECT max(v) FROM (SELECT v FROM m)"}, "found ("),
+    ],
+)
+def test_a_query_that_is_not_understood_names_the_part(url: str, parameters: dict[str, str], words: str) -> None:
+    httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1").raise_for_status()
+    answer = httpx.post(f"{url}/query", data={"db": "streamswarm", **parameters})
+    assert answer.status_code == 400
+    assert words in answer.text
+
+
+def test_ping_health_and_metrics(url: str) -> None:
+    httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1\nm v=x 1")
+    ping = httpx.get(f"{url}/ping")
+    assert (ping.status_code, ping.headers["X-Influxdb-Version"]) == (204, "1.8.10")
+    assert httpx.get(f"{url}/health").json()["status"] == "ok"
+    metrics = httpx.get(f"{url}/metrics").text
+    assert "streamswarm_collector_points_total 1.0" in metrics
+    assert 'streamswarm_collector_refused_lines_total{reason="syntax"} 1.0' in metrics
+
+
+def test_without_a_token_nothing_is_written_or_read(tmp_path: Path) -> None:
+    with serve_app(create_app(CollectorSettings(data=tmp_path))) as url:
+        assert httpx.post(f"{url}/api/v2/write?bucket=streamswarm", content=b"m v=1").status_code == 401
+        assert httpx.get(f"{url}/query?db=streamswarm&q=SHOW+DATABASES").status_code == 401
+
+
+def test_authentication_can_be_off_on_loopback_only(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        CollectorSettings(data=tmp_path, auth=False, host="0.0.0.0")  # noqa: S104
+
+
+def test_a_full_log_tells_senders_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamswarm_collector.wal.Wal.size", 10**12)
+    with serve_app(create_app(CollectorSettings(data=tmp_path, auth=False))) as url:
+        answer = httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
+
+
+def test_a_data_folder_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="STREAMSWARM_DATA"):
+        create_app(CollectorSettings(data=tmp_path / "file", auth=False))

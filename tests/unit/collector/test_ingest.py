@@ -1,0 +1,92 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamswarm_collector.ingest import FieldTypes, Parser, canonical_series_key
+from streamswarm_core.errors import LineError
+from streamswarm_core.lineprotocol import parse_line
+from streamswarm_core.point import Point
+
+PIECES = st.sampled_from(
+    [
+        "m", "cpu", ",", "=", " ", "a", "host=x", "v=1", "v=1i", "v=-1.5e3", "v=t", 'v="s t"', "\\ ", "\\,", '"', "\\",
+        "10", "-5", "9223372036854775806", "9223372036854775807", "nan", "1.", ".5", "+1", "é", "u=7u", "  ",
+    ]
+)  # fmt: skip
+
+
+def strictly(line: str) -> Point | str:
+    """What the strict parser reads, or why it doesn't."""
+    try:
+        return parse_line(line, default_time_ns=7)
+    except LineError as error:
+        return str(error)
+
+
+@given(st.lists(PIECES, max_size=10).map("".join))
+def test_the_fast_path_reads_a_line_as_the_strict_parser_does(line: str) -> None:
+    if "\n" in line or not line.strip() or line.lstrip().startswith("#"):
+        return
+    batch = Parser(FieldTypes()).parse(line, database="d", precision="ns", received_ns=7, stamp={})
+    expected = strictly(line.strip("\r\t "))
+    if isinstance(expected, str):
+        assert [refused.reason for refused in batch.refused] == [expected]
+        return
+    if batch.refused:
+        # A field twice in one line with two types is the one thing the parser alone can't see.
+        assert batch.refused[0].kind == "type_conflict"
+        return
+    (row,) = batch.rows
+    assert (row.series_key, row.time_ns) == (canonical_series_key(expected), expected.time_ns)
+    assert {name: (type(value), value) for name, value in row.fields.items()} == {
+        name: (type(value), value) for name, value in expected.fields.items()
+    }
+
+
+def test_good_lines_are_kept_and_bad_ones_named_by_number_and_reason() -> None:
+    body = "m v=1 1\n# note\nm v= 2\nm v=3 3\nm v=1i 4\n"
+    batch = Parser(FieldTypes()).parse(body, database="d", precision="ns", received_ns=7, stamp={})
+    assert [row.time_ns for row in batch.rows] == [1, 3]
+    assert [(refused.number, refused.kind) for refused in batch.refused] == [(3, "syntax"), (5, "type_conflict")]
+    assert (
+        batch.refused[1].reason
+        == 'field type conflict: input field "v" on measurement "m" is type integer, already exists as type float'
+    )
+
+
+def test_the_catalogue_says_the_type_before_anything_is_stored() -> None:
+    batch = Parser(FieldTypes()).parse("icmp rtt_mean=1i", database="d", precision="ns", received_ns=7, stamp={})
+    assert "rtt_mean" in batch.refused[0].reason
+
+
+def test_an_agents_own_tags_are_written_over() -> None:
+    batch = Parser(FieldTypes()).parse(
+        "m,agent=liar,site=moon,z=1 v=1 1\nm,agent=liar,site=moon,z=1 v=2 2",
+        database="d",
+        precision="ns",
+        received_ns=7,
+        stamp={"agent": "real", "site": ""},
+    )
+    assert {row.series_key for row in batch.rows} == {"m,agent=real,z=1"}
+
+
+def test_the_same_series_is_stamped_for_each_sender() -> None:
+    parser = Parser(FieldTypes())
+    keys = [
+        parser.parse("m v=1", database="d", precision="ns", received_ns=7, stamp={"agent": name}).rows[0].series_key
+        for name in ("one", "two", "one")
+    ]
+    assert keys == ["m,agent=one", "m,agent=two", "m,agent=one"]
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("s", 5_000_000_000), ("ms", 5_000_000), ("us", 5_000), ("ns", 5)])
+def test_times_are_read_in_the_requests_precision(precision: str, expected: int) -> None:
+    batch = Parser(FieldTypes()).parse("m v=1 5", database="d", precision=precision, received_ns=7, stamp={})
+    assert batch.rows[0].time_ns == expected
+
+
+def test_the_log_holds_what_the_store_gets() -> None:
+    batch = Parser(FieldTypes()).parse(
+        'a\\ b,t=x\\,y s="q \\"u\\"",i=1i,ok=t 3', database="d", precision="ns", received_ns=7, stamp={}
+    )
+    assert parse_line(batch.lines[0]) == parse_line('a\\ b,t=x\\,y s="q \\"u\\"",i=1i,ok=true 3')

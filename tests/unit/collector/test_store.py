@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamswarm_collector.batch import Row
+from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_core.errors import ConfigError
+from tests.unit.collector.conftest import Write, rows_of
+
+
+def test_a_read_sees_every_point_added_before_it(store: EmbeddedStore, write: Write) -> None:
+    write("m,h=a v=1 1")
+    assert rows_of(store, "m") == [Row("m,h=a", 1, {"v": 1.0})]
+    write("m,h=a v=2 2")
+    assert [row.time_ns for row in rows_of(store, "m")] == [1, 2]
+
+
+def test_the_same_point_again_overwrites_field_by_field(store: EmbeddedStore, write: Write) -> None:
+    write("m a=1,b=1 5\nm a=2 5")
+    write("m c=9i 5")
+    assert rows_of(store, "m") == [Row("m", 5, {"a": 2.0, "b": 1.0, "c": 9})]
+
+
+def test_late_points_find_their_place(store: EmbeddedStore, write: Write) -> None:
+    write("m v=9 9\nm v=3 3\nm v=3.5 3")
+    write("m v=1 1\nm v=9.5 9")
+    assert [(row.time_ns, row.fields["v"]) for row in rows_of(store, "m")] == [(1, 1.0), (3, 3.5), (9, 9.5)]
+
+
+def test_fields_and_series_are_added_as_they_come(store: EmbeddedStore, write: Write) -> None:
+    write('m,h=a v=1 1\nm,h=b s="x",ok=t,n=2i 1')
+    assert rows_of(store, "m") == [
+        Row("m,h=a", 1, {"v": 1.0}),
+        Row("m,h=b", 1, {"s": "x", "ok": True, "n": 2}),
+    ]
+
+
+def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    store = EmbeddedStore(path)
+    store.add(4, "d", [Row("m,h=a", 1, {"v": 1.0})])
+    store.close()
+    store = EmbeddedStore(path)
+    assert store.stored_lsn == 4
+    store.add(5, "d", [Row("m,h=a", 1, {"v": 2.0}), Row("m,h=b", 1, {"v": 3.0})])
+    assert rows_of(store, "m") == [Row("m,h=a", 1, {"v": 2.0}), Row("m,h=b", 1, {"v": 3.0})]
+    store.close()
+
+
+def test_a_second_process_or_store_on_the_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "no.duckdb").write_text("this is no database at all, whatever its name says" * 100)
+    with pytest.raises(ConfigError, match=r"no\.duckdb: can't be opened as a store") as refusal:
+        EmbeddedStore(tmp_path / "no.duckdb")
+    assert "\n" not in str(refusal.value)
+
+
+def test_dropping_a_database_forgets_its_data_and_its_types(store: EmbeddedStore, write: Write) -> None:
+    write("m v=1 1", database="gone")
+    store.flush()
+    store.drop_database("gone")
+    assert store.database("gone") is None
+    store.create_database("gone")
+    again = store.database("gone")
+    assert again is not None
+    assert not again.measurements
+
+
+POINTS = st.lists(
+    st.tuples(
+        st.sampled_from(["m,h=a", "m,h=b"]),
+        st.integers(0, 8),
+        st.dictionaries(st.sampled_from(["x", "y"]), st.integers(-5, 5).map(float), min_size=1),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(POINTS, min_size=1, max_size=4))
+def test_any_order_of_points_ends_as_a_map_from_series_and_time_to_fields(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[str, int, dict[str, float]]]]
+) -> None:
+    store = EmbeddedStore(tmp_path_factory.mktemp("store") / "s.duckdb", flush_seconds=0.01)
+    expected: dict[tuple[str, int], dict[str, float]] = {}
+    for lsn, points in enumerate(batches, start=1):
+        store.add(lsn, "d", [Row(*point) for point in points])
+        store.flush()
+        for key, time_ns, fields in points:
+            expected.setdefault((key, time_ns), {}).update(fields)
+    stored = rows_of(store, "m") if expected else []
+    store.close()
+    assert {(row.series_key, row.time_ns): dict(row.fields) for row in stored} == expected
+    assert len(stored) == len(expected)

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+
+from streamswarm_collector.wal import Wal
+
+
+def payloads(wal: Wal, after: int = 0) -> list[bytes]:
+    return [record.payload for record in wal.read(after)]
+
+
+def append(wal: Wal, *contents: bytes) -> list[int]:
+    return [future.result(10) for future in [wal.submit(content) for content in contents]]
+
+
+def test_records_come_back_in_order_after_a_restart(tmp_path: Path) -> None:
+    wal = Wal(tmp_path)
+    assert append(wal, b"one", b"two") == [1, 2]
+    wal.close()
+    wal = Wal(tmp_path)
+    assert append(wal, b"three") == [3]
+    assert payloads(wal) == [b"one", b"two", b"three"]
+    assert payloads(wal, after=2) == [b"three"]
+    wal.close()
+
+
+async def test_appending_waits_until_the_batch_is_durable(tmp_path: Path) -> None:
+    wal = Wal(tmp_path)
+    order: list[int] = []
+    assert await wal.append(b"x", order.append) == 1
+    assert order == [1]
+    assert wal.last_lsn == 1
+    wal.close()
+
+
+def test_a_batch_cut_short_by_a_crash_is_dropped_and_the_log_goes_on(tmp_path: Path) -> None:
+    wal = Wal(tmp_path)
+    append(wal, b"whole", b"torn" * 100)
+    wal.close()
+    (segment,) = tmp_path.glob("*.wal")
+    segment.write_bytes(segment.read_bytes()[:-7])
+    wal = Wal(tmp_path)
+    assert payloads(wal) == [b"whole"]
+    assert append(wal, b"next") == [2]
+    assert payloads(wal) == [b"whole", b"next"]
+    wal.close()
+
+
+def test_damage_in_an_older_segment_is_set_aside_and_later_records_survive(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wal = Wal(tmp_path, segment_bytes=10)
+    append(wal, b"first")
+    append(wal, b"second")
+    append(wal, b"third")
+    wal.close()
+    damaged = sorted(tmp_path.glob("*.wal"))[1]
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 0xFF
+    damaged.write_bytes(content)
+    wal = Wal(tmp_path, segment_bytes=10)
+    assert payloads(wal) == [b"first", b"third"]
+    assert "damaged" in caplog.text
+    assert next(tmp_path.glob("*.damaged")).read_bytes() == bytes(content)
+    wal.close()
+
+
+def test_segments_that_every_sink_has_are_deleted_and_no_others(tmp_path: Path) -> None:
+    wal = Wal(tmp_path, segment_bytes=10)
+    for content in (b"one", b"two", b"three"):
+        append(wal, content)
+    wal.release(upto=2)
+    assert payloads(wal) == [b"three"]
+    wal.release(upto=3)
+    assert append(wal, b"four") == [4]
+    wal.close()
+
+
+def test_numbers_go_on_after_everything_was_released(tmp_path: Path) -> None:
+    wal = Wal(tmp_path, segment_bytes=10)
+    append(wal, b"one")
+    append(wal, b"two")
+    wal.release(upto=2)
+    wal.close()
+    wal = Wal(tmp_path)
+    assert append(wal, b"three") == [3]
+    wal.close()
+
+
+def test_a_reader_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    wal = Wal(tmp_path, segment_bytes=30)
+    reader = wal.follow(0)
+    assert reader.next() is None
+    append(wal, b"one", b"two")
+    append(wal, b"three")
+    assert [record.payload for record in iter(reader.next, None)] == [b"one", b"two", b"three"]
+    append(wal, b"four")
+    assert [record.lsn for record in iter(reader.next, None)] == [4]
+    reader.close()
+    wal.close()
