@@ -1,0 +1,139 @@
+"""The ML service: a loop that scores, and a small HTTP server that says how it goes."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from streamswarm_core import __version__
+from streamswarm_core.errors import ConfigError, Refused, Unavailable
+from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.writer import LineWriter
+from streamswarm_ml.pipeline import Pipeline
+from streamswarm_ml.settings import MlSettings
+from streamswarm_ml.state import StateFile
+
+log = logging.getLogger(__name__)
+
+_LONGEST_DELAY: Final = 60.0
+
+
+def create_app(settings: MlSettings) -> Starlette:
+    """Put the ML service together; its loop runs with the app's lifespan.
+
+    Raises:
+        ConfigError: the data folder can't be used.
+    """
+
+    def token() -> str:
+        try:
+            return settings.token_path.read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
+
+    try:
+        state = StateFile(settings.folder)
+    except OSError as error:
+        raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
+    reader = InfluxQLReader(settings.store_url, database=settings.bucket, token=token)
+    writer = LineWriter(settings.store_url, token, bucket=settings.bucket)
+    pipeline = Pipeline(settings, reader, writer, state)
+    metrics = _Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        loop = asyncio.create_task(score_forever(pipeline, settings.interval))
+        try:
+            yield
+        finally:
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            reader.close()
+            writer.close()
+
+    async def health(_request: Request) -> Response:
+        if loop_failure := pipeline.counts.last_error:
+            return JSONResponse(
+                {"status": "ok", "name": "streamswarm-ml", "version": __version__, "store": loop_failure}
+            )
+        return JSONResponse({"status": "ok", "name": "streamswarm-ml", "version": __version__, "store": "ok"})
+
+    async def status(_request: Request) -> Response:
+        counts = pipeline.counts
+        anomalies = [
+            {"measurement": measurement, "field": name, "tags": dict(tags)}
+            for measurement, tags, name in pipeline.open_anomalies()
+        ]
+        return JSONResponse(
+            {
+                "series": len(pipeline.series),
+                "points_scored": counts.points,
+                "lag_seconds": counts.lag_seconds,
+                "cycles": counts.cycles,
+                "last_cycle_seconds": counts.last_seconds,
+                "failures": counts.failures,
+                "last_error": counts.last_error,
+                "state_bytes": pipeline.state_bytes,
+                "open_anomalies": anomalies,
+            }
+        )
+
+    async def exposition(_request: Request) -> Response:
+        return Response(metrics.render(pipeline), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[Route("/health", health), Route("/status", status), Route("/metrics", exposition)], lifespan=lifespan
+    )
+
+
+async def score_forever(pipeline: Pipeline, interval: float) -> None:
+    """Score what is new every `interval` seconds, less often while the store is away, until cancelled."""
+    delay = interval
+    while True:
+        try:
+            await asyncio.to_thread(pipeline.cycle)
+        except (Unavailable, Refused) as error:
+            pipeline.counts.failures += 1
+            if not pipeline.counts.last_error:
+                log.warning("the store can't be used: %s", error)
+            pipeline.counts.last_error = str(error)
+            delay = min(delay * 2, _LONGEST_DELAY)
+        else:
+            pipeline.counts.last_error = ""
+            delay = interval
+        await asyncio.sleep(delay)
+
+
+class _Metrics:
+    """What the service says of itself, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._series = Gauge("streamswarm_ml_series", "Series watched.", registry=self._registry)
+        self._open = Gauge("streamswarm_ml_open_anomalies", "Series in an anomaly.", registry=self._registry)
+        self._lag = Gauge("streamswarm_ml_lag_seconds", "Age of the newest scored point.", registry=self._registry)
+        self._cycle = Gauge("streamswarm_ml_cycle_seconds", "Duration of the last cycle.", registry=self._registry)
+        self._state = Gauge("streamswarm_ml_state_bytes", "Size of the state on disk.", registry=self._registry)
+        self._points = Counter("streamswarm_ml_points", "Points scored.", registry=self._registry)
+        self._failures = Counter("streamswarm_ml_failures", "Cycles that failed.", registry=self._registry)
+        self._told_points = 0
+        self._told_failures = 0
+
+    def render(self, pipeline: Pipeline) -> bytes:
+        counts = pipeline.counts
+        self._series.set(len(pipeline.series))
+        self._open.set(len(pipeline.open_anomalies()))
+        self._lag.set(counts.lag_seconds or 0)
+        self._cycle.set(counts.last_seconds)
+        self._state.set(pipeline.state_bytes)
+        self._points.inc(counts.points - self._told_points)
+        self._failures.inc(counts.failures - self._told_failures)
+        self._told_points, self._told_failures = counts.points, counts.failures
+        return generate_latest(self._registry)

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+from pydantic import Field
+
+from streamswarm_core.settings import ServiceSettings
+
+
+class MlSettings(ServiceSettings, table="ml"):
+    """Settings of the ML service."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8802, ge=1, le=65_535, description="TCP port to listen on.")
+    store_url: str = Field("http://127.0.0.1:8801", description="Collector or store that is read from and written to.")
+    bucket: str = Field("streamswarm", min_length=1, description="Database.")
+    token_file: Path | None = Field(
+        None, description="File with a token to read and write; by default secrets/ml.token in the data folder."
+    )
+    interval: float = Field(10.0, ge=0.2, le=3600, description="Seconds between two looks for new points.")
+    lookback_hours: float = Field(6.0, gt=0, le=720, description="How far the first start looks back.")
+    lateness_seconds: float = Field(120.0, ge=0, le=86_400, description="Points that arrive later are not scored.")
+    warmup_points: int = Field(100, ge=10, le=100_000, description="Points of a series before it can be flagged.")
+    threshold: float = Field(0.6, gt=0, lt=1, description="Score from which a point opens an anomaly.")
+
+    @property
+    def folder(self) -> Path:
+        """The ML service's part of the data folder."""
+        return self.data / "ml"
+
+    @property
+    def token_path(self) -> Path:
+        """Where the token is."""
+        return self.token_file or self.data / "secrets" / "ml.token"
