@@ -1,0 +1,99 @@
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+AgentName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+"""An agent's name, as in the `agent` tag."""
+SiteName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=63, pattern=r"^[A-Za-z0-9._ -]*$")]
+"""A site's name, as in the `site` tag; empty for none."""
+
+
+class AgentState(StrEnum):
+    """How an agent is, by the age of its last heartbeat."""
+
+    ONLINE = "online"
+    LATE = "late"
+    OFFLINE = "offline"
+    NEVER_SEEN = "never seen"
+    REVOKED = "revoked"
+
+
+class Enrolment(BaseModel):
+    """What an agent sends to be taken in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: AgentName
+    version: Annotated[str, StringConstraints(max_length=40)] = ""
+    host: dict[str, Any] = Field(default_factory=dict, max_length=40)
+
+
+class Enrolled(BaseModel):
+    """What an agent gets once."""
+
+    agent_id: str
+    name: str
+    site: str
+    secret: str
+
+
+class TokenRequest(BaseModel):
+    """An agent asking for an access token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agent_id: Annotated[str, StringConstraints(max_length=64)]
+    secret: Annotated[str, StringConstraints(max_length=200)]
+
+
+class AccessToken(BaseModel):
+    """A short-lived access token."""
+
+    access_token: str
+    expires_in: float = Field(description="Seconds.")
+
+
+class Heartbeat(BaseModel):
+    """An agent's sign of life."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[str, StringConstraints(max_length=40)]
+    started_at: AwareDatetime
+    sent_at: AwareDatetime
+    assignments_version: Annotated[int, Field(ge=0)]
+    queued_points: Annotated[int, Field(ge=0)] = 0
+    exporter_url: Annotated[str, StringConstraints(max_length=300)] = ""
+
+
+class HeartbeatAnswer(BaseModel):
+    """What the control plane says back."""
+
+    time: datetime
+    assignments_version: int
+
+
+class AgentPublic(BaseModel):
+    """An agent as users see it."""
+
+    id: str
+    name: str
+    site: str
+    state: AgentState
+    version: str
+    host: dict[str, Any]
+    exporter_url: str
+    queued_points: int
+    clock_offset: float | None = Field(
+        description="Seconds the control plane's clock is ahead, half a round trip uncertain."
+    )
+    assignments_version: int
+    running_version: int
+    enrolled_at: datetime
+    started_at: datetime | None
+    last_seen_at: datetime | None

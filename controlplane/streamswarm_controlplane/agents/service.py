@@ -1,0 +1,120 @@
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from streamswarm_controlplane.agents.models import Agent
+from streamswarm_controlplane.agents.schemas import AccessToken, AgentPublic, AgentState, Enrolment, Heartbeat
+from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.enrolment import service as enrolment
+from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_core.clock import now
+from streamswarm_core.tokens import Scope, SecretKind, SigningKey, hash_secret, new_secret, secret_matches
+
+
+def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
+    """Take an agent in; returns it with its secret, which is stored hashed.
+
+    A name that is in use can be taken over only with a token that was made for that very agent: that is how a host that
+    lost its credential comes back.
+
+    Raises:
+        ApiError: 401 or 403 for the token, 409 if the name is taken.
+    """
+    token = enrolment.redeem(db, request.token, request.name)
+    agent = db.scalar(select(Agent).where(Agent.name == request.name))
+    if agent is not None and token.agent_name != request.name:
+        raise ApiError(
+            409,
+            f"an agent called {request.name!r} is enrolled already; choose another name, or make a token for it",
+            field="body.name",
+        )
+    secret = new_secret(SecretKind.AGENT)
+    if agent is None:
+        agent = Agent(name=request.name, site=token.site, secret_hash="", enrolled_at=now())
+        db.add(agent)
+    agent.secret_hash = hash_secret(secret)
+    agent.site = token.site or agent.site
+    agent.version = request.version
+    agent.host = request.host
+    agent.revoked_at = None
+    db.flush()
+    record(db, Actor(f"agent:{agent.name}", address), "agent.enrol", agent.name, after={"site": agent.site})
+    return agent, secret
+
+
+def access_token(
+    db: Session, key: SigningKey, settings: ControlPlaneSettings, agent_id: str, secret: str
+) -> AccessToken:
+    """Exchange an agent's secret for an access token.
+
+    Raises:
+        ApiError: 401.
+    """
+    agent = db.get(Agent, agent_id)
+    stored = agent.secret_hash if agent else hash_secret("nobody")
+    if not secret_matches(secret, stored) or agent is None or agent.revoked_at is not None:
+        raise ApiError(401, "unknown agent or wrong secret; enrol again")
+    token = key.issue(
+        subject=agent.id,
+        name=agent.name,
+        site=agent.site,
+        scopes=[Scope.WRITE, Scope.AGENT],
+        lifetime=settings.access_token_seconds,
+    )
+    return AccessToken(access_token=token, expires_in=settings.access_token_seconds)
+
+
+def heartbeat(agent: Agent, beat: Heartbeat) -> None:
+    """Take note of a sign of life."""
+    agent.last_seen_at = now()
+    agent.started_at = beat.started_at
+    agent.version = beat.version
+    agent.queued_points = beat.queued_points
+    agent.running_version = beat.assignments_version
+    agent.exporter_url = beat.exporter_url
+    agent.clock_offset = (agent.last_seen_at - beat.sent_at).total_seconds()
+
+
+def state_of(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> AgentState:
+    """How the agent is at a time."""
+    if agent.revoked_at is not None:
+        return AgentState.REVOKED
+    if agent.last_seen_at is None:
+        return AgentState.NEVER_SEEN
+    age = (at - agent.last_seen_at).total_seconds()
+    if age <= settings.late_seconds:
+        return AgentState.ONLINE
+    return AgentState.LATE if age <= settings.offline_seconds else AgentState.OFFLINE
+
+
+def public(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> AgentPublic:
+    """The agent as users see it."""
+    columns = {name: getattr(agent, name) for name in AgentPublic.model_fields if name != "state"}
+    return AgentPublic(state=state_of(agent, settings, at), **columns)
+
+
+def list_agents(db: Session) -> Sequence[Agent]:
+    """All agents by name."""
+    return db.scalars(select(Agent).order_by(Agent.name)).all()
+
+
+def get_agent(db: Session, agent_id: str) -> Agent:
+    """One agent.
+
+    Raises:
+        ApiError: 404.
+    """
+    agent = db.get(Agent, agent_id)
+    if agent is None:
+        raise ApiError(404, f"no agent with the id {agent_id}")
+    return agent
+
+
+def revoke(db: Session, actor: Actor, agent: Agent) -> None:
+    """Refuse the agent from now on; its data and its assignments stay."""
+    if agent.revoked_at is None:
+        agent.revoked_at = now()
+        record(db, actor, "agent.revoke", agent.name)

@@ -1,0 +1,131 @@
+"""The control plane: users, agents, tests and what they measured, by API and console."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from streamswarm_controlplane import problems
+from streamswarm_controlplane.agents import routes as agents
+from streamswarm_controlplane.agents.schemas import AgentState
+from streamswarm_controlplane.agents.service import list_agents, state_of
+from streamswarm_controlplane.assignments import routes as assignments
+from streamswarm_controlplane.audit import routes as audit
+from streamswarm_controlplane.auth import routes as auth
+from streamswarm_controlplane.console import views as console
+from streamswarm_controlplane.db import Database, migrate
+from streamswarm_controlplane.enrolment import routes as enrolment
+from streamswarm_controlplane.results import routes as results
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.testplans import routes as testplans
+from streamswarm_controlplane.tokens import routes as tokens
+from streamswarm_controlplane.users import routes as users
+from streamswarm_core import __version__
+from streamswarm_core.clock import now
+from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.tokens import Scope, SigningKey
+
+API_PREFIX: Final = "/api/v1"
+_ROUTERS: Final = (
+    auth.router,
+    users.router,
+    agents.router,
+    agents.agent_router,
+    enrolment.router,
+    testplans.router,
+    assignments.router,
+    results.router,
+    tokens.router,
+    audit.router,
+)
+
+
+def create_app(settings: ControlPlaneSettings) -> FastAPI:
+    """Put the control plane together; its schema is brought up to date when the app starts.
+
+    Raises:
+        ConfigError: the signing key can't be read.
+    """
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    key = SigningKey.load_or_create(settings.folder / "signing-key.pem")
+    database = Database(settings.database)
+    reader = InfluxQLReader(settings.store_url, database=settings.bucket, token=TokenSource(key), timeout=5.0)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        migrate(database.engine)
+        yield
+        reader.close()
+        database.close()
+
+    app = FastAPI(
+        title="StreamSwarm control plane",
+        version=__version__,
+        summary="Users, agents, tests, schedules and results of a StreamSwarm installation.",
+        openapi_url=f"{API_PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    app.state.signing_key = key
+    app.state.database = database
+    app.state.reader = reader
+    problems.install(app)
+    api = APIRouter(prefix=API_PREFIX)
+    for router in _ROUTERS:
+        api.include_router(router)
+    app.include_router(api)
+    _add_operations(app, database, settings)
+    console.mount(app)
+    return app
+
+
+class TokenSource:
+    """Signs short-lived read tokens for the control plane itself, a new one when half the life is over."""
+
+    _LIFETIME: Final = 600.0
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+        self._token = ""
+        self._renew_at = 0.0
+
+    def __call__(self) -> str:
+        """The current token."""
+        at = now().timestamp()
+        if at >= self._renew_at:
+            self._token = self._key.issue(
+                subject="controlplane", name="controlplane", scopes=[Scope.READ], lifetime=self._LIFETIME, now=at
+            )
+            self._renew_at = at + self._LIFETIME / 2
+        return self._token
+
+
+def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSettings) -> None:
+    """Add `/health` and `/metrics`."""
+    registry = CollectorRegistry()
+    states = Gauge("streamswarm_controlplane_agents", "Agents by state.", ["state"], registry=registry)
+
+    @app.get("/health", include_in_schema=False)
+    def health() -> Response:
+        try:
+            with database.session() as session:
+                session.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            return JSONResponse({"status": "fail", "detail": str(error).splitlines()[0]}, 503)
+        return JSONResponse({"status": "ok", "name": "streamswarm-controlplane", "version": __version__})
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        with database.session() as session:
+            found = [state_of(agent, settings, now()) for agent in list_agents(session)]
+        for state in AgentState:
+            states.labels(state.value).set(found.count(state))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

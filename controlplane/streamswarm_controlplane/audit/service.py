@@ -1,0 +1,63 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from streamswarm_controlplane.audit.models import AuditEntry
+from streamswarm_core.clock import now
+
+_SECRET_WORDS: Final = ("password", "secret", "token", "hash", "authorization", "cookie")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something, and from where."""
+
+    name: str
+    address: str = ""
+
+
+SYSTEM: Final = Actor("system")
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    action: str,
+    subject: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Add an entry; values that look like secrets are left out."""
+    session.add(
+        AuditEntry(
+            time=now(),
+            actor=actor.name,
+            address=actor.address,
+            action=action,
+            object=subject,
+            before=without_secrets(before),
+            after=without_secrets(after),
+        )
+    )
+
+
+def without_secrets(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A copy whose secret values are masked, at any depth.
+
+    >>> without_secrets({"name": "x", "headers": {"Authorization": "Bearer y"}})
+    {'name': 'x', 'headers': {'Authorization': '********'}}
+    """
+    if values is None:
+        return None
+    return {key: _masked(key, value) for key, value in values.items()}
+
+
+def _masked(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return without_secrets(value)
+    if isinstance(value, str) and any(word in key.lower() for word in _SECRET_WORDS):
+        return "********"
+    return value

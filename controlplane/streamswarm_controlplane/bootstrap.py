@@ -1,0 +1,140 @@
+"""What a new installation needs before anybody can log in. Safe to repeat."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from streamswarm_controlplane.agents.models import Agent
+from streamswarm_controlplane.assignments.service import assign
+from streamswarm_controlplane.audit.service import SYSTEM
+from streamswarm_controlplane.db import Database, migrate
+from streamswarm_controlplane.enrolment.service import mint
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.testplans.models import Marker, TestPlan
+from streamswarm_controlplane.testplans.schemas import TestCreate
+from streamswarm_controlplane.testplans.service import create_test
+from streamswarm_controlplane.tokens.service import issue_token, living_token
+from streamswarm_controlplane.users import service as users
+from streamswarm_controlplane.users.models import Role
+from streamswarm_core.clock import now
+from streamswarm_core.errors import ConfigError
+from streamswarm_core.tokens import Scope, SigningKey
+
+FIRST_ADMIN: Final = "admin"
+_SERVICE_TOKENS: Final[Mapping[str, tuple[Scope, ...]]] = {
+    "collector": (Scope.INTROSPECT,),
+    "ml": (Scope.READ, Scope.WRITE),
+}
+_STARTER_MARKER: Final = "starter tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """What came of it: the first admin's password, if they were made just now."""
+
+    admin_password: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StarterTest:
+    """One test of the starter set."""
+
+    key: str
+    name: str
+    probe: str
+    target: str
+    interval: float
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def bootstrap(settings: ControlPlaneSettings) -> Bootstrap:
+    """Make folder, database, signing key, first admin and the services' tokens, whatever of these is missing.
+
+    Raises:
+        ConfigError: the folder or the database can't be used.
+    """
+    try:
+        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
+    SigningKey.load_or_create(settings.folder / "signing-key.pem")
+    with _transaction(settings) as db:
+        password = None
+        if users.count_users(db) == 0:
+            _, password = users.create_user(db, SYSTEM, FIRST_ADMIN, Role.ADMIN)
+        for name, scopes in _SERVICE_TOKENS.items():
+            _ensure_service_token(db, settings.data / "secrets" / f"{name}.token", name, scopes)
+    return Bootstrap(password)
+
+
+def mint_enrolment_token(settings: ControlPlaneSettings, agent_name: str, site: str) -> str:
+    """A one-time token for one agent."""
+    with _transaction(settings) as db:
+        return mint(db, SYSTEM, agent_name=agent_name, site=site, hours=1)[1]
+
+
+def create_starter_tests(settings: ControlPlaneSettings, agent_name: str, starters: Sequence[StarterTest]) -> bool:
+    """Make the starter set once the agent is enrolled, and never again, so that what an admin deletes stays deleted.
+
+    Returns whether it was made now.
+    """
+    with _transaction(settings) as db:
+        agent = db.scalar(select(Agent).where(Agent.name == agent_name))
+        if agent is None or db.scalar(select(Marker).where(Marker.name == _STARTER_MARKER)):
+            return False
+        for starter in starters:
+            if db.scalar(select(TestPlan.id).where(TestPlan.key == starter.key)) is None:
+                new = TestCreate(
+                    key=starter.key,
+                    name=starter.name,
+                    probe=starter.probe,
+                    target=starter.target,
+                    params=dict(starter.params),
+                    interval=starter.interval,
+                )
+                assign(db, SYSTEM, create_test(db, SYSTEM, new), agent.id)
+        db.add(Marker(name=_STARTER_MARKER, made_at=now()))
+        return True
+
+
+def reset_password(settings: ControlPlaneSettings, username: str) -> str:
+    """A new generated password for a user, to be changed at the next login.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    with _transaction(settings) as db:
+        user = users.find_user(db, username)
+        if user is None:
+            raise ConfigError(f"no user {username!r}")
+        return users.reset_password(db, SYSTEM, user)
+
+
+@contextmanager
+def _transaction(settings: ControlPlaneSettings) -> Iterator[Session]:
+    database = Database(settings.database)
+    try:
+        migrate(database.engine)
+        with database.session() as db:
+            yield db
+    finally:
+        database.close()
+
+
+def _ensure_service_token(db: Session, path: Path, name: str, scopes: Sequence[Scope]) -> None:
+    """Make a service's token unless the one in its file is good."""
+    if path.exists() and living_token(db, path.read_text(encoding="ascii").strip()):
+        return
+    _, secret = issue_token(db, SYSTEM, f"service:{name}", scopes, None)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secret + "\n")
+    temporary.replace(path)

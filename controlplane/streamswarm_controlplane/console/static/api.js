@@ -1,0 +1,55 @@
+// The API, as the pages use it: JSON in and out, the CSRF token with every change, a way back to the login.
+
+let csrfToken = null;
+
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail || document.title || `HTTP ${status}`);
+    this.status = status;
+    this.type = document.type || "";
+  }
+}
+
+async function send(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (method !== "GET") headers["X-CSRF-Token"] = path === "/auth/login" ? "" : await csrf();
+  const response = await fetch(`/api/v1${path}`, {
+    method, headers, credentials: "same-origin",
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: AbortSignal.timeout(15000),
+  });
+  if (response.status === 204) return null;
+  const document = await response.json().catch(() => ({}));
+  if (response.ok) return document;
+  const problem = new Problem(response.status, document);
+  if (problem.status === 401 && !location.pathname.startsWith("/login")) {
+    location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  } else if (problem.type.endsWith("password-change-required")) {
+    location.assign("/password");
+  }
+  throw problem;
+}
+
+async function csrf() {
+  csrfToken ??= (await send("GET", "/auth/me")).csrf_token;
+  return csrfToken;
+}
+
+export const api = {
+  get: (path) => send("GET", path),
+  post: (path, body) => send("POST", path, body),
+  patch: (path, body) => send("PATCH", path, body),
+  delete: (path) => send("DELETE", path),
+};
+
+export function showProblem(problem) {
+  const place = document.getElementById("problem");
+  place.textContent = problem ? problem.message : "";
+  place.hidden = !problem;
+}
+
+document.getElementById("logout")?.addEventListener("click", async () => {
+  await api.post("/auth/logout").catch(() => null);
+  location.assign("/login");
+});

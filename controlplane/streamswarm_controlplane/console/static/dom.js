@@ -1,0 +1,42 @@
+// Builds elements. Text goes in as text, never as markup.
+
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "onclick") made.addEventListener("click", value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function svg(name, attributes) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+// A line over the last 30 minutes. A window without data is a gap, not a zero and not a straight line.
+export function sparkline(windows, label, now = Date.now()) {
+  const [width, height, pad, span] = [144, 30, 3, 30 * 60 * 1000];
+  const picture = svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  picture.append(svg("path", { class: "base", d: `M0 ${height - 1}H${width}` }));
+  const values = windows.map(([, value]) => value).filter((value) => value !== null);
+  if (!values.length) return picture;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const x = (time) => width - ((now - time) / span) * width;
+  const y = (value) => (high === low ? height / 2 : height - pad - ((value - low) / (high - low)) * (height - 2 * pad));
+  let path = "";
+  let previous = null;
+  for (const [time, value] of windows) {
+    if (value === null) { previous = null; continue; }
+    const gap = previous === null || time - previous > 95000;
+    path += gap ? `M${x(time).toFixed(1)} ${y(value).toFixed(1)}h.01` : `L${x(time).toFixed(1)} ${y(value).toFixed(1)}`;
+    previous = time;
+  }
+  picture.append(svg("path", { d: path }));
+  return picture;
+}

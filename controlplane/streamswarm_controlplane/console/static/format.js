@@ -1,0 +1,48 @@
+// Values travel in base units; people read them in others.
+
+const SCALES = [["", 1], ["k", 1e3], ["M", 1e6], ["G", 1e9], ["T", 1e12]];
+
+function digits(value) {
+  const size = Math.abs(value);
+  return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+export function formatValue(value, unit) {
+  if (value === null || value === undefined) return "–";
+  switch (unit) {
+    case "seconds": return formatSeconds(value);
+    case "ratio 0..1": return `${(value * 100).toFixed(1)} %`;
+    case "score 0..1": return value.toFixed(2);
+    case "bytes": return scaled(value, "B");
+    case "bytes per second": return scaled(value, "B/s");
+    case "bits per second": return scaled(value, "bit/s");
+    default: return Number.isInteger(value) ? String(value) : digits(value);
+  }
+}
+
+export function formatSeconds(seconds) {
+  const size = Math.abs(seconds);
+  if (size === 0) return "0 ms";
+  if (size < 1e-3) return `${digits(seconds * 1e6)} µs`;
+  if (size < 1) return `${digits(seconds * 1e3)} ms`;
+  if (size < 120) return `${digits(seconds)} s`;
+  return size < 7200 ? `${digits(seconds / 60)} min` : `${digits(seconds / 3600)} h`;
+}
+
+function scaled(value, symbol) {
+  const [prefix, factor] = SCALES.findLast(([, step]) => Math.abs(value) >= step) || SCALES[0];
+  return `${digits(value / factor)} ${prefix}${symbol}`;
+}
+
+export function formatAge(time, now = Date.now()) {
+  const seconds = Math.max(0, Math.round((now - time) / 1000));
+  if (seconds < 2) return "now";
+  if (seconds < 120) return `${seconds} s ago`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;
+  return seconds < 172800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86400)} days ago`;
+}
+
+export function formatMoment(time) {
+  const moment = new Date(time);
+  return `${moment.toISOString().replace("T", " ").slice(0, 19)} UTC\n${moment.toLocaleString()} local`;
+}

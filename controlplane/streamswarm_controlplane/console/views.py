@@ -1,0 +1,79 @@
+"""The console's pages. They hold no data: their scripts ask the API, with the session that the page was opened with."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from streamswarm_controlplane.deps import AddressDep, Principal, SessionDep, SettingsDep, get_principal
+from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.users.models import Role
+from streamswarm_core import __version__
+
+_FOLDER: Final = Path(__file__).parent
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_PAGES: Final = {"/": ("overview", "Overview"), "/agents": ("agents", "Agents"), "/tests": ("tests", "Tests")}
+
+
+def mount(app: FastAPI) -> None:
+    """Add the console's pages and files to the app."""
+    pages = Environment(loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
+
+    def render(name: str, title: str, principal: Principal | None) -> HTMLResponse:
+        user = principal.user if principal else None
+        content = pages.get_template(f"{name}.html").render(
+            page=name,
+            title=title,
+            navigation=_PAGES,
+            username=user.username if user else "",
+            may_change=bool(user and Role(user.role).includes(Role.OPERATOR)),
+            version=__version__,
+        )
+        return HTMLResponse(content, headers=_HEADERS)
+
+    def login(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Response:
+        if _principal(request, db, settings, address):
+            return RedirectResponse("/", 303)
+        return render("login", "Log in", None)
+
+    def password(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Response:
+        principal = _principal(request, db, settings, address)
+        return render("password", "Change password", principal) if principal else _to_login(request)
+
+    def page(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Response:
+        principal = _principal(request, db, settings, address)
+        if principal is None:
+            return _to_login(request)
+        if principal.user.must_change_password:
+            return RedirectResponse("/password", 303)
+        return render(*_PAGES[request.url.path], principal)
+
+    app.add_api_route("/login", login, include_in_schema=False, name="login_page")
+    app.add_api_route("/password", password, include_in_schema=False, name="password_page")
+    for path, (name, _) in _PAGES.items():
+        app.add_api_route(path, page, include_in_schema=False, name=f"{name}_page")
+    app.mount("/static", StaticFiles(directory=_FOLDER / "static"), name="static")
+
+
+def _principal(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Principal | None:
+    try:
+        return get_principal(request, db, settings, address)
+    except ApiError:
+        return None
+
+
+def _to_login(request: Request) -> Response:
+    """Back to where one was after the login; only paths of our own are ever followed, by the login page's script."""
+    return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)

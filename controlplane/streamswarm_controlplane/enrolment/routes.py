@@ -1,0 +1,74 @@
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, status
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from streamswarm_controlplane.agents.schemas import AgentName, SiteName
+from streamswarm_controlplane.deps import Operator, SessionDep, SettingsDep
+from streamswarm_controlplane.enrolment import service
+from streamswarm_controlplane.enrolment.models import EnrolmentToken
+
+router = APIRouter(prefix="/enrolment-tokens", tags=["agents"])
+
+
+class EnrolmentCreate(BaseModel):
+    """A new one-time token."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"site": "berlin", "hours": 24}]})
+
+    agent_name: AgentName | Annotated[str, StringConstraints(max_length=0)] = Field(
+        "", description="Only this agent may use it; any if empty."
+    )
+    site: SiteName = Field("", description="The agent's `site` tag.")
+    hours: float | None = Field(None, gt=0, le=720, description="Lifetime; the server's default if not given.")
+
+
+class EnrolmentPublic(BaseModel):
+    """An enrolment token without its secret."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    agent_name: str
+    site: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+    used_by: str
+
+
+class EnrolmentCreated(EnrolmentPublic):
+    """A new token with its secret."""
+
+    token: str = Field(description="Shown once.")
+    command: str = Field(description="To be run on the agent's host.")
+
+
+@router.get("", response_model=list[EnrolmentPublic], summary="All enrolment tokens")
+def list_enrolment_tokens(db: SessionDep, _operator: Operator) -> list[EnrolmentToken]:
+    """Newest first."""
+    return list(service.list_tokens(db))
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, summary="Make a one-time enrolment token")
+def create_enrolment_token(
+    body: EnrolmentCreate, db: SessionDep, settings: SettingsDep, operator: Operator
+) -> EnrolmentCreated:
+    """The secret is in the answer, and nowhere else."""
+    token, secret = service.mint(
+        db,
+        operator.actor,
+        agent_name=body.agent_name,
+        site=body.site,
+        hours=body.hours or settings.enrolment_hours,
+    )
+    command = f"streamswarm agent enrol --url {settings.url} --token {secret}"
+    return EnrolmentCreated(**EnrolmentPublic.model_validate(token).model_dump(), token=secret, command=command)
+
+
+@router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Withdraw an enrolment token")
+def withdraw_enrolment_token(token_id: str, db: SessionDep, operator: Operator) -> None:
+    """An agent that used it stays enrolled."""
+    service.withdraw(db, operator.actor, token_id)

@@ -1,0 +1,65 @@
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from streamswarm_controlplane.agents.models import Agent
+from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.tokens.models import StaticToken
+from streamswarm_core.clock import now
+from streamswarm_core.tokens import Scope, SecretKind, hash_secret, new_secret
+
+
+def issue_token(
+    db: Session, actor: Actor, name: str, scopes: Iterable[Scope], expires_at: datetime | None
+) -> tuple[StaticToken, str]:
+    """Make a static token; returns it with its secret, which is not kept."""
+    secret = new_secret(SecretKind.STATIC)
+    token = StaticToken(
+        name=name,
+        token_hash=hash_secret(secret),
+        scopes=sorted(scope.value for scope in scopes),
+        created_by=actor.name,
+        created_at=now(),
+        expires_at=expires_at,
+    )
+    db.add(token)
+    db.flush()
+    record(db, actor, "token.create", name, after={"id": token.id, "scopes": token.scopes})
+    return token, secret
+
+
+def list_tokens(db: Session) -> Sequence[StaticToken]:
+    """All static tokens, newest first, revoked ones included."""
+    return db.scalars(select(StaticToken).order_by(StaticToken.created_at.desc())).all()
+
+
+def revoke_token(db: Session, actor: Actor, token_id: str) -> None:
+    """Make a token useless; collectors learn of it within seconds.
+
+    Raises:
+        ApiError: 404.
+    """
+    token = db.get(StaticToken, token_id)
+    if token is None:
+        raise ApiError(404, f"no token with the id {token_id}")
+    if token.revoked_at is None:
+        token.revoked_at = now()
+        record(db, actor, "token.revoke", token.name, before={"id": token.id})
+
+
+def living_token(db: Session, secret: str) -> StaticToken | None:
+    """The token of a secret, unless it has expired or been revoked."""
+    token = db.scalar(select(StaticToken).where(StaticToken.token_hash == hash_secret(secret)))
+    if token is None or token.revoked_at is not None or (token.expires_at and token.expires_at <= now()):
+        return None
+    return token
+
+
+def revoked_ids(db: Session) -> list[str]:
+    """Ids of revoked agents and static tokens, sorted."""
+    agents = db.scalars(select(Agent.id).where(Agent.revoked_at.is_not(None)))
+    tokens = db.scalars(select(StaticToken.id).where(StaticToken.revoked_at.is_not(None)))
+    return sorted([*agents, *tokens])

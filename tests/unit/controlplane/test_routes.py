@@ -1,0 +1,117 @@
+"""What holds for every route, read from the route table: a new one is tested by being there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from streamswarm_controlplane import app as composition
+from streamswarm_controlplane.deps import AgentAuth, RequireRole, get_principal
+from streamswarm_controlplane.users.models import Role
+from tests.unit.controlplane.conftest import Client, add_user
+
+# What can be asked without a session, and why.
+PUBLIC = {
+    "/auth/login": "it makes the session",
+    "/agent/enrol": "a one-time token is in the body",
+    "/agent/token": "the agent's secret is in the body",
+    "/keys": "public keys",
+    "/revocations": "ids, of no use to anybody else",
+    "/tokens/introspect": "checks a static token of its own",
+}
+
+
+def calls(dependant: Dependant) -> Iterator[object]:
+    yield dependant.call
+    for inner in dependant.dependencies:
+        yield from calls(inner)
+
+
+ROUTES = [route for router in composition._ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+BY_ROLE = [
+    (route, guard.role) for route in ROUTES for guard in calls(route.dependant) if isinstance(guard, RequireRole)
+]
+
+
+def name(route: APIRoute) -> str:
+    return f"{min(route.methods)} {route.path}"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_every_route_says_who_may_use_it(route: APIRoute) -> None:
+    guards = list(calls(route.dependant))
+    guarded = any(isinstance(guard, RequireRole | AgentAuth) or guard is get_principal for guard in guards)
+    assert guarded != (route.path in PUBLIC), f"{name(route)}: declare a role, or add it to PUBLIC with the reason"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_every_route_has_a_summary_and_a_description(route: APIRoute) -> None:
+    assert route.summary
+    assert route.description
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [route.name for route in ROUTES]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.fixture
+def users(admin: Client) -> dict[Role, Client]:
+    return {
+        Role.ADMIN: admin,
+        Role.OPERATOR: add_user(admin, "olga", "operator"),
+        Role.VIEWER: add_user(admin, "vera", "viewer"),
+    }
+
+
+def test_every_route_lets_in_its_role_and_those_above_and_nobody_else(users: dict[Role, Client], url: str) -> None:
+    for route, needed in BY_ROLE:
+        path = route.path.replace("{", "").replace("}", "")
+        method = min(route.methods)
+        assert httpx.request(method, f"{url}/api/v1{path}").status_code == 401, name(route)
+        for role, client in users.items():
+            status = client.http.request(method, path, json={}).status_code
+            assert (status == 403) != role.includes(needed), f"{name(route)} as {role}: {status}"
+
+
+def test_an_unknown_path_and_a_wrong_method_are_problem_documents(url: str) -> None:
+    for answer in (httpx.get(f"{url}/api/v1/nowhere"), httpx.delete(f"{url}/api/v1/keys")):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+
+
+def test_an_invalid_body_names_every_field(admin: Client) -> None:
+    answer = admin.http.post("/tests", json={"name": "", "interval": 0, "colour": "red"})
+    assert answer.status_code == 422
+    assert {error["field"] for error in answer.json()["errors"]} == {
+        "body.name",
+        "body.probe",
+        "body.interval",
+        "body.colour",
+    }
+
+
+def test_nothing_secret_is_in_the_audit_log(admin: Client, tmp_path: Path) -> None:
+    token = admin.http.post("/tokens", json={"name": "grafana", "scopes": ["read"]}).json()["token"]
+    created = admin.http.post("/users", json={"username": "kim"}).json()
+    test = {
+        "name": "x",
+        "probe": "http",
+        "target": "http://127.0.0.1/",
+        "params": {"headers": {"Authorization": "Bearer planted-secret"}},
+    }
+    admin.http.post("/tests", json=test).raise_for_status()
+    log = admin.http.get("/audit").text
+    assert "test.create" in log
+    service_token = (tmp_path / "secrets" / "ml.token").read_text().strip()
+    for secret in (
+        token,
+        created["password"],
+        "planted-secret",
+        service_token,
+        admin.http.cookies["streamswarm_session"],
+    ):
+        assert secret not in log
