@@ -1,0 +1,3 @@
+from streamswarm_cli.main import main
+
+main()

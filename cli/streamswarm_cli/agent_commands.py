@@ -1,0 +1,36 @@
+from typing import Annotated, Final
+
+import typer
+
+from streamswarm_cli.services import AGENT
+from streamswarm_core.errors import ConfigError
+
+app: Final = typer.Typer(help="The part that measures.", no_args_is_help=True)
+
+
+@app.command("run")
+def run() -> None:
+    """Run the agent until Ctrl-C."""
+    AGENT.run()
+
+
+@app.command("enrol")
+def enrol(
+    token: Annotated[
+        str, typer.Option(help="One-time enrolment token from the console.", prompt=True, hide_input=True)
+    ],
+    url: Annotated[str | None, typer.Option(help="Base URL of the control plane.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The agent's name, its `agent` tag; the host name by default.")
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option(help="Replace the credential that is there.")] = False,
+) -> None:
+    """Exchange a one-time token for this agent's own credential, kept in the data folder."""
+    settings = AGENT.load_settings(controlplane_url=url, name=name)
+    enrolment = AGENT.module("enrol")
+    path = enrolment.credential_path(settings)
+    if path.exists() and not force:
+        raise ConfigError(f"{path}: this agent is enrolled already; --force replaces its credential")
+    credential = enrolment.enrol(settings, token=token)
+    typer.echo(f"enrolled as {credential.name} (site {credential.site or '–'}); start it with: streamswarm agent run")

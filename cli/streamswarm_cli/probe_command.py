@@ -1,0 +1,128 @@
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from streamswarm_cli.services import AGENT
+from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.catalogue.model import BITS_PER_SECOND, BYTES, BYTES_PER_SECOND, RATIO, SECONDS, STATE, Unit
+from streamswarm_core.clock import from_ns
+from streamswarm_core.errors import ConfigError
+from streamswarm_core.point import FieldValue, Point
+from streamswarm_core.probespecs import SPECS
+
+
+def probe(
+    name: Annotated[str, typer.Argument(metavar="PROBE", help=f"One of {', '.join(SPECS)}.")],
+    target: Annotated[str, typer.Argument(help="Host, address, host:port or URL; see `--options`.")] = "",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="One of the probe's options.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the points as JSON, one a line.")] = False,
+    options: Annotated[bool, typer.Option("--options", help="List the probe's options and stop.")] = False,
+) -> None:
+    """Run one probe once and print what it measured.
+
+    Exit code 0 if the target is up, 1 if it is down, 2 if the command can't be carried out.
+    """
+    if name not in SPECS:
+        raise ConfigError(f"no probe {name!r}; one of {', '.join(SPECS)}")
+    if options:
+        Console(soft_wrap=True).print(_options_table(name))
+        return
+    spec = SPECS[name]
+    if spec.has_target and not target:
+        raise ConfigError(f"{name} needs a target, such as {spec.example_target}")
+    points = asyncio.run(AGENT.module("oneoff").run_once(name, target, _parse_options(name, option or [])))
+    for point in points:
+        if as_json:
+            typer.echo(json.dumps(_as_record(point)))
+        else:
+            Console(soft_wrap=True).print(_point_table(point))
+    raise typer.Exit(0 if all(point.fields.get("up", 1) for point in points) else 1)
+
+
+def _parse_options(name: str, pairs: list[str]) -> Mapping[str, Any]:
+    """Check `key=value` pairs against the probe's options; a value is JSON where it reads as such, else text."""
+    params = dict(_parse_pair(name, pair) for pair in pairs)
+    try:
+        SPECS[name].params.model_validate(params)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"--option {key}: {problem['msg']}; see: streamswarm probe {name} --options") from None
+    return params
+
+
+def _parse_pair(name: str, pair: str) -> tuple[str, Any]:
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise ConfigError(f"--option {pair}: takes KEY=VALUE; see: streamswarm probe {name} --options")
+    try:
+        return key, json.loads(text)
+    except ValueError:
+        return key, text
+
+
+def _options_table(name: str) -> Table:
+    table = Table("option", "default", "meaning", title=f"options of {name}", title_justify="left")
+    for key, field in SPECS[name].params.model_fields.items():
+        default = json.dumps(field.get_default(call_default_factory=True), default=str)
+        table.add_row(key, default, field.description or "")
+    return table
+
+
+def _as_record(point: Point) -> dict[str, Any]:
+    time = from_ns(point.time_ns).isoformat() if point.time_ns is not None else None
+    return {"measurement": point.measurement, "time": time, "tags": dict(point.tags), "fields": dict(point.fields)}
+
+
+def _point_table(point: Point) -> Table:
+    tags = "  ".join(f"{key}={value}" for key, value in point.tags.items())
+    table = Table("field", "value", "meaning", title=f"{point.measurement}  {tags}", title_justify="left")
+    measurement = CATALOGUE[point.measurement]
+    for key, value in point.fields.items():
+        table.add_row(key, format_value(value, measurement[key].unit), measurement[key].help)
+    return table
+
+
+def format_value(value: FieldValue, unit: Unit) -> str:
+    """Write a value in base units as a person reads it.
+
+    >>> format_value(0.0123, SECONDS)
+    '12.300 ms'
+    >>> format_value(0.5, RATIO)
+    '50.0 %'
+    """
+    if isinstance(value, str):
+        return value
+    if unit == SECONDS:
+        return _format_seconds(float(value))
+    if unit == RATIO:
+        return f"{value * 100:.1f} %"
+    if unit == STATE:
+        return "yes" if value else "no"
+    if unit in (BYTES, BYTES_PER_SECOND, BITS_PER_SECOND):
+        return _format_scaled(float(value), {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s"}[unit])
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+    return f"{text} {unit.name}" if unit.suffix else text
+
+
+def _format_seconds(seconds: float) -> str:
+    if abs(seconds) < 1e-3:
+        return f"{seconds * 1e6:.1f} µs"
+    return f"{seconds * 1e3:.3f} ms" if abs(seconds) < 1 else f"{seconds:,.3f} s"
+
+
+def _format_scaled(value: float, symbol: str) -> str:
+    for prefix in ("", "k", "M", "G", "T"):
+        if abs(value) < 1000 or prefix == "T":
+            return f"{value:.0f} {symbol}" if not prefix else f"{value:.2f} {prefix}{symbol}"
+        value /= 1000
+    raise AssertionError("the last prefix always returns")

@@ -1,0 +1,63 @@
+"""Finds a service's package when its command is used, and says what to install when it isn't there."""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+from streamswarm_core.errors import ConfigError
+from streamswarm_core.settings import ServiceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service that can be started.
+
+    Attributes:
+        name: as on the command line.
+        title: for people.
+        package: importable name.
+        settings_class: name of the settings model in the package's `settings` module.
+        extra: which extra of the `streamswarm` distribution brings its dependencies.
+    """
+
+    name: str
+    title: str
+    package: str
+    settings_class: str
+    extra: str
+
+    def module(self, name: str) -> ModuleType:
+        """Import one of the package's modules.
+
+        Raises:
+            ConfigError: a dependency of the service isn't installed.
+        """
+        try:
+            return importlib.import_module(f"{self.package}.{name}")
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith(self.package):
+                raise
+            raise ConfigError(
+                f"the {self.title} needs the Python package {error.name!r}; "
+                f"install it with: pip install 'streamswarm[{self.extra}]'"
+            ) from None
+
+    def load_settings(self, **overrides: Any) -> ServiceSettings:
+        """Read the service's settings; see ServiceSettings.load."""
+        model: type[ServiceSettings] = getattr(self.module("settings"), self.settings_class)
+        return model.load(**overrides)
+
+    def run(self, **overrides: Any) -> None:
+        """Run the service until it is told to stop."""
+        self.module("main").run(self.load_settings(**overrides))
+
+
+CONTROLPLANE: Final = Service(
+    "controlplane", "control plane", "streamswarm_controlplane", "ControlPlaneSettings", "controlplane"
+)
+COLLECTOR: Final = Service("collector", "collector", "streamswarm_collector", "CollectorSettings", "collector")
+ML: Final = Service("ml", "ML service", "streamswarm_ml", "MlSettings", "ml")
+AGENT: Final = Service("agent", "agent", "streamswarm_agent", "AgentSettings", "agent")
+
+SERVICES: Final = {service.name: service for service in (CONTROLPLANE, COLLECTOR, ML, AGENT)}

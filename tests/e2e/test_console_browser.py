@@ -1,0 +1,87 @@
+"""A browser logs in with the printed password, is made to change it, and sees a live value change."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.e2e.conftest import PASSWORD, Stack
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.needs("chromium", "chromium"),
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("stack"),
+]
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield browser.new_page(viewport={"width": 1280, "height": 800})
+        browser.close()
+
+
+def log_in(page: Page, url: str, password: str) -> None:
+    page.goto(url)
+    page.fill("[name=username]", "admin")
+    page.fill("[name=password]", password)
+    page.click("button[type=submit]")
+
+
+def test_from_the_first_login_to_a_live_value(stack: Stack, page: Page) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    log_in(page, f"{stack.console}/agents", "a wrong password")
+    expect(page.locator("#problem")).to_have_text("wrong user name or password")
+    page.fill("[name=password]", stack.first_password())
+    page.click("button[type=submit]")
+
+    page.wait_for_url("**/password")
+    for field, text in {"old": stack.first_password(), "new": PASSWORD, "again": PASSWORD + "!"}.items():
+        page.fill(f"[name={field}]", text)
+    page.click("button[type=submit]")
+    expect(page.locator("#problem")).to_have_text("The two new passwords differ.")
+    page.fill("[name=again]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url(f"{stack.console}/")
+
+    row = page.locator("tr[data-test=loopback-ping]")
+    expect(row).to_have_attribute("data-state", "up", timeout=40_000)
+    value = row.locator("td.value")
+    before = value.get_attribute("data-raw")
+    expect(value).not_to_have_attribute("data-raw", before or "", timeout=20_000)
+
+    page.fill("#search", "no such thing")
+    expect(page.locator("#empty")).to_have_text("Nothing matches the filter.")
+    page.goto(f"{stack.console}/agents")
+    expect(page.locator("tr[data-agent=local] .state")).to_contain_text("online")
+
+    page.goto(f"{stack.console}/tests")
+    page.click("#add")
+    page.select_option("[name=probe]", "tcp")
+    page.fill("[name=name]", "Closed port")
+    page.fill("[name=target]", "127.0.0.1:9")
+    page.fill("[name=interval]", "1")
+    page.click("#form button[type=submit]")
+    page.goto(stack.console)
+    expect(page.locator("tr[data-test=closed-port]")).to_have_attribute("data-state", "down", timeout=40_000)
+    expect(page.locator("tr[data-test=closed-port]")).to_contain_text("refused: Connection refused")
+
+    page.click("#logout")
+    page.wait_for_url("**/login")
+    page.goto(stack.console)
+    page.wait_for_url("**/login?next=/")
+    assert errors == []

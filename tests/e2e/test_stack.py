@@ -1,0 +1,157 @@
+"""The whole system as real processes: measured, stored, scored, shown, stopped, started again."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from streamswarm_core.probespecs import SPECS
+from tests.e2e.conftest import PASSWORD, Administrator, Stack, start_stack
+from tests.support import eventually
+from tests.unit.agent.servers import address_answer, dns_server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("stack")]
+
+
+@pytest.fixture(scope="module")
+def admin(stack: Stack) -> Iterator[Administrator]:
+    administrator = Administrator(stack, stack.first_password())
+    yield administrator
+    administrator.http.close()
+
+
+@pytest.fixture
+def name_server() -> Iterator[int]:
+    """A real name server on loopback, in a thread of its own."""
+    port: list[int] = []
+    ready, stop = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with dns_server(address_answer) as bound:
+            port.append(bound)
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait(10)
+    yield port[0]
+    stop.set()
+    thread.join(10)
+
+
+def test_first_points_are_shown_on_the_terminal(stack: Stack) -> None:
+    text = eventually(lambda: stack.output, lambda output: "First points" in output and "This host" not in output, 40)
+    for word in ("Ping", "TCP connect", "HTTP", "Host"):
+        assert word in text
+
+
+def test_points_of_every_probe_come_through_api_and_influxql(
+    stack: Stack, admin: Administrator, name_server: int
+) -> None:
+    agent = admin.call("GET", "/agents")[0]
+    admin.call(
+        "POST",
+        "/tests",
+        json={
+            "name": "Name server",
+            "key": "names",
+            "probe": "dns",
+            "target": "www.example.com",
+            "params": {"server": "127.0.0.1", "port": name_server},
+            "interval": 1,
+            "agent_ids": [agent["id"]],
+        },
+    )
+    keys = {"loopback-ping": "icmp", "controlplane-tcp": "tcp", "controlplane-http": "http", "host": "system"}
+    keys["names"] = "dns"
+    assert set(keys.values()) == set(SPECS)
+    for key in keys:
+        item = eventually(lambda key=key: admin.status(key), lambda found: found["state"] == "up", 40)  # type: ignore[misc]
+        assert item["value"] is not None, key
+    with stack.reader() as reader:
+        for spec in SPECS.values():
+            measurement = spec.measurements[0].name
+            (series,) = reader.execute(f'SELECT "seq", "{spec.headline}" FROM "{measurement}" GROUP BY agent')  # noqa: S608 - names from the catalogue
+            assert series.tags == {"agent": "local"}
+            numbers = [row[1] for row in series.rows if row[1] is not None]
+            assert numbers == list(range(1, len(numbers) + 1)), f"{measurement}: run numbers have a gap"
+    test = next(one for one in admin.call("GET", "/tests") if one["key"] == "loopback-ping")
+    path = f"/tests/{test['id']}/results"
+    eventually(
+        lambda: admin.call("GET", path, params={"field": "rtt_mean"}),
+        lambda history: len(history) == 1 and len(history[0]["rows"]) >= 3,
+    )
+
+
+def test_a_target_that_goes_away_is_down_and_then_an_anomaly(stack: Stack, admin: Administrator) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    agent = admin.call("GET", "/agents")[0]
+    port = listener.getsockname()[1]
+    admin.call(
+        "POST",
+        "/tests",
+        json={
+            "name": "Victim",
+            "probe": "tcp",
+            "target": f"127.0.0.1:{port}",
+            "interval": 0.5,
+            "agent_ids": [agent["id"]],
+        },
+    )
+
+    def accept() -> None:
+        while True:
+            try:
+                listener.accept()[0].close()
+            except OSError:
+                return
+
+    threading.Thread(target=accept, daemon=True).start()
+
+    def scored() -> int:
+        with stack.reader() as reader:
+            answer = reader.execute("SELECT count(score) FROM anomaly WHERE test = 'victim' AND \"field\" = 'up'")
+            return int(answer[0].rows[0][1] or 0) if answer else 0
+
+    eventually(scored, lambda count: count >= 15, 60)
+    assert admin.status("victim")["state"] == "up"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    item = eventually(lambda: admin.status("victim"), lambda found: found["state"] == "down", 30)
+    assert item["error"] == "refused"
+    flagged: Any = eventually(
+        lambda: admin.status("victim")["anomaly"], lambda anomaly: anomaly is not None and anomaly["flag"], 30
+    )
+    assert flagged["score"] >= flagged["threshold"]
+    assert flagged["field"] == "tcp.up"
+
+
+def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on_with_the_same_data(stack: Stack) -> None:
+    assert len(stack.children()) == 5
+    with stack.reader() as reader:
+        before = reader.execute("SELECT count(seq) FROM icmp")[0].rows[0][1]
+    assert stack.stop() == 0
+    assert stack.children() == []
+    assert "stopped; the data stay" in stack.output
+    (stack.folder / "output").unlink()
+
+    again = start_stack(stack.folder, stack.ports)
+    try:
+        administrator = Administrator(again, PASSWORD)
+        eventually(lambda: administrator.status("loopback-ping")["state"], lambda state: state == "up", 40)
+        administrator.http.close()
+        with again.reader() as reader:
+            numbers = eventually(
+                lambda: [row[1] for row in reader.execute("SELECT seq FROM icmp WHERE test = 'loopback-ping'")[0].rows],
+                lambda found: len(found) > int(before or 0) + 2,
+                40,
+            )
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert "with the password" not in again.output
+    finally:
+        assert again.stop() == 0
+    assert again.children() == []

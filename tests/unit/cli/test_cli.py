@@ -1,0 +1,144 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
+from streamswarm_core import __version__
+from tests.support import find_free_port
+
+ROUTES = """\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
+"""
+
+
+def streamswarm(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("STREAMSWARM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "streamswarm_cli", *arguments],
+        cwd=folder,
+        env={**inherited, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_version(tmp_path: Path) -> None:
+    assert streamswarm("version", folder=tmp_path).stdout == f"streamswarm {__version__}\n"
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    text = streamswarm("--help", folder=tmp_path).stdout
+    for command in ("up", "probe", "agent", "collector", "controlplane", "ml", "config", "version"):
+        assert command in text
+
+
+def test_a_probe_as_json_is_one_point_a_line(tmp_path: Path) -> None:
+    done = streamswarm("probe", "icmp", "127.0.0.1", "-o", "count=2", "-o", "spacing=0.01", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (point,) = map(json.loads, done.stdout.splitlines())
+    assert (point["measurement"], point["fields"]["up"], point["fields"]["sent"]) == ("icmp", 1, 2)
+
+
+def test_a_probe_of_something_that_is_down_exits_with_one(tmp_path: Path) -> None:
+    done = streamswarm("probe", "tcp", f"127.0.0.1:{find_free_port()}", folder=tmp_path)
+    assert done.returncode == 1
+    assert "refused" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("probe", "telepathy", "x"), "no probe 'telepathy'; one of icmp, dns"),
+        (("probe", "icmp"), "icmp needs a target, such as 192.0.2.1"),
+        (("probe", "icmp", "x", "-o", "count=0"), "--option count: Input should be greater than or equal to 1"),
+        (("probe", "icmp", "x", "-o", "colour"), "takes KEY=VALUE"),
+        (("agent", "run"), "this agent is not enrolled"),
+        (("collector", "run"), "STREAMSWARM_COLLECTOR_PORT"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    environment = {"STREAMSWARM_COLLECTOR_PORT": "seventy"} if arguments[0] == "collector" else {}
+    environment["STREAMSWARM_AGENT_PORT"] = str(find_free_port())
+    done = streamswarm(*arguments, folder=tmp_path, **environment)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_configuration_in_force_is_shown_without_secrets(tmp_path: Path) -> None:
+    done = streamswarm(
+        "config",
+        "show",
+        "agent",
+        folder=tmp_path,
+        STREAMSWARM_AGENT_PROBE_TOKEN="planted-secret",
+        STREAMSWARM_AGENT_SITE="berlin",
+    )
+    assert "STREAMSWARM_AGENT_SITE" in done.stdout
+    assert "berlin" in done.stdout
+    assert "planted-secret" not in done.stdout
+    assert "********" in done.stdout
+
+
+def test_a_port_in_use_is_one_line_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = streamswarm("up", folder=tmp_path, STREAMSWARM_CONTROLPLANE_PORT=str(port))
+    assert done.returncode == 2
+    assert f"can't listen on 127.0.0.1 port {port}" in done.stderr
+    assert "STREAMSWARM_CONTROLPLANE_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unusable_data_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = streamswarm("up", "--data", "file", folder=tmp_path)
+    assert done.returncode == 2
+    assert "STREAMSWARM_DATA" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_default_gateway_and_the_resolver_are_read_from_the_system(tmp_path: Path) -> None:
+    (tmp_path / "route").write_text(ROUTES)
+    (tmp_path / "resolv.conf").write_text("# note\nsearch example\nnameserver 192.0.2.53\nnameserver 192.0.2.54\n")
+    assert default_gateway(tmp_path / "route") == "192.0.2.1"
+    assert first_nameserver(tmp_path / "resolv.conf") == "192.0.2.53"
+    tests = {
+        test.key: test.target
+        for test in starter_tests(
+            "http://127.0.0.1:8800",
+            local_only=False,
+            interval=5,
+            routes=tmp_path / "route",
+            resolver=tmp_path / "resolv.conf",
+        )
+    }
+    assert tests["gateway-ping"] == "192.0.2.1"
+    assert "resolver-dns" in tests
+
+
+def test_local_only_sends_nothing_off_this_machine() -> None:
+    for test in starter_tests("http://127.0.0.1:8800", local_only=True, interval=5):
+        assert "127.0.0.1" in test.target or test.probe == "system"
+
+
+def test_a_host_without_a_gateway_pings_itself(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    keys = [
+        test.key
+        for test in starter_tests(
+            "http://127.0.0.1:8800", local_only=False, interval=5, routes=missing, resolver=missing
+        )
+    ]
+    assert keys == ["loopback-ping", "controlplane-http", "controlplane-tcp", "host"]
