@@ -6,7 +6,7 @@ SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus iproute2
 LINTED := agent cli collector controlplane core mlservice tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format generate lock clean
+.PHONY: help up test differential lint format generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -29,6 +29,9 @@ lint: $(VENV)/.dev ## Check style, types and generated files
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format $(LINTED)
 	$(BIN)/ruff check --fix $(LINTED)
+
+differential: $(VENV)/.dev $(VENV)/.system-packages ## Hold 2,500 generated queries against a real InfluxDB
+	STREAMSWARM_DIFFERENTIAL_CASES=2500 $(BIN)/pytest -q tests/integration/test_influxql_differential.py
 
 generate: $(VENV)/.dev ## Make again what is made from the catalogue
 	$(BIN)/python -m streamswarm_core.catalogue.reference > docs/measurements.md

@@ -75,7 +75,7 @@ def test_points_of_every_probe_come_through_api_and_influxql(
     with stack.reader() as reader:
         for spec in SPECS.values():
             measurement = spec.measurements[0].name
-            (series,) = reader.execute(f'SELECT "seq", "{spec.headline}" FROM "{measurement}" GROUP BY agent')  # noqa: S608 - names from the catalogue
+            (series,) = reader.execute(f'SELECT "seq", "{spec.headline}" FROM "{measurement}" GROUP BY agent')
             assert series.tags == {"agent": "local"}
             numbers = [row[1] for row in series.rows if row[1] is not None]
             assert numbers == list(range(1, len(numbers) + 1)), f"{measurement}: run numbers have a gap"

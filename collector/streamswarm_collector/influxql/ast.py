@@ -127,7 +127,7 @@ class Select:
     """A SELECT statement."""
 
     columns: tuple[Column, ...]
-    sources: tuple[Measurement, ...]
+    sources: tuple["Measurement | Select", ...]
     where: Expression | None = None
     window: TimeDimension | None = None
     dimensions: tuple[TagDimension, ...] = ()
@@ -148,6 +148,7 @@ class Subject(StrEnum):
     TAG_VALUES = "TAG VALUES"
     FIELD_KEYS = "FIELD KEYS"
     RETENTION_POLICIES = "RETENTION POLICIES"
+    SERIES = "SERIES"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,12 @@ class TimeRange:
             stop = bound if stop is None else min(stop, bound)
         return TimeRange(start, stop)
 
+    def intersected(self, other: "TimeRange") -> "TimeRange":
+        """The range that both ranges have in common."""
+        starts = [bound for bound in (self.start, other.start) if bound is not None]
+        stops = [bound for bound in (self.stop, other.stop) if bound is not None]
+        return TimeRange(max(starts, default=None), min(stops, default=None))
+
 
 def split_time(where: ast.Expression | None, now_ns: int) -> tuple[TimeRange, ast.Expression | None]:
     """Separate the comparisons of `time` from the rest.

@@ -9,8 +9,9 @@ import duckdb
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.errors import ExecutionError, ParseError
 from streamswarm_collector.influxql.parser import parse
-from streamswarm_collector.influxql.select import Limits, ResultSeries, execute_select
+from streamswarm_collector.influxql.select import execute_select
 from streamswarm_collector.influxql.show import show, show_databases, show_retention_policies
+from streamswarm_collector.influxql.source import Limits, ResultSeries
 from streamswarm_collector.store.schema import DatabaseSchema, QueryableStore
 from streamswarm_core.clock import from_ns, now_ns
 
@@ -106,7 +107,7 @@ class Engine:
             case ast.Show():
                 return show(statement, self._schema(statement.database or database), self._now_ns())
             case ast.Select():
-                named = {source.database for source in statement.sources if source.database}
+                named = _named_databases(statement)
                 schema = self._schema(next(iter(named), None) or database)
                 with self._store.cursor() as connection:
                     return execute_select(statement, schema, connection, now_ns=self._now_ns(), limits=self._limits)
@@ -128,6 +129,17 @@ class Engine:
         if schema is None:
             raise ExecutionError(f"database not found: {name}")
         return schema
+
+
+def _named_databases(statement: ast.Select) -> set[str]:
+    """The databases that FROM names, subqueries included."""
+    named: set[str] = set()
+    for source in statement.sources:
+        if isinstance(source, ast.Select):
+            named |= _named_databases(source)
+        elif source.database:
+            named.add(source.database)
+    return named
 
 
 def _not_understood(error: ParseError) -> QueryReply:

@@ -20,6 +20,7 @@ class Function:
         sql: its value, given the column and the further arguments.
         types: the field types it takes.
         time_sql: for a selector, the time of the point it selects.
+        order_sql: for a selector, the aggregate that finds the row it selects, by `{column}` and time.
         empty: what it gives for a window without points (`count` is 0).
         arguments: how many numbers follow the field.
         sparse: whether a window with points can be without a value, and is then left out.
@@ -28,6 +29,7 @@ class Function:
     sql: Callable[[FieldColumn, Sequence[float]], str]
     types: frozenset[FieldType] = _NUMERIC
     time_sql: Callable[[FieldColumn, Sequence[float]], str] | None = None
+    order_sql: str | None = None
     empty: int | None = None
     arguments: int = 0
     sparse: bool = False
@@ -39,6 +41,12 @@ def _call(function: str) -> Callable[[FieldColumn, Sequence[float]], str]:
 
 def _sum(column: FieldColumn, _arguments: Sequence[float]) -> str:
     return f"CAST(sum({column.column}) AS {'BIGINT' if column.type is FieldType.INTEGER else 'DOUBLE'})"
+
+
+def _stddev(column: FieldColumn, _arguments: Sequence[float]) -> str:
+    # One point has no deviation, yet its window is not empty: NaN keeps fill() away, and becomes null in the answer.
+    name = column.column
+    return f"CASE WHEN count({name}) = 1 THEN 'nan'::DOUBLE ELSE stddev_samp({name}) END"
 
 
 def _percentile(column: FieldColumn, arguments: Sequence[float]) -> str:
@@ -60,22 +68,25 @@ def _percentile_time(column: FieldColumn, arguments: Sequence[float]) -> str:
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "count": Function(_call("count"), types=_ANY, empty=0),
+    "count distinct": Function(lambda column, _: f"count(DISTINCT {column.column})", types=_ANY, empty=0),
     "mean": Function(_call("avg")),
     "median": Function(_call("median")),
     "sum": Function(_sum),
     "spread": Function(lambda column, _: f"max({column.column}) - min({column.column})"),
-    "stddev": Function(_call("stddev_samp")),
-    "min": Function(_call("min"), time_sql=_time_of("arg_min")),
-    "max": Function(_call("max"), time_sql=_time_of("arg_max")),
+    "stddev": Function(_stddev),
+    "min": Function(_call("min"), time_sql=_time_of("arg_min"), order_sql="arg_min({what}, {column})"),
+    "max": Function(_call("max"), time_sql=_time_of("arg_max"), order_sql="arg_max({what}, {column})"),
     "first": Function(
         lambda column, _: f"arg_min({column.column}, time)",
         types=_ANY,
         time_sql=lambda column, _: f"min(time) FILTER (WHERE {column.column} IS NOT NULL)",
+        order_sql="arg_min({what}, time) FILTER (WHERE {column} IS NOT NULL)",
     ),
     "last": Function(
         lambda column, _: f"arg_max({column.column}, time)",
         types=_ANY,
         time_sql=lambda column, _: f"max(time) FILTER (WHERE {column.column} IS NOT NULL)",
+        order_sql="arg_max({what}, time) FILTER (WHERE {column} IS NOT NULL)",
     ),
     "percentile": Function(_percentile, time_sql=_percentile_time, arguments=1, sparse=True),
 }

@@ -172,7 +172,10 @@ class _Builder(Transformer[Token, Any]):
     def measurement_regex(self, regex: ast.Regex) -> ast.Measurement:
         return ast.Measurement(regex)
 
-    def sources(self, *sources: ast.Measurement) -> tuple[ast.Measurement, ...]:
+    def measurement_select(self, select: ast.Select) -> ast.Select:
+        return select
+
+    def sources(self, *sources: ast.Measurement | ast.Select) -> tuple[ast.Measurement | ast.Select, ...]:
         return sources
 
     def where(self, condition: ast.Expression) -> "_Clause":
@@ -220,7 +223,7 @@ class _Builder(Transformer[Token, Any]):
         return _Clause("series_offset", int(token))
 
     def select(
-        self, columns: tuple[ast.Column, ...], sources: tuple[ast.Measurement, ...], *clauses: "_Clause"
+        self, columns: tuple[ast.Column, ...], sources: tuple[ast.Measurement | ast.Select, ...], *clauses: "_Clause"
     ) -> ast.Select:
         values = {clause.name: clause.value for clause in clauses}
         dimensions: Sequence[ast.TagDimension | ast.TimeDimension] = values.pop("group_by", ())
@@ -235,7 +238,9 @@ class _Builder(Transformer[Token, Any]):
     def on(self, name: str) -> "_Clause":
         return _Clause("database", name)
 
-    def from_sources(self, sources: tuple[ast.Measurement, ...]) -> "_Clause":
+    def from_sources(self, sources: tuple[ast.Measurement | ast.Select, ...]) -> "_Clause":
+        if any(isinstance(source, ast.Select) for source in sources):
+            raise ParseError("error parsing query: SHOW reads from measurements, not from a subquery")
         return _Clause("sources", sources)
 
     def with_measurement(self, _operator: Token, name: str | ast.Regex) -> "_Clause":
@@ -264,6 +269,9 @@ class _Builder(Transformer[Token, Any]):
 
     def show_field_keys(self, *clauses: "_Clause") -> ast.Show:
         return _show(ast.Subject.FIELD_KEYS, clauses)
+
+    def show_series(self, *clauses: "_Clause") -> ast.Show:
+        return _show(ast.Subject.SERIES, clauses)
 
     def show_retention_policies(self, *clauses: "_Clause") -> ast.Show:
         return _show(ast.Subject.RETENTION_POLICIES, clauses)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.conditions import matches_tags, split_time
-from streamswarm_collector.influxql.select import ResultSeries, Row
+from streamswarm_collector.influxql.source import ResultSeries, Row
+from streamswarm_collector.ingest import canonical_series_key
 from streamswarm_collector.store.schema import DatabaseSchema, MeasurementSchema
+from streamswarm_core.point import Point
 
 
 def show_databases(names: Iterable[str]) -> list[ResultSeries]:
@@ -36,6 +38,12 @@ def show(statement: ast.Show, database: DatabaseSchema, now_ns: int) -> list[Res
         case ast.Subject.MEASUREMENTS:
             rows = _limited(statement, [[measurement.name] for measurement, _ in chosen])
             return [ResultSeries("measurements", None, ["name"], rows)] if rows else []
+        case ast.Subject.SERIES:
+            keys = [
+                canonical_series_key(Point(measurement.name, tags)) for measurement, series in chosen for tags in series
+            ]
+            rows = _limited(statement, [[key] for key in sorted(keys)])
+            return [ResultSeries("", None, ["key"], rows)] if rows else []
         case ast.Subject.TAG_KEYS:
             return _per_measurement(statement, chosen, ["tagKey"], _tag_keys)
         case ast.Subject.TAG_VALUES:

@@ -38,7 +38,7 @@ def rows_of(store: EmbeddedStore, measurement: str, database: str = "d") -> list
     found = schema.measurements[measurement]
     columns = ", ".join(["sid", "time", *(field.column for field in found.fields.values())])
     with store.cursor() as cursor:
-        fetched = cursor.execute(f"SELECT {columns} FROM {found.table} ORDER BY sid, time").fetchall()  # noqa: S608
+        fetched = cursor.execute(f"SELECT {columns} FROM {found.table} ORDER BY sid, time").fetchall()
     return [
         Row(
             ",".join([measurement, *(f"{key}={value}" for key, value in sorted(found.series[sid].items()))]),

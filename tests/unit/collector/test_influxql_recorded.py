@@ -23,6 +23,7 @@ TIES = "which of several points of the same time comes first is left open; Influ
 EXPLAINED = {
     "SELECT first(usage) FROM cpu WHERE time >= 1704067200s AND time < 1704067260s": TIES,
     "SELECT count(usage), sum(usage), first(usage) FROM cpu WHERE time >= 1704067200s AND time < 1704067260s": TIES,
+    "SELECT first(usage), host FROM cpu WHERE time >= 1704067200s AND time < 1704067260s": TIES,
     "SELECT first(v) FROM x": TIES,
     "SELECT usage FROM cpu ORDER BY time DESC LIMIT 3": TIES,
     "SELECT usage FROM cpu LIMIT 3": TIES,
