@@ -15,6 +15,32 @@ class Row:
     fields: Mapping[str, FieldValue]
 
 
+@dataclass(slots=True)
+class Block:
+    """Points of one measurement that all have the same fields, column by column: how bulk writes travel.
+
+    Attributes:
+        measurement: its name.
+        series_keys: canonical series key of each point.
+        times: nanoseconds since the epoch.
+        columns: values by field; a column holds floats only, or integers only.
+    """
+
+    measurement: str
+    series_keys: list[str]
+    times: list[int]
+    columns: dict[str, list[float] | list[int]]
+
+    def rows(self) -> list[Row]:
+        """The same points one by one."""
+        names = list(self.columns)
+        values = zip(*self.columns.values(), strict=True)
+        return [
+            Row(key, time_ns, dict(zip(names, row, strict=True)))
+            for key, time_ns, row in zip(self.series_keys, self.times, values, strict=True)
+        ]
+
+
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
     """One line that was not accepted.
@@ -37,13 +63,15 @@ class Batch:
     Attributes:
         database: where they go.
         lines: canonical line protocol, nanosecond times, one point each.
-        rows: the same points, parsed.
+        rows: the same points, parsed; either these or `blocks`.
+        blocks: the same points, parsed in bulk.
         refused: what was not accepted.
     """
 
     database: str
     lines: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
     refused: list[RefusedLine] = field(default_factory=list)
 
     def payload(self) -> bytes:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from streamswarm_collector.batch import Batch, RefusedLine, Row
+from streamswarm_collector.batch import Batch, Block, RefusedLine, Row
+from streamswarm_collector.bulk import block_types, cut_lines, read_block
 from streamswarm_collector.store.schema import FieldType
 from streamswarm_core.catalogue import CATALOGUE, Kind
 from streamswarm_core.errors import LineError
@@ -88,9 +89,12 @@ class Parser:
             received_ns: the time of lines without one.
             stamp: tags to write over whatever the sender put there; an empty value removes the tag.
         """
+        factor = PRECISION_NS[precision]
+        bulk = self._parse_bulk(body, database, factor, received_ns, stamp)
+        if bulk is not None:
+            return bulk
         batch = Batch(database)
         stamp_key = ",".join(f"{key}={value}" for key, value in stamp.items())
-        factor = PRECISION_NS[precision]
         for number, line in _numbered_lines(body):
             try:
                 row = self._fast_row(line, factor, received_ns, stamp, stamp_key) or self._strict_row(
@@ -107,6 +111,46 @@ class Parser:
                 batch.rows.append(row)
                 batch.lines.append(_canonical_line(row))
         return batch
+
+    def _parse_bulk(
+        self, body: str, database: str, factor: int, received_ns: int, stamp: Mapping[str, str]
+    ) -> Batch | None:
+        """Read a body of many plain lines column by column; None for one that has to be read line by line."""
+        stamp_key = ",".join(f"{key}={value}" for key, value in stamp.items())
+        cut = cut_lines(body)
+        if cut is None:
+            return None
+        by_measurement: dict[str, list[tuple[str, str, str]]] = {}
+        for key, fields, time in cut:
+            series = self._series.get((key, stamp_key)) or self._series_or_none(key, stamp, stamp_key)
+            if series is None:
+                return None
+            by_measurement.setdefault(series[1], []).append((series[0], fields, time))
+        batch = Batch(database)
+        for measurement, lines in by_measurement.items():
+            block = read_block(measurement, lines, factor, received_ns)
+            if block is None or not self._types_agree(database, block):
+                return None
+            batch.blocks.append(block)
+            batch.lines += [
+                f"{key} {fields} {time_ns}" for (key, fields, _), time_ns in zip(lines, block.times, strict=True)
+            ]
+        for block in batch.blocks:
+            self._types.of(database, block.measurement).update(block_types(block))
+        return batch
+
+    def _series_or_none(self, key: str, stamp: Mapping[str, str], stamp_key: str) -> tuple[str, str] | None:
+        """The series of a line's key; None if the key is wrong, for the slow path to say how."""
+        if ",time=" in key:
+            return None
+        try:
+            return self._new_series(key, stamp, stamp_key)
+        except LineError:
+            return None
+
+    def _types_agree(self, database: str, block: Block) -> bool:
+        known = self._types.of(database, block.measurement)
+        return all(known.get(name, kind) is kind for name, kind in block_types(block).items())
 
     def _fast_row(
         self, line: str, factor: int, received_ns: int, stamp: Mapping[str, str], stamp_key: str

@@ -51,7 +51,7 @@ class Pipeline:
                 settings.folder / "store.duckdb",
                 flush_seconds=settings.flush_seconds,
                 memory_limit=settings.store_memory,
-                on_flush=lambda seconds, _rows: metrics.flush.observe(seconds),
+                on_flush=metrics.flush.observe,
             )
             self._embedded = EmbeddedSink(self.store, self.wal)
             self._embedded.replay()
@@ -96,10 +96,10 @@ class Pipeline:
         )
         for line in batch.refused:
             self._metrics.refused.labels(line.kind).inc()
-        if batch.rows:
+        if batch.lines:
             await self.wal.append(batch.payload(), on_durable=lambda lsn: self._durable(lsn, batch))
             self._metrics.batches.inc()
-            self._metrics.points.inc(len(batch.rows))
+            self._metrics.points.inc(len(batch.lines))
         return batch
 
     def _durable(self, lsn: int, batch: Batch) -> None:

@@ -71,7 +71,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, influxdb: RunningInfluxDB) 
         influxdb.create_database(name)
         influxdb.write(name, points(number))
         batch = parser.parse(points(number), database=name, precision="ns", received_ns=1, stamp={})
-        store.add(number + 1, name, batch.rows)
+        store.add(number + 1, name, batch.rows, batch.blocks)
     yield Engine(store)
     store.close()
 

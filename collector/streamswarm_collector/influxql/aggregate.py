@@ -60,7 +60,11 @@ class Aggregation:
         by_group: dict[int, dict[int, Row]] = {}
         for record in fetched:
             given = iter(record[_VALUES:])
-            row = [next(given) if atom.field else atom.function.empty for atom in self.columns.atoms]
+            # A count of nothing is no value yet: fill() decides what it becomes.
+            row = [
+                (next(given) or None if atom.function.empty == 0 else next(given)) if atom.field else None
+                for atom in self.columns.atoms
+            ]
             by_group.setdefault(record[_GID], {})[record[_BUCKET]] = [*row, *given]
         if not by_group:
             return []

@@ -130,5 +130,5 @@ def _refusal(batch: Batch) -> str:
     named = "; ".join(f"line {line.number}: {line.reason}" for line in batch.refused[:_MOST_NAMED_LINES])
     rest = len(batch.refused) - _MOST_NAMED_LINES
     more = f"; and {rest} more" if rest > 0 else ""
-    kept = "partial write: " if batch.rows else ""
+    kept = "partial write: " if batch.lines else ""
     return f"{kept}{named}{more} dropped={len(batch.refused)}"

@@ -42,4 +42,4 @@ class EmbeddedSink:
 
     def add(self, lsn: int, batch: Batch) -> None:
         """Take a batch that has just become durable."""
-        self._store.add(lsn, batch.database, batch.rows)
+        self._store.add(lsn, batch.database, batch.rows, batch.blocks)

@@ -9,31 +9,25 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
-import numpy as np
 from duckdb import DuckDBPyConnection
 
-from streamswarm_collector.batch import Row
-from streamswarm_collector.ingest import field_type
-from streamswarm_collector.store.catalog import Catalog, DatabaseView, Table, add_fields, add_series
-from streamswarm_collector.store.schema import FieldType
+from streamswarm_collector.batch import Block, Row
+from streamswarm_collector.store.catalog import Catalog, DatabaseView
+from streamswarm_collector.store.writing import Entry, coalesced, write_block, write_rows
 from streamswarm_core.errors import ConfigError, Unavailable
 from streamswarm_core.lineprotocol import parse_line
-from streamswarm_core.point import FieldValue
 
 log = logging.getLogger(__name__)
 
 BARRIER_SECONDS: Final = 20.0
-_NUMPY_TYPES: Final[Mapping[FieldType, Any]] = {
-    FieldType.FLOAT: np.float64,
-    FieldType.INTEGER: np.int64,
-    FieldType.BOOLEAN: np.bool_,
-    FieldType.STRING: np.object_,
-}
+_MOST_CACHED_KEYS: Final = 500_000
+_Pending = dict[tuple[str, str], list[Entry]]
+"""What waits to be written, by database and measurement."""
 
 
 class EmbeddedStore:
@@ -43,7 +37,7 @@ class EmbeddedStore:
         path: the DuckDB file; created if missing.
         flush_seconds: how long rows may wait in memory for company; a query does not wait, it makes them be written.
         memory_limit: as DuckDB writes it, such as "1GB".
-        on_flush: told how many seconds a flush took and how many rows it wrote.
+        on_flush: told how many seconds a flush took.
 
     Raises:
         ConfigError: the file is used by another process or is no store.
@@ -55,7 +49,7 @@ class EmbeddedStore:
         *,
         flush_seconds: float = 1.0,
         memory_limit: str = "1GB",
-        on_flush: Callable[[float, int], None] = lambda _seconds, _rows: None,
+        on_flush: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         try:
             self._connection = duckdb.connect(str(path), config={"memory_limit": memory_limit, "threads": "2"})
@@ -66,7 +60,8 @@ class EmbeddedStore:
         self._on_flush = on_flush
         self._stored_lsn = self._catalog.load(self._connection)
         self._added_lsn = self._stored_lsn
-        self._pending: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        self._pending: _Pending = defaultdict(list)
+        self._measurements: dict[str, str] = {}
         self._changed = threading.Condition()
         self._hurry = False
         self._closing = False
@@ -85,13 +80,27 @@ class EmbeddedStore:
         """Why the last flush did not work, or None."""
         return self._failure
 
-    def add(self, lsn: int, database: str, rows: Sequence[Row]) -> None:
-        """Take the rows of a log record; records come in the order of their numbers."""
+    def add(self, lsn: int, database: str, rows: Sequence[Row], blocks: Sequence[Block] = ()) -> None:
+        """Take the points of a log record; records come in the order of their numbers."""
         with self._changed:
+            for block in blocks:
+                self._pending[(database, block.measurement)].append(block)
             for row in rows:
-                self._pending[(database, row.series_key)].append(row)
+                entries = self._pending[(database, self._measurement_of(row.series_key))]
+                if entries and isinstance(entries[-1], list):
+                    entries[-1].append(row)
+                else:
+                    entries.append([row])
             self._added_lsn = lsn
             self._changed.notify_all()
+
+    def _measurement_of(self, series_key: str) -> str:
+        measurement = self._measurements.get(series_key)
+        if measurement is None:
+            if len(self._measurements) >= _MOST_CACHED_KEYS:
+                self._measurements.clear()
+            measurement = self._measurements[series_key] = parse_line(f"{series_key} x=1").measurement
+        return measurement
 
     def databases(self) -> tuple[str, ...]:
         """Names of all databases, sorted."""
@@ -172,7 +181,7 @@ class EmbeddedStore:
             if closing:
                 return
 
-    def _write_until_done(self, pending: Mapping[tuple[str, str], list[Row]], lsn: int) -> None:
+    def _write_until_done(self, pending: "_Pending", lsn: int) -> None:
         """Write one flush, again and again while the disk refuses; only closing gives up (the log still has it)."""
         while True:
             try:
@@ -186,23 +195,24 @@ class EmbeddedStore:
                         return
             else:
                 self._failure = None
-                self._on_flush(time.monotonic() - started, sum(map(len, pending.values())))
+                self._on_flush(time.monotonic() - started)
                 with self._changed:
                     self._stored_lsn = lsn
                     self._changed.notify_all()
                 return
 
-    def _write(self, pending: Mapping[tuple[str, str], list[Row]], lsn: int) -> None:
-        by_measurement: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(dict)
-        for (database, series_key), rows in pending.items():
-            measurement = parse_line(f"{series_key} x=1").measurement
-            by_measurement[(database, measurement)][series_key] = rows
+    def _write(self, pending: "_Pending", lsn: int) -> None:
         connection = self._connection
         with self._file_lock:
             connection.execute("BEGIN")
             try:
-                for (database, measurement), series in by_measurement.items():
-                    write_rows(connection, self._catalog.table(connection, database, measurement), series)
+                for (database, measurement), entries in pending.items():
+                    table = self._catalog.table(connection, database, measurement)
+                    for entry in coalesced(entries):
+                        if isinstance(entry, Block):
+                            write_block(connection, table, entry)
+                        else:
+                            write_rows(connection, table, entry)
                 connection.execute("DELETE FROM position")
                 connection.execute("INSERT INTO position VALUES (?)", [lsn])
                 connection.execute("COMMIT")
@@ -212,77 +222,3 @@ class EmbeddedStore:
                 self._catalog = Catalog()
                 self._catalog.load(connection)
                 raise
-
-
-def write_rows(connection: DuckDBPyConnection, table: Table, series: Mapping[str, Sequence[Row]]) -> None:
-    """Write rows of one measurement, by series key, in the order they came.
-
-    Rows newer than all of their series are appended. The others may meet a row of the same time: they are merged by
-    field, the last one winning.
-    """
-    types = {name: field_type(value) for rows in series.values() for row in rows for name, value in row.fields.items()}
-    new_fields = add_fields(connection, table, types)
-    new_series = add_series(connection, table, series)
-    table.refresh(fields=new_fields, series=new_series)
-    fresh: list[tuple[int, int, Mapping[str, FieldValue]]] = []
-    late: dict[tuple[int, int], dict[str, FieldValue]] = {}
-    for series_key, rows in series.items():
-        sid = table.sids[series_key]
-        newest = table.newest.get(sid)
-        for row in rows:
-            if newest is None or row.time_ns > newest:
-                newest = row.time_ns
-                fresh.append((row.time_ns, sid, row.fields))
-            else:
-                late.setdefault((row.time_ns, sid), {}).update(row.fields)
-        if newest is not None:
-            table.newest[sid] = newest
-    if fresh:
-        _append(connection, table, fresh)
-    if late:
-        _merge(connection, table, [(time_ns, sid, fields) for (time_ns, sid), fields in late.items()])
-
-
-def _append(
-    connection: DuckDBPyConnection, table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]
-) -> None:
-    names = ", ".join(["time", "sid", *(column.column for column in table.columns.values())])
-    connection.register("incoming", _columns(table, rows))
-    connection.execute(f"INSERT INTO {table.view.table} ({names}) SELECT {names} FROM incoming")  # noqa: S608 - our own names
-    connection.unregister("incoming")
-
-
-def _merge(
-    connection: DuckDBPyConnection, table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]
-) -> None:
-    stored = table.view.table
-    columns = [column.column for column in table.columns.values()]
-    names = ", ".join(["time", "sid", *columns])
-    merged = ", ".join(f"{column} = coalesce(incoming.{column}, {stored}.{column})" for column in columns)
-    first, last = min(row[0] for row in rows), max(row[0] for row in rows)
-    connection.register("incoming", _columns(table, rows))
-    connection.execute(
-        f"UPDATE {stored} SET {merged} FROM incoming WHERE {stored}.time BETWEEN ? AND ? "  # noqa: S608 - our own names
-        f"AND {stored}.time = incoming.time AND {stored}.sid = incoming.sid",
-        [first, last],
-    )
-    connection.execute(
-        f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming WHERE NOT EXISTS (SELECT 1 FROM {stored} AS old "  # noqa: S608 - our own names
-        "WHERE old.time BETWEEN ? AND ? AND old.time = incoming.time AND old.sid = incoming.sid)",
-        [first, last],
-    )
-    connection.unregister("incoming")
-
-
-def _columns(table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]) -> dict[str, Any]:
-    columns: dict[str, Any] = {
-        "time": np.fromiter((row[0] for row in rows), np.int64, len(rows)),
-        "sid": np.fromiter((row[1] for row in rows), np.int32, len(rows)),
-    }
-    for name, column in table.columns.items():
-        values = [row[2].get(name) for row in rows]
-        missing = np.fromiter((value is None for value in values), np.bool_, len(rows))
-        empty: FieldValue = "" if column.type is FieldType.STRING else 0
-        filled = np.array([empty if value is None else value for value in values], dtype=_NUMPY_TYPES[column.type])
-        columns[column.column] = np.ma.masked_array(filled, mask=missing)
-    return columns

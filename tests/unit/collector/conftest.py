@@ -26,7 +26,7 @@ def write(store: EmbeddedStore) -> Write:
     def write_lines(lines: str, database: str = "d", precision: str = "ns") -> None:
         batch = parser.parse(lines, database=database, precision=precision, received_ns=1, stamp={})
         assert not batch.refused
-        store.add(next(lsn), database, batch.rows)
+        store.add(next(lsn), database, batch.rows, batch.blocks)
 
     return write_lines
 

@@ -55,7 +55,7 @@ def loaded_store(case: dict[str, Any], stores: dict[str, EmbeddedStore], folder:
                 batch = parser.parse(
                     write["body"], database=case["db"], precision=write["precision"], received_ns=1, stamp={}
                 )
-                store.add(number, case["db"], batch.rows)
+                store.add(number, case["db"], batch.rows, batch.blocks)
         stores[key] = store
     return stores[key]
 

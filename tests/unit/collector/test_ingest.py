@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamswarm_collector.batch import Batch, Row
 from streamswarm_collector.ingest import FieldTypes, Parser, canonical_series_key
 from streamswarm_core.errors import LineError
 from streamswarm_core.lineprotocol import parse_line
@@ -13,6 +16,11 @@ PIECES = st.sampled_from(
         "10", "-5", "9223372036854775806", "9223372036854775807", "nan", "1.", ".5", "+1", "é", "u=7u", "  ",
     ]
 )  # fmt: skip
+
+
+def points(batch: Batch) -> list[Row]:
+    """What was accepted, however it was read."""
+    return [*batch.rows, *(row for block in batch.blocks for row in block.rows())]
 
 
 def strictly(line: str) -> Point | str:
@@ -36,7 +44,7 @@ def test_the_fast_path_reads_a_line_as_the_strict_parser_does(line: str) -> None
         # A field twice in one line with two types is the one thing the parser alone can't see.
         assert batch.refused[0].kind == "type_conflict"
         return
-    (row,) = batch.rows
+    (row,) = points(batch)
     assert (row.series_key, row.time_ns) == (canonical_series_key(expected), expected.time_ns)
     assert {name: (type(value), value) for name, value in row.fields.items()} == {
         name: (type(value), value) for name, value in expected.fields.items()
@@ -46,7 +54,7 @@ def test_the_fast_path_reads_a_line_as_the_strict_parser_does(line: str) -> None
 def test_good_lines_are_kept_and_bad_ones_named_by_number_and_reason() -> None:
     body = "m v=1 1\n# note\nm v= 2\nm v=3 3\nm v=1i 4\n"
     batch = Parser(FieldTypes()).parse(body, database="d", precision="ns", received_ns=7, stamp={})
-    assert [row.time_ns for row in batch.rows] == [1, 3]
+    assert [row.time_ns for row in points(batch)] == [1, 3]
     assert [(refused.number, refused.kind) for refused in batch.refused] == [(3, "syntax"), (5, "type_conflict")]
     assert (
         batch.refused[1].reason
@@ -67,13 +75,13 @@ def test_an_agents_own_tags_are_written_over() -> None:
         received_ns=7,
         stamp={"agent": "real", "site": ""},
     )
-    assert {row.series_key for row in batch.rows} == {"m,agent=real,z=1"}
+    assert {row.series_key for row in points(batch)} == {"m,agent=real,z=1"}
 
 
 def test_the_same_series_is_stamped_for_each_sender() -> None:
     parser = Parser(FieldTypes())
     keys = [
-        parser.parse("m v=1", database="d", precision="ns", received_ns=7, stamp={"agent": name}).rows[0].series_key
+        points(parser.parse("m v=1", database="d", precision="ns", received_ns=7, stamp={"agent": name}))[0].series_key
         for name in ("one", "two", "one")
     ]
     assert keys == ["m,agent=one", "m,agent=two", "m,agent=one"]
@@ -82,7 +90,7 @@ def test_the_same_series_is_stamped_for_each_sender() -> None:
 @pytest.mark.parametrize(("precision", "expected"), [("s", 5_000_000_000), ("ms", 5_000_000), ("us", 5_000), ("ns", 5)])
 def test_times_are_read_in_the_requests_precision(precision: str, expected: int) -> None:
     batch = Parser(FieldTypes()).parse("m v=1 5", database="d", precision=precision, received_ns=7, stamp={})
-    assert batch.rows[0].time_ns == expected
+    assert points(batch)[0].time_ns == expected
 
 
 def test_the_log_holds_what_the_store_gets() -> None:
@@ -90,3 +98,52 @@ def test_the_log_holds_what_the_store_gets() -> None:
         'a\\ b,t=x\\,y s="q \\"u\\"",i=1i,ok=t 3', database="d", precision="ns", received_ns=7, stamp={}
     )
     assert parse_line(batch.lines[0]) == parse_line('a\\ b,t=x\\,y s="q \\"u\\"",i=1i,ok=true 3')
+
+
+FIELD_CELLS = st.sampled_from(
+    ["1", "-2.5", "3i", "-4i", "1e3", ".5", "7.", "1-2", "--1", "1.2.3", "e", "9e999", "t", "nan", ""]
+)
+BULK_LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["m,h=a", "m,h=b", "n", "m,h=", "m,time=1"]),
+        st.sampled_from(
+            ["x={},y={}", "x={},y={}", "x={},y={}", "y={},x={}", "x={}", "x={},x={}", "x={}={}", "x,{}=y={}"]
+        ),
+        FIELD_CELLS,
+        FIELD_CELLS,
+        st.sampled_from([" 1", " 2", " -3", "", " x", " 9223372036854775807"]),
+    ).map(lambda parts: f"{parts[0]} {parts[1].format(parts[2], parts[3])}{parts[4]}"),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(BULK_LINES)
+def test_bulk_reading_accepts_and_refuses_what_reading_line_by_line_does(lines: list[str]) -> None:
+    arguments: dict[str, Any] = {"database": "d", "precision": "ns", "received_ns": 7, "stamp": {}}
+    bulk = Parser(FieldTypes()).parse("\n".join(lines), **arguments)
+    slow = Parser(FieldTypes())
+    # A comment line is not plain, so it sends the whole body down the slow path without changing what it says.
+    by_line = slow.parse("\n".join([*lines, "# comment"]), **arguments)
+    assert [(one.number, one.reason) for one in bulk.refused] == [(one.number, one.reason) for one in by_line.refused]
+
+    def comparable(batch: Batch) -> list[tuple[str, int, dict[str, object]]]:
+        found = [(row.series_key, row.time_ns, dict(row.fields)) for row in points(batch)]
+        return sorted(found, key=repr)
+
+    assert comparable(bulk) == comparable(by_line)
+    assert sorted(map(parse_line, bulk.lines), key=repr) == sorted(map(parse_line, by_line.lines), key=repr)
+
+
+def test_a_plain_body_is_read_in_bulk() -> None:
+    body = "\n".join(f"m,h={number % 3} x={number}.5,n={number}i {number}" for number in range(10))
+    batch = Parser(FieldTypes()).parse(body, database="d", precision="s", received_ns=7, stamp={})
+    (block,) = batch.blocks
+    assert (batch.rows, len(block.times), block.columns["n"][3]) == ([], 10, 3)
+
+
+def test_a_type_that_is_known_otherwise_is_refused_from_bulk_bodies_too() -> None:
+    parser = Parser(FieldTypes())
+    parser.parse("m x=1 1", database="d", precision="ns", received_ns=7, stamp={})
+    batch = parser.parse("m x=1i 1\nm x=2i 2", database="d", precision="ns", received_ns=7, stamp={})
+    assert [refused.kind for refused in batch.refused] == ["type_conflict", "type_conflict"]

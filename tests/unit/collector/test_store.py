@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamswarm_collector.batch import Row
+from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_core.errors import ConfigError
 from tests.unit.collector.conftest import Write, rows_of
@@ -77,16 +77,32 @@ POINTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(POINTS, min_size=1, max_size=4))
+def as_blocks(points: list[tuple[str, int, dict[str, float]]]) -> list[Block]:
+    """One block for each run of points with the same fields."""
+    blocks: list[Block] = []
+    for key, time_ns, fields in points:
+        if not blocks or list(blocks[-1].columns) != sorted(fields):
+            blocks.append(Block("m", [], [], {name: [] for name in sorted(fields)}))
+        blocks[-1].series_keys.append(key)
+        blocks[-1].times.append(time_ns)
+        for name, value in fields.items():
+            blocks[-1].columns[name].append(value)  # type: ignore[arg-type]
+    return blocks
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(POINTS, min_size=1, max_size=4), st.booleans())
 def test_any_order_of_points_ends_as_a_map_from_series_and_time_to_fields(
-    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[str, int, dict[str, float]]]]
+    tmp_path_factory: pytest.TempPathFactory,
+    batches: list[list[tuple[str, int, dict[str, float]]]],
+    bulk: bool,
 ) -> None:
     store = EmbeddedStore(tmp_path_factory.mktemp("store") / "s.duckdb", flush_seconds=0.01)
     expected: dict[tuple[str, int], dict[str, float]] = {}
     for lsn, points in enumerate(batches, start=1):
-        store.add(lsn, "d", [Row(*point) for point in points])
-        store.flush()
+        store.add(lsn, "d", [] if bulk else [Row(*point) for point in points], as_blocks(points) if bulk else [])
+        if lsn % 2:
+            store.flush()
         for key, time_ns, fields in points:
             expected.setdefault((key, time_ns), {}).update(fields)
     stored = rows_of(store, "m") if expected else []
