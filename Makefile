@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus iproute2
-LINTED := agent cli collector controlplane core mlservice tests
+LINTED := agent benchmarks cli collector controlplane core mlservice tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential lint format generate lock clean
+.PHONY: help up test differential bench-store lint format generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -32,6 +32,9 @@ format: $(VENV)/.dev ## Format the code
 
 differential: $(VENV)/.dev $(VENV)/.system-packages ## Hold 2,500 generated queries against a real InfluxDB
 	STREAMSWARM_DIFFERENTIAL_CASES=2500 $(BIN)/pytest -q tests/integration/test_influxql_differential.py
+
+bench-store: $(VENV)/.dev $(VENV)/.system-packages ## Collector and InfluxDB side by side: ingest, disk, panel queries
+	$(BIN)/python -m benchmarks.store
 
 generate: $(VENV)/.dev ## Make again what is made from the catalogue
 	$(BIN)/python -m streamswarm_core.catalogue.reference > docs/measurements.md

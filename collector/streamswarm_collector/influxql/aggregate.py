@@ -51,12 +51,16 @@ class Aggregation:
         values = [atom.function.sql(atom.field, atom.arguments) for atom in stored if atom.field]
         selector = self._lone_selector()
         time = selector or self._bucket_sql()
-        grouping = "gid, bucket" if self.statement.window else "gid"
+        single = len(self.groups.tags) == 1
+        grouping = [*([] if single else ["gid"]), *(["bucket"] if self.statement.window else [])]
+        selected = ", ".join([*values, *self._beside_sql()])
         fetched = connection.execute(
-            f"SELECT gid, {time} AS bucket, {', '.join([*values, *self._beside_sql()])} {source} "
-            f"GROUP BY {grouping} HAVING {self._present()} ORDER BY gid, bucket",
+            f"SELECT {0 if single else 'gid'}, {time} AS bucket, {selected} {source} "
+            + (f"GROUP BY {', '.join(grouping)} " if grouping else "")
+            + f"HAVING {self._present()}",
             parameters,
         ).fetchall()
+        fetched.sort(key=lambda record: record[:2])
         by_group: dict[int, dict[int, Row]] = {}
         for record in fetched:
             given = iter(record[_VALUES:])

@@ -38,13 +38,17 @@ def select_raw(
     present = " OR ".join(f"{field} IS NOT NULL" for field in fields)
     source += f"{' AND' if ' WHERE ' in source else ' WHERE'} ({present})"
     order = "DESC" if statement.descending else "ASC"
+    single = len(groups.tags) == 1
+    most = limits.rows + 1
     if statement.limit and not calculated:
-        source += (
-            f" QUALIFY row_number() OVER (PARTITION BY gid ORDER BY time {order}, sid)"
-            f" <= {statement.limit + statement.offset}"
-        )
+        wanted = statement.limit + statement.offset
+        if single:
+            most = min(most, wanted)
+        else:
+            source += f" QUALIFY row_number() OVER (PARTITION BY gid ORDER BY time {order}, sid) <= {wanted}"
     fetched = connection.execute(
-        f"SELECT gid, time, sid, {', '.join(fields)} {source} ORDER BY gid, time {order}, sid LIMIT {limits.rows + 1}",
+        f"SELECT {0 if single else 'gid'} AS gid, time, sid, {', '.join(fields)} {source} "
+        f"ORDER BY {'' if single else 'gid, '}time {order}, sid LIMIT {most}",
         parameters,
     ).fetchall()
     if len(fetched) > limits.rows:

@@ -110,11 +110,11 @@ def source_sql(
     time_range: TimeRange,
     connection: DuckDBPyConnection,
 ) -> tuple[str, list[object]]:
-    """`FROM … WHERE …` that yields the matching rows with their group as `gid`, and its bound values."""
+    """`FROM … WHERE …` that yields the matching rows, and its bound values; with several groups a row has its `gid`."""
     parameters: list[object] = []
     conditions = []
     if len(groups.tags) == 1:
-        source = f"(SELECT *, 0 AS gid FROM {measurement.table})"  # noqa: S608 - the store's own names
+        source = measurement.table
         if len(groups.sids) < len(measurement.series):
             conditions.append("sid IN (SELECT unnest(?))" if len(groups.sids) > 1 else "sid = ?")
             parameters.append(groups.sids if len(groups.sids) > 1 else groups.sids[0])

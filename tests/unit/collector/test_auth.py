@@ -1,3 +1,4 @@
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -141,6 +142,26 @@ async def test_a_static_token_that_was_good_stays_good_while_the_control_plane_i
     assert (await authenticator.check("sst_x", Scope.WRITE)).sub == "t1"
     with pytest.raises(Unavailable):
         await authenticator.check("sst_never_seen", Scope.WRITE)
+
+
+async def test_a_revoked_agent_is_refused_after_the_next_poll(
+    authenticator: Authenticator, controlplane: ControlPlaneStandIn
+) -> None:
+    token = agent_token(controlplane.key)
+    polling = asyncio.create_task(authenticator.poll_revocations())
+    await authenticator.check(token, Scope.WRITE)
+    controlplane.revoked.append("a1")
+    refused = False
+    async with asyncio.timeout(10):
+        while not refused:
+            await asyncio.sleep(0.05)
+            try:
+                await authenticator.check(token, Scope.WRITE)
+            except TokenError as error:
+                refused = "revoked" in str(error)
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+    assert refused
 
 
 @pytest.mark.parametrize(
