@@ -179,21 +179,27 @@ class Aggregation:
     def _fill(self, found: Mapping[int, Row], windows: range | None) -> list[Row]:
         if windows is None:
             return [[time, *values] for time, values in found.items()]
-        rows = [[time, *self._filled(found.get(time))] for time in windows]
+        empty = self._empty_window(found)
+        rows = [[time, *self._filled(found.get(time), empty)] for time in windows]
         if self.statement.fill is ast.FillMode.PREVIOUS:
             _fill_previous(rows)
         elif self.statement.fill is ast.FillMode.LINEAR:
             _fill_linear(rows)
         return rows
 
-    def _filled(self, values: Row | None) -> Row:
+    def _empty_window(self, found: Mapping[int, Row]) -> Row:
+        """What a window without points holds; a count is 0 only where the series has a point to count at all."""
         fill = self.statement.fill
         if isinstance(fill, ast.Number):
-            empty: Row = [fill.value] * len(self.columns.atoms)
-        elif fill is ast.FillMode.NULL:
-            empty = [atom.function.empty for atom in self.columns.atoms]
-        else:
-            empty = [None] * len(self.columns.atoms)
+            return [fill.value] * len(self.columns.atoms)
+        if fill is not ast.FillMode.NULL:
+            return [None] * len(self.columns.atoms)
+        return [
+            atom.function.empty if any(values[place] is not None for values in found.values()) else None
+            for place, atom in enumerate(self.columns.atoms)
+        ]
+
+    def _filled(self, values: Row | None, empty: Row) -> Row:
         if values is None:
             return [*empty, None] if self.columns.beside else empty
         own = [other if value is None else value for value, other in zip(values, empty, strict=False)]
