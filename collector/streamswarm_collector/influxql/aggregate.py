@@ -11,7 +11,7 @@ from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.columns import AggregateAtom, Columns
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
 from streamswarm_collector.influxql.errors import ExecutionError, ParseError
-from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed, look_back
+from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed, look_back, shown
 from streamswarm_collector.influxql.source import Groups, Limits, ResultSeries, Row, limited, source_sql, tags_of
 from streamswarm_collector.store.schema import MeasurementSchema
 
@@ -74,9 +74,11 @@ class Aggregation:
             return []
         windows = self._windows(by_group)
         return [
-            ResultSeries(self.measurement.name, tags_of(self.groups, group), ["time", *self.columns.names], shown)
+            ResultSeries(
+                self.measurement.name, tags_of(self.groups, group), ["time", *self.columns.names], limited_rows
+            )
             for group, found in by_group.items()
-            if (shown := limited(self.statement, self._evaluated(self._fill(found, windows), asked)))
+            if (limited_rows := limited(self.statement, self._evaluated(self._fill(found, windows), asked)))
         ]
 
     def _with_look_back(self, asked: TimeRange) -> TimeRange:
@@ -92,16 +94,15 @@ class Aggregation:
         transformed = any(map(is_transformed, nodes))
         if transformed and self.statement.descending:
             raise ParseError("a transformation with ORDER BY time DESC is not supported by the embedded store")
-        rows = [[None if value != value else value for value in row] for row in rows]  # noqa: PLR0124 - NaN differs from itself
         times = [row[0] for row in rows]
         atoms = [row[1:] for row in rows]
         if not beside and all(isinstance(node, Atom) and node.index == place for place, node in enumerate(nodes)):
-            result = rows
+            result = [[row[0], *map(shown, row[1:])] for row in rows]
         else:
             values = [evaluate(node, times, atoms) for node in nodes]
             for order, (place, atom) in enumerate(beside.items()):
                 values[place] = [self._beside_value(row, order, atom.tag) for row in atoms]
-            result = [[time, *row] for time, row in zip(times, zip(*values, strict=True), strict=True)]
+            result = [[time, *map(shown, row)] for time, row in zip(times, zip(*values, strict=True), strict=True)]
         if transformed:
             first = self._floor(asked.start) if asked.start is not None and self.statement.window else None
             result = [

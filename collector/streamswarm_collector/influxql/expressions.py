@@ -217,7 +217,7 @@ def evaluate(node: Node, times: Sequence[int], rows: Sequence[Sequence[Value]]) 
             return _transform(name, parameter, times, evaluate(argument, times, rows))
 
 
-def _calculate(operator: str, left: Any, right: Any) -> float | int | None:
+def _calculate(operator: str, left: Any, right: Any) -> Any:
     if left is None or right is None:
         return None
     if operator in "/%" and right == 0:
@@ -235,7 +235,7 @@ def _calculate(operator: str, left: Any, right: Any) -> float | int | None:
             result = math.fmod(left, right)
             if isinstance(left, int) and isinstance(right, int):
                 result = int(result)
-    return _finite(result)
+    return result
 
 
 def _apply(function: Callable[..., float | int], values: Sequence[Any]) -> float | int | None:
@@ -245,6 +245,11 @@ def _apply(function: Callable[..., float | int], values: Sequence[Any]) -> float
         return _finite(function(*values))
     except (ValueError, OverflowError, ZeroDivisionError):
         return None
+
+
+def shown(value: Any) -> Any:
+    """A value as it is answered: NaN and infinities, which JSON hasn't, are null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _finite(value: Any) -> float | int | None:

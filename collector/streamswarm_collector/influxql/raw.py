@@ -6,7 +6,7 @@ from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.columns import Columns, RawAtom
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
 from streamswarm_collector.influxql.errors import ExecutionError, ParseError
-from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed
+from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed, shown
 from streamswarm_collector.influxql.source import Groups, Limits, ResultSeries, Row, limited, source_sql, tags_of
 from streamswarm_collector.store.schema import MeasurementSchema
 
@@ -64,9 +64,9 @@ def select_raw(
         by_group.setdefault(record[0], []).append([record[1], values])
     names = ["time", *columns.names]
     return [
-        ResultSeries(measurement.name, tags_of(groups, group), names, shown)
+        ResultSeries(measurement.name, tags_of(groups, group), names, limited_rows)
         for group, found in by_group.items()
-        if (shown := limited(statement, _evaluated(columns, found, drop_empty=transformed)))
+        if (limited_rows := limited(statement, _evaluated(columns, found, drop_empty=transformed)))
     ]
 
 
@@ -74,5 +74,5 @@ def _evaluated(columns: Columns[RawAtom], found: list[Row], *, drop_empty: bool)
     times = [row[0] for row in found]
     rows = [row[1] for row in found]
     values = zip(*(evaluate(node, times, rows) for node in columns.nodes), strict=True)
-    result = [[time, *row] for time, row in zip(times, values, strict=True)]
+    result = [[time, *map(shown, row)] for time, row in zip(times, values, strict=True)]
     return [row for row in result if any(value is not None for value in row[1:])] if drop_empty else result
