@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from streamswarm_collector.auth import Authenticator
+from streamswarm_collector.influxql.admin import Administrator
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.pipeline import Pipeline
@@ -43,7 +44,10 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
         else None
     )
     threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
-    engine = Engine(pipeline.store, now_ns=clock) if pipeline.store else None
+    engine = None
+    if pipeline.store:
+        administrator = Administrator(pipeline.store, pipeline.forget_types)
+        engine = Engine(pipeline.store, now_ns=clock, administrator=administrator, seconds=settings.query_seconds)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -50,7 +50,7 @@ class Bearer(BaseModel):
         return {"agent": self.name, "site": self.site} if Scope.AGENT in self.scopes else {}
 
 
-ANYBODY: Final = Bearer(sub="anybody", scopes=frozenset({Scope.READ, Scope.WRITE}))
+ANYBODY: Final = Bearer(sub="anybody", scopes=frozenset({Scope.READ, Scope.WRITE, Scope.ADMIN}))
 
 
 def presented_token(request: Request, form: Mapping[str, str] | None = None) -> str:

@@ -13,6 +13,8 @@ from streamswarm_collector.settings import CollectorSettings
 from streamswarm_collector.sinks.embedded import EmbeddedSink
 from streamswarm_collector.sinks.influx import InfluxSink
 from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.store.policies import AUTOGEN, bucket_of, split_bucket
+from streamswarm_collector.store.schema import RefusedError
 from streamswarm_collector.wal import Wal
 from streamswarm_core.errors import Unavailable
 
@@ -60,38 +62,49 @@ class Pipeline:
         self.sinks = [InfluxSink(sink, self.wal, settings.folder / "sinks" / sink.name) for sink in settings.sinks]
 
     def _learn_types(self, store: EmbeddedStore) -> None:
-        for name in store.databases():
-            database = store.database(name)
-            for measurement in (database.measurements if database else {}).values():
+        for bucket in store.buckets():
+            for measurement in store.database(*split_bucket(bucket)).measurements.values():
                 stored = {field.name: field.type for field in measurement.fields.values()}
-                self._types.learn(name, measurement.name, stored)
+                self._types.learn(bucket, measurement.name, stored)
 
     def start(self) -> None:
         """Begin forwarding."""
         for sink in self.sinks:
             sink.start()
 
+    def bucket(self, database: str, policy: str | None) -> str:
+        """Where points of a database and retention policy go.
+
+        Raises:
+            UnknownDatabaseError: it isn't there and may not be created by writing.
+        """
+        if self.store is None:
+            return bucket_of(database, policy or AUTOGEN)
+        try:
+            return self.store.resolve(database, policy)
+        except RefusedError as error:
+            if policy or not self._settings.auto_create_databases or not error.missing_database:
+                raise UnknownDatabaseError(str(error)) from None
+            return database
+
     async def write(
-        self, body: str, *, database: str, precision: str, received_ns: int, stamp: Mapping[str, str]
+        self, body: str, *, bucket: str, precision: str, received_ns: int, stamp: Mapping[str, str]
     ) -> Batch:
         """Make a body's good lines durable; what was refused is in the batch that is returned.
 
         Raises:
             Unavailable: the log is full because a sink doesn't take its points, or the disk refuses.
-            UnknownDatabaseError: the database isn't there and may not be created by writing.
         """
         if self.wal.size > self._settings.max_wal_bytes:
             raise Unavailable(
                 "the collector's log is full because a store does not take its points; wait and send again",
                 retry_after=_RETRY_AFTER_SECONDS,
             )
-        if self.store and not self._settings.auto_create_databases and database not in self.store.names():
-            raise UnknownDatabaseError(f'database not found: "{database}"')
         loop = asyncio.get_running_loop()
         batch = await loop.run_in_executor(
             self._parsing,
             lambda: self._parser.parse(
-                body, database=database, precision=precision, received_ns=received_ns, stamp=stamp
+                body, database=bucket, precision=precision, received_ns=received_ns, stamp=stamp
             ),
         )
         for line in batch.refused:

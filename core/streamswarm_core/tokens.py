@@ -40,6 +40,7 @@ class Scope(StrEnum):
 
     WRITE = "write"
     READ = "read"
+    ADMIN = "admin"
     INTROSPECT = "introspect"
     AGENT = "agent"
 

@@ -82,9 +82,9 @@ def test_a_bad_request_says_what_is_wrong(
         ({"q": ""}, 'missing required parameter \\"q\\"'),
         ({"q": "SELECT v FROM m", "epoch": "eons"}, "one of ns, u, ms"),
         ({"q": "SELECT v FROM m", "params": "[]"}, "not a JSON object"),
-        ({"q": "SELECT holt_winters(v) FROM m"}, "unsupported function holt_winters()"),
-        ({"q": "SELECT v::string FROM m"}, "the cast v::string is not supported"),
-        ({"q": "SELECT v FROM m tz('UTC')"}, "found tz"),
+        ({"q": "SELECT v INTO copy FROM m"}, "found INTO at line 1, char 10"),
+        ({"q": "SELECT v FROM m tz('Nowhere')"}, "unable to find time zone Nowhere"),
+        ({"q": "SELECT v FROM m", "chunked": "true", "chunk_size": "0"}, "invalid chunk_size"),
     ],
 )
 def test_a_query_that_is_not_understood_names_the_part(url: str, parameters: dict[str, str], words: str) -> None:
@@ -92,6 +92,13 @@ def test_a_query_that_is_not_understood_names_the_part(url: str, parameters: dic
     answer = httpx.post(f"{url}/query", data={"db": "streamswarm", **parameters})
     assert answer.status_code == 400
     assert words in answer.text
+
+
+def test_a_function_that_is_not_known_is_an_error_of_its_statement(url: str) -> None:
+    httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1").raise_for_status()
+    results = query(url, "SELECT holt_winters(v) FROM m; SELECT v FROM m").json()["results"]
+    assert results[0]["error"].startswith("undefined function holt_winters(): docs/")
+    assert results[1]["series"][0]["values"] == [[1, 1]]
 
 
 def test_ping_health_and_metrics(url: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class Regex:
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """`*`."""
+    """`*`, or `*::field` and `*::tag` for one of the two kinds."""
+
+    cast: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Measurement:
 
     name: str | Regex
     database: str | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Select:
     offset: int = 0
     series_limit: int = 0
     series_offset: int = 0
+    zone: ZoneInfo | None = None
 
 
 class Subject(StrEnum):
@@ -149,6 +154,12 @@ class Subject(StrEnum):
     FIELD_KEYS = "FIELD KEYS"
     RETENTION_POLICIES = "RETENTION POLICIES"
     SERIES = "SERIES"
+    USERS = "USERS"
+    SUBSCRIPTIONS = "SUBSCRIPTIONS"
+    QUERIES = "QUERIES"
+    DIAGNOSTICS = "DIAGNOSTICS"
+    CONTINUOUS_QUERIES = "CONTINUOUS QUERIES"
+    GRANTS = "GRANTS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +168,7 @@ class Show:
 
     Attributes:
         subject: what it lists.
+        cardinality: "" for a list; else how the number of its elements is asked for, `ESTIMATED` or `EXACT`.
         database: `ON`, or None for the request's.
         sources: `FROM`, or `WITH MEASUREMENT`.
         keys: `WITH KEY`: which tag keys.
@@ -167,6 +179,7 @@ class Show:
     """
 
     subject: Subject
+    cardinality: str = ""
     database: str | None = None
     sources: tuple[Measurement, ...] = ()
     keys: tuple[str | Regex, ...] = ()
@@ -177,10 +190,30 @@ class Show:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyOptions:
+    """What CREATE and ALTER say of a retention policy; None where they say nothing.
+
+    Attributes:
+        name: for `CREATE DATABASE … WITH NAME`.
+        duration: nanoseconds that points are kept; 0 for ever.
+        shard_duration: nanoseconds; shown and not used, as the store has no shards.
+        replication: copies; shown and not used.
+        default: whether writes and queries that name no policy mean this one.
+    """
+
+    name: str | None = None
+    duration: int | None = None
+    shard_duration: int | None = None
+    replication: int | None = None
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CreateDatabase:
     """`CREATE DATABASE`."""
 
     name: str
+    policy: PolicyOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +223,51 @@ class DropDatabase:
     name: str
 
 
-Statement = Select | Show | CreateDatabase | DropDatabase
+@dataclass(frozen=True, slots=True)
+class CreatePolicy:
+    """`CREATE RETENTION POLICY`."""
+
+    name: str
+    database: str
+    options: PolicyOptions
+
+
+@dataclass(frozen=True, slots=True)
+class AlterPolicy:
+    """`ALTER RETENTION POLICY`."""
+
+    name: str
+    database: str
+    options: PolicyOptions
+
+
+@dataclass(frozen=True, slots=True)
+class DropPolicy:
+    """`DROP RETENTION POLICY`."""
+
+    name: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """`DELETE`, or `DROP SERIES`, which also forgets the series and takes no condition on time."""
+
+    sources: tuple[Measurement, ...] = ()
+    where: Expression | None = None
+    series: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropMeasurement:
+    """`DROP MEASUREMENT`."""
+
+    name: str
+
+
+Statement = (
+    Select | Show | CreateDatabase | DropDatabase | CreatePolicy | AlterPolicy | DropPolicy | Delete | DropMeasurement
+)
 
 DURATION_UNITS: Final[Mapping[str, int]] = {
     "ns": 1,

@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.conditions import field_of
-from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_collector.influxql.errors import ExecutionError, ParseError
 from streamswarm_collector.influxql.expressions import Atom, Constant, Node, compile_expression, expression_name
 from streamswarm_collector.influxql.functions import FUNCTIONS, Function, resolve
 from streamswarm_collector.store.schema import FieldColumn, FieldType, MeasurementSchema
@@ -27,6 +27,7 @@ class RawAtom:
 class AggregateAtom:
     """A function of a field; without a field it is always empty."""
 
+    name: str
     function: Function
     arguments: tuple[float, ...]
     field: FieldColumn | None
@@ -62,7 +63,7 @@ def is_aggregate(statement: ast.Select) -> bool:
 
 def _has_aggregate(expression: ast.Expression) -> bool:
     match expression:
-        case ast.Call(function) if function in FUNCTIONS or function == "distinct":
+        case ast.Call(function) if function in FUNCTIONS:
             return True
         case ast.Call(_, arguments):
             return any(map(_has_aggregate, arguments))
@@ -131,17 +132,15 @@ def raw_columns(
 
 
 def _raw_atom(reference: ast.Reference, measurement: MeasurementSchema) -> RawAtom:
-    if reference.cast not in {"", "tag", "field"}:
-        raise ParseError(f"the cast {reference.name}::{reference.cast} is not supported by the embedded store")
     stored = field_of(reference, measurement)
-    is_tag = stored is None and reference.cast != "field" and reference.name in measurement.tag_keys
+    is_tag = stored is None and reference.cast in {"", "tag"} and reference.name in measurement.tag_keys
     return RawAtom(stored, reference.name if is_tag else "")
 
 
 def _refuse_text(atom: RawAtom, expression: ast.Expression) -> None:
     if atom.tag or (atom.field and atom.field.type not in _NUMERIC):
         kind = "tag" if atom.tag else f"{atom.field.type} field" if atom.field else "name"
-        raise ParseError(f"the {kind} {expression_name(expression)!r} can't be calculated with")
+        raise ExecutionError(f"the {kind} {expression_name(expression)!r} can't be calculated with")
 
 
 def _wildcard(
@@ -151,6 +150,8 @@ def _wildcard(
     tags: Collection[str],
 ) -> list[tuple[str, RawAtom]]:
     fields = {name for one in all_measurements for name in one.fields}
+    if isinstance(wildcard, ast.Wildcard) and wildcard.cast:
+        fields, tags = (set(), tags) if wildcard.cast == "tag" else (fields, ())
     found: list[tuple[str, RawAtom]] = []
     for name in sorted(fields.union(tags)):
         if isinstance(wildcard, ast.Regex) and not wildcard.matches(name):
@@ -179,7 +180,7 @@ def aggregate_columns(statement: ast.Select, measurement: MeasurementSchema) -> 
             case ast.Call(name) if name in FUNCTIONS:
                 return columns.atom(_aggregate_atom(expression, measurement))
             case ast.Reference(name):
-                raise ParseError(f"mixing aggregate and non-aggregate queries is not supported: {name}")
+                raise ExecutionError(f"mixing aggregate and non-aggregate queries is not supported: {name}")
         return None
 
     def add(name: str, node: Node, *, aliased: bool = False) -> None:
@@ -211,7 +212,7 @@ def _check_beside(statement: ast.Select, columns: Columns[AggregateAtom]) -> Non
     selectors = [column for column in statement.columns if isinstance(column.expression, ast.Call)]
     lone = len(selectors) == 1 and len(selectors) + len(columns.beside) == len(columns.names)
     if not lone or len(columns.atoms) != 1 or columns.atoms[0].function.order_sql is None:
-        raise ParseError("mixing aggregate and non-aggregate queries is not supported")
+        raise ExecutionError("mixing aggregate and non-aggregate queries is not supported")
 
 
 def _aggregate_atom(call: ast.Call, measurement: MeasurementSchema) -> AggregateAtom:
@@ -222,5 +223,5 @@ def _aggregate_atom(call: ast.Call, measurement: MeasurementSchema) -> Aggregate
         case _:
             raise ParseError(f"{call.function}() takes a field; an expression within it is not supported")
     if stored is not None and stored.type not in function.types:
-        raise ParseError(f"{call.function}() can't be applied to the {stored.type} field {stored.name!r}")
-    return AggregateAtom(function, arguments, stored)
+        raise ExecutionError(f"unsupported {call.function} iterator type: {stored.name} is a {stored.type} field")
+    return AggregateAtom(call.function, function, arguments, stored)

@@ -1,20 +1,20 @@
 """WHERE, taken apart: the time range, the series that can match, and what DuckDB has to test row by row."""
 
-import operator
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.errors import ExecutionError, ParseError
 from streamswarm_collector.store.schema import FieldColumn, FieldType, MeasurementSchema
+from streamswarm_collector.store.tagindex import TagIndex
 from streamswarm_core.clock import to_ns
 
 _TIME_OPERATORS: Final = frozenset({"=", "<", "<=", ">", ">="})
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
-_ORDER: Final[Mapping[str, Callable[[str, str], bool]]] = {"=": operator.eq, "!=": operator.ne}
+_COMPARISONS: Final = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _FRACTION: Final = re.compile(r"(.*:\d\d)\.(\d{1,9})(.*)\Z")
 
 
@@ -43,8 +43,10 @@ class TimeRange:
         return TimeRange(max(starts, default=None), min(stops, default=None))
 
 
-def split_time(where: ast.Expression | None, now_ns: int) -> tuple[TimeRange, ast.Expression | None]:
-    """Separate the comparisons of `time` from the rest.
+def split_time(
+    where: ast.Expression | None, now_ns: int, zone: ZoneInfo | None = None
+) -> tuple[TimeRange, ast.Expression | None]:
+    """Separate the comparisons of `time` from the rest; times without a zone are in `zone`, or UTC.
 
     Raises:
         ParseError: `time` is compared in a way that is not understood.
@@ -55,7 +57,7 @@ def split_time(where: ast.Expression | None, now_ns: int) -> tuple[TimeRange, as
     for term in _conjuncts(where):
         comparison = _time_comparison(term)
         if comparison is not None:
-            time_range = time_range.narrowed(comparison[0], constant_time(comparison[1], now_ns))
+            time_range = time_range.narrowed(comparison[0], constant_time(comparison[1], now_ns, zone))
         elif _mentions_time(term):
             raise ParseError("time can be compared with AND only, and with =, <, <=, > or >=")
         else:
@@ -87,7 +89,7 @@ def _mentions_time(expression: ast.Expression) -> bool:
     return _is_time(expression)
 
 
-def constant_time(expression: ast.Expression, now_ns: int) -> int:
+def constant_time(expression: ast.Expression, now_ns: int, zone: ZoneInfo | None = None) -> int:
     """Nanoseconds since the epoch that an expression beside `time` means.
 
     Raises:
@@ -99,18 +101,18 @@ def constant_time(expression: ast.Expression, now_ns: int) -> int:
         case ast.Duration(nanoseconds):
             return nanoseconds
         case ast.String(text):
-            return parse_time(text)
+            return parse_time(text, zone)
         case ast.Call("now", ()):
             return now_ns
         case ast.Binary("+", left, right):
-            return constant_time(left, now_ns) + constant_time(right, now_ns)
+            return constant_time(left, now_ns, zone) + constant_time(right, now_ns, zone)
         case ast.Binary("-", left, right):
-            return constant_time(left, now_ns) - constant_time(right, now_ns)
+            return constant_time(left, now_ns, zone) - constant_time(right, now_ns, zone)
     raise ParseError("time is compared with something that is no time; write now() - 1h, '2024-01-01T00:00:00Z' or 5s")
 
 
-def parse_time(text: str) -> int:
-    """Read RFC 3339, or InfluxDB's `YYYY-MM-DD HH:MM:SS.fffffffff`, as UTC unless it says otherwise.
+def parse_time(text: str, zone: ZoneInfo | None = None) -> int:
+    """Read RFC 3339, or InfluxDB's `YYYY-MM-DD HH:MM:SS.fffffffff`, in `zone` or UTC unless it says otherwise.
 
     Raises:
         ParseError: it is neither.
@@ -128,7 +130,7 @@ def parse_time(text: str) -> int:
         moment = datetime.fromisoformat(whole)
     except ValueError:
         raise ParseError(f"invalid operation: {text!r} is no time; write '2024-01-01T00:00:00Z'") from None
-    return to_ns(moment if moment.tzinfo else moment.replace(tzinfo=UTC)) + nanoseconds
+    return to_ns(moment if moment.tzinfo else moment.replace(tzinfo=zone or UTC)) + nanoseconds
 
 
 @dataclass(slots=True)
@@ -155,51 +157,71 @@ def filter_rows(condition: ast.Expression | None, measurement: MeasurementSchema
     if condition is None:
         return RowFilter(list(measurement.series))
     terms = _conjuncts(condition)
-    on_tags = [term for term in terms if not _mentions_field(term, measurement)]
-    on_rows = [term for term in terms if _mentions_field(term, measurement)]
-    sids = [sid for sid, tags in measurement.series.items() if all(matches_tags(term, tags) for term in on_tags)]
-    row_filter = RowFilter(sids)
+    on_tags = [term for term in terms if not mentions_field(term, measurement)]
+    on_rows = [term for term in terms if mentions_field(term, measurement)]
+    sids = measurement.tags.all
+    for term in on_tags:
+        sids &= find_series(term, measurement.tags)
+    row_filter = RowFilter(sorted(sids))
     parts = [_row_condition(term, measurement, row_filter.parameters) for term in on_rows]
     row_filter.sql = " AND ".join(parts)
     return row_filter
 
 
-def _mentions_field(expression: ast.Expression, measurement: MeasurementSchema) -> bool:
+def mentions_field(expression: ast.Expression, measurement: MeasurementSchema) -> bool:
+    """Whether a condition needs more than tags."""
     if isinstance(expression, ast.Binary):
-        return _mentions_field(expression.left, measurement) or _mentions_field(expression.right, measurement)
+        return mentions_field(expression.left, measurement) or mentions_field(expression.right, measurement)
     return field_of(expression, measurement) is not None
 
 
 def field_of(expression: ast.Expression, measurement: MeasurementSchema) -> FieldColumn | None:
-    """The field that a reference names; None for a tag, an unknown name or something else."""
+    """The field that a reference names, cast if it says so; None for a tag, an unknown name or something else."""
     if not isinstance(expression, ast.Reference) or expression.cast == "tag":
         return None
-    return measurement.fields.get(expression.name)
+    stored = measurement.fields.get(expression.name)
+    if stored is None or expression.cast in {"", "field", stored.type}:
+        return stored
+    if (stored.type, expression.cast) == (FieldType.INTEGER, FieldType.FLOAT):
+        return FieldColumn(stored.name, FieldType.FLOAT, f"CAST({stored.column} AS DOUBLE)")
+    if (stored.type, expression.cast) == (FieldType.FLOAT, FieldType.INTEGER):
+        # As Go's conversion does on amd64: towards zero, and the lowest integer for what does not fit.
+        whole = f"CAST(trunc({stored.column}) AS BIGINT)"
+        fits = f"abs({stored.column}) < 9.2233720368547e18"
+        never = f"CASE WHEN {stored.column} IS NOT NULL THEN (-9223372036854775808)::BIGINT END"
+        return FieldColumn(stored.name, FieldType.INTEGER, f"CASE WHEN {fits} THEN {whole} ELSE {never} END")
+    return None
 
 
-def matches_tags(condition: ast.Expression, tags: Mapping[str, str]) -> bool:
-    """Whether a series matches a condition on tags; a missing tag is the same as an empty one.
+def find_series(condition: ast.Expression, tags: TagIndex) -> frozenset[int]:
+    """The series that match a condition on tags; a missing tag is the same as an empty one.
 
     Raises:
         ParseError: the condition is not understood.
     """
     match condition:
         case ast.Binary("AND", left, right):
-            return matches_tags(left, tags) and matches_tags(right, tags)
+            return find_series(left, tags) & find_series(right, tags)
         case ast.Binary("OR", left, right):
-            return matches_tags(left, tags) or matches_tags(right, tags)
-        case ast.Binary("=" | "!=" as sign, ast.Reference(key), ast.String(value)) | ast.Binary(
-            "=" | "!=" as sign, ast.String(value), ast.Reference(key)
+            return find_series(left, tags) | find_series(right, tags)
+        case ast.Binary("=" | "!=" as sign, ast.Reference(key, cast), ast.String(value)) | ast.Binary(
+            "=" | "!=" as sign, ast.String(value), ast.Reference(key, cast)
         ):
-            return _ORDER[sign](tags.get(key, ""), value)
+            if cast not in {"", "tag"}:
+                return frozenset()
+            found = tags.equal(key, value)
+            return found if sign == "=" else tags.all - found
         case ast.Binary("=~", ast.Reference(key), ast.Regex() as regex):
-            return regex.matches(tags.get(key, ""))
+            return tags.matching(key, regex.matches)
         case ast.Binary("!~", ast.Reference(key), ast.Regex() as regex):
-            return not regex.matches(tags.get(key, ""))
+            return tags.all - tags.matching(key, regex.matches)
         case ast.Boolean(value):
-            return value
+            return tags.all if value else frozenset()
         case ast.Binary(_, ast.Reference(), ast.Number() | ast.Boolean()):
-            return False
+            return frozenset()
+        case ast.Binary("=", ast.Reference(one), ast.Reference(other)):
+            # Not the values but the presence of both tags is compared; whoever writes this mostly meant '…'.
+            return tags.all - tags.equal(one, "") - tags.equal(other, "")
     raise ParseError("a condition compares a field or tag with =, !=, =~ or !~, or a field with <, <=, > or >=")
 
 
@@ -208,18 +230,40 @@ def _row_condition(expression: ast.Expression, measurement: MeasurementSchema, p
         left = _row_condition(expression.left, measurement, parameters)
         right = _row_condition(expression.right, measurement, parameters)
         return f"({left} {expression.operator} {right})"
-    if not _mentions_field(expression, measurement):
-        sids = [sid for sid, tags in measurement.series.items() if matches_tags(expression, tags)]
-        parameters.append(sids)
+    if not mentions_field(expression, measurement):
+        parameters.append(sorted(find_series(expression, measurement.tags)))
         return "list_contains(?, sid)"
     if isinstance(expression, ast.Binary):
         column = field_of(expression.left, measurement)
-        if column is not None:
+        if column is not None and not mentions_field(expression.right, measurement):
             return _field_condition(column, expression.operator, expression.right, parameters)
         column = field_of(expression.right, measurement)
-        if column is not None and expression.operator in _MIRRORED:
+        if column is not None and expression.operator in _MIRRORED and not mentions_field(expression.left, measurement):
             return _field_condition(column, _MIRRORED[expression.operator], expression.left, parameters)
+        if expression.operator in _COMPARISONS:
+            left = _calculated(expression.left, measurement)
+            right = _calculated(expression.right, measurement)
+            return f"{left} {expression.operator} {right}"
     raise ParseError("a field is compared with a number, string or boolean, or with =~ and a regular expression")
+
+
+def _calculated(expression: ast.Expression, measurement: MeasurementSchema) -> str:
+    """One side of a comparison, calculated from fields and numbers."""
+    match expression:
+        case ast.Number(value):
+            return f"({value!r})"
+        case ast.Reference():
+            column = field_of(expression, measurement)
+            if column is not None and column.type in {FieldType.FLOAT, FieldType.INTEGER}:
+                return column.column
+        case ast.Binary("+" | "-" | "*" as sign, left, right):
+            first = _calculated(left, measurement)
+            return f"({first} {sign} {_calculated(right, measurement)})"
+        case ast.Binary("/", left, right):
+            first = _calculated(left, measurement)
+            divisor = _calculated(right, measurement)
+            return f"CASE WHEN {divisor} = 0 THEN 0 ELSE {first} / {divisor} END"
+    raise ParseError("a comparison calculates with numeric fields, numbers, +, -, * and / only")
 
 
 def _field_condition(column: FieldColumn, sign: str, value: ast.Expression, parameters: list[object]) -> str:
@@ -237,6 +281,6 @@ def _field_condition(column: FieldColumn, sign: str, value: ast.Expression, para
             return "false"
         case _:
             raise ExecutionError(f"field {column.name!r} is compared with an expression; only a constant is understood")
-    if sign not in {"=", "!=", "<", "<=", ">", ">="}:
+    if sign not in _COMPARISONS:
         raise ParseError(f"operator {sign} takes a regular expression")
     return f"{column.column} {sign} ?"

@@ -1,21 +1,38 @@
 """InfluxQL for the embedded store: text in, the JSON document that InfluxDB would answer out."""
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.influxql import ast
+from streamswarm_collector.influxql.admin import Administrator
 from streamswarm_collector.influxql.errors import ExecutionError, ParseError
 from streamswarm_collector.influxql.parser import parse
 from streamswarm_collector.influxql.select import execute_select
-from streamswarm_collector.influxql.show import show, show_databases, show_retention_policies
-from streamswarm_collector.influxql.source import Limits, ResultSeries
-from streamswarm_collector.store.schema import DatabaseSchema, QueryableStore
+from streamswarm_collector.influxql.show import show, show_policies, show_server
+from streamswarm_collector.influxql.source import Column, Connect, Limits, ResultSeries
+from streamswarm_collector.store.schema import DatabaseSchema, QueryableStore, RefusedError
 from streamswarm_core.clock import from_ns, now_ns
 
 _EPOCH_NS: Final[Mapping[str, int]] = {**ast.DURATION_UNITS, "n": 1}
+_INFINITY: Final = float("inf")
+_OF_SERVER: Final = frozenset(
+    {
+        ast.Subject.DATABASES,
+        ast.Subject.USERS,
+        ast.Subject.SUBSCRIPTIONS,
+        ast.Subject.QUERIES,
+        ast.Subject.DIAGNOSTICS,
+        ast.Subject.CONTINUOUS_QUERIES,
+        ast.Subject.GRANTS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +43,6 @@ class QueryReply:
     body: dict[str, Any]
 
 
-class AdminActions(Protocol):
-    """What statements that change the store need."""
-
-    def create_database(self, name: str) -> None:
-        """Add a database unless it is there."""
-
-    def drop_database(self, name: str) -> None:
-        """Remove a database and all its data."""
-
-
 class Engine:
     """Answers InfluxQL from a store.
 
@@ -43,7 +50,8 @@ class Engine:
         store: where the points are.
         now_ns: what `now()` means.
         limits: what one statement may cost.
-        admin: carries out statements that change the store; None refuses them.
+        administrator: carries out statements that change the store; None refuses them.
+        seconds: how long a statement may work on the file.
     """
 
     def __init__(
@@ -52,12 +60,14 @@ class Engine:
         *,
         now_ns: Callable[[], int] = now_ns,
         limits: Limits = Limits(),  # noqa: B008 - frozen
-        admin: AdminActions | None = None,
+        administrator: Administrator | None = None,
+        seconds: float = 20.0,
     ) -> None:
         self._store = store
         self._now_ns = now_ns
         self._limits = limits
-        self._admin = admin
+        self._administrator = administrator
+        self._seconds = seconds
 
     def execute(
         self,
@@ -65,7 +75,9 @@ class Engine:
         *,
         database: str | None = None,
         epoch: str | None = None,
+        policy: str | None = None,
         params: Mapping[str, object] | None = None,
+        may_change: bool = False,
     ) -> QueryReply:
         """Answer one or several statements.
 
@@ -73,7 +85,9 @@ class Engine:
             text: InfluxQL.
             database: for statements that name none.
             epoch: unit of the times in the answer; None for RFC 3339.
+            policy: the retention policy to read, for statements that name none.
             params: values of `$name`.
+            may_change: whether whoever asks may change the store.
 
         Raises:
             Unavailable: the store can't be read at the moment.
@@ -85,60 +99,87 @@ class Engine:
         results: list[dict[str, Any]] = []
         for number, statement in enumerate(statements):
             try:
-                series = self._answer(statement, database)
+                series = self._answer(statement, database, policy, may_change=may_change)
             except ParseError as error:
                 return _not_understood(error)
-            except (ExecutionError, duckdb.Error) as error:
+            except (ExecutionError, RefusedError) as error:
+                results.append({"statement_id": number, "error": str(error)})
+                continue
+            except duckdb.InterruptException:
+                message = f"query timeout: it took longer than {self._seconds:g} s; ask for less"
+                results.append({"statement_id": number, "error": message})
+                continue
+            except duckdb.Error as error:
                 results.append({"statement_id": number, "error": str(error).splitlines()[0]})
                 continue
             result: dict[str, Any] = {"statement_id": number}
             if series:
-                result["series"] = [_render(one, epoch, timed=isinstance(statement, ast.Select)) for one in series]
+                zone = statement.zone if isinstance(statement, ast.Select) else None
+                timed = isinstance(statement, ast.Select)
+                result["series"] = [_render(one, epoch, zone, timed=timed) for one in series]
             results.append(result)
         return QueryReply(200, {"results": results})
 
-    def _answer(self, statement: ast.Statement, database: str | None) -> list[ResultSeries]:
+    def _answer(
+        self, statement: ast.Statement, database: str | None, policy: str | None, *, may_change: bool
+    ) -> list[ResultSeries]:
         match statement:
-            case ast.Show(ast.Subject.DATABASES):
-                return show_databases(self._store.databases())
             case ast.Show(ast.Subject.RETENTION_POLICIES):
-                self._schema(statement.database or database)
-                return show_retention_policies()
+                return show_policies(self._store.policies(_required(statement.database or database)))
+            case ast.Show(subject) if subject in _OF_SERVER:
+                return show_server(subject, self._store.databases())
             case ast.Show():
-                return show(statement, self._schema(statement.database or database), self._now_ns())
+                schema = self._store.whole_database(_required(statement.database or database))
+                return show(statement, schema, self._now_ns())
             case ast.Select():
-                named = _named_databases(statement)
-                schema = self._schema(next(iter(named), None) or database)
-                with self._store.cursor() as connection:
-                    return execute_select(statement, schema, connection, now_ns=self._now_ns(), limits=self._limits)
-            case ast.CreateDatabase(name):
-                self._administrator().create_database(name)
-            case ast.DropDatabase(name):
-                self._administrator().drop_database(name)
-        return []
+                schema = self._schema(statement, database, policy)
+                with self._connecting() as connect:
+                    return execute_select(statement, schema, connect, now_ns=self._now_ns(), limits=self._limits)
+            case _:
+                if self._administrator is None or not may_change:
+                    raise ExecutionError("this token may not change databases; it takes one with the scope admin")
+                self._administrator.carry_out(statement, database, self._now_ns())
+                return []
 
-    def _administrator(self) -> AdminActions:
-        if self._admin is None:
-            raise ExecutionError("this token may not change databases")
-        return self._admin
+    def _schema(self, statement: ast.Select, database: str | None, policy: str | None) -> DatabaseSchema:
+        named = _named(statement)
+        if len(named) > 1:
+            raise ExecutionError("one SELECT reads from one database and retention policy")
+        found, found_policy = next(iter(named), (None, None))
+        return self._store.database(_required(found or database), found_policy or (None if found else policy))
 
-    def _schema(self, name: str | None) -> DatabaseSchema:
-        if not name:
-            raise ExecutionError("database name required")
-        schema = self._store.database(name)
-        if schema is None:
-            raise ExecutionError(f"database not found: {name}")
-        return schema
+    @contextmanager
+    def _connecting(self) -> Iterator[Connect]:
+        """The statement's connection, opened when it is first needed, interrupted when it has taken too long."""
+        with ExitStack() as stack:
+            opened: list[DuckDBPyConnection] = []
+
+            def connect() -> DuckDBPyConnection:
+                if not opened:
+                    connection = stack.enter_context(self._store.cursor())
+                    timer = threading.Timer(self._seconds, connection.interrupt)
+                    timer.start()
+                    stack.callback(timer.cancel)
+                    opened.append(connection)
+                return opened[0]
+
+            yield connect
 
 
-def _named_databases(statement: ast.Select) -> set[str]:
-    """The databases that FROM names, subqueries included."""
-    named: set[str] = set()
+def _required(name: str | None) -> str:
+    if not name:
+        raise ExecutionError("database name required")
+    return name
+
+
+def _named(statement: ast.Select) -> set[tuple[str | None, str | None]]:
+    """The databases and policies that FROM names, subqueries included."""
+    named: set[tuple[str | None, str | None]] = set()
     for source in statement.sources:
         if isinstance(source, ast.Select):
-            named |= _named_databases(source)
-        elif source.database:
-            named.add(source.database)
+            named |= _named(source)
+        elif source.database or source.policy:
+            named.add((source.database, source.policy))
     return named
 
 
@@ -147,30 +188,46 @@ def _not_understood(error: ParseError) -> QueryReply:
     return QueryReply(400, {"error": prefix + str(error).removeprefix(prefix)})
 
 
-def _render(series: ResultSeries, epoch: str | None, *, timed: bool) -> dict[str, Any]:
+def _render(series: ResultSeries, epoch: str | None, zone: ZoneInfo | None, *, timed: bool) -> dict[str, Any]:
     rendered: dict[str, Any] = {}
     if series.name:
         rendered["name"] = series.name
     if series.tags is not None:
         rendered["tags"] = series.tags
-    rendered["columns"] = series.columns
-    rendered["values"] = _with_times(series.rows, epoch) if timed else series.rows
+    rendered["columns"] = series.names
+    if timed:
+        columns = [_times(series.columns[0], epoch, zone), *map(_without_nan, series.columns[1:])]
+    else:
+        columns = series.columns
+    if columns[0]:
+        rendered["values"] = list(map(list, zip(*columns, strict=True)))
     return rendered
 
 
-def _with_times(rows: Sequence[list[Any]], epoch: str | None) -> list[list[Any]]:
+def _times(times: Column, epoch: str | None, zone: ZoneInfo | None) -> Column:
     if not epoch:
-        return [[rfc3339(row[0]), *row[1:]] for row in rows]
+        return [rfc3339(time, zone) for time in times]
     unit = _EPOCH_NS[epoch]
-    return [[row[0] // unit, *row[1:]] for row in rows] if unit > 1 else list(rows)
+    return [time // unit for time in times] if unit > 1 else times
 
 
-def rfc3339(time_ns: int) -> str:
-    """Write a time as InfluxDB does: as many digits of the second as it needs.
+def _without_nan(column: Column) -> Column:
+    """JSON has neither NaN nor infinity: they are null."""
+    if any(isinstance(value, float) and not -_INFINITY < value < _INFINITY for value in column):
+        return [None if isinstance(value, float) and not -_INFINITY < value < _INFINITY else value for value in column]
+    return column
+
+
+def rfc3339(time_ns: int, zone: ZoneInfo | None = None) -> str:
+    """Write a time as InfluxDB does: as many digits of the second as it needs, in UTC or a zone's local time.
 
     >>> rfc3339(1704067200000000000), rfc3339(1704067200100000000)
     ('2024-01-01T00:00:00Z', '2024-01-01T00:00:00.1Z')
+    >>> rfc3339(1704067200000000000, ZoneInfo("Europe/Berlin"))
+    '2024-01-01T01:00:00+01:00'
     """
-    whole = from_ns(time_ns // 1_000_000_000 * 1_000_000_000).strftime("%Y-%m-%dT%H:%M:%S")
+    moment = from_ns(time_ns // 1_000_000_000 * 1_000_000_000)
+    whole = (moment.astimezone(zone) if zone else moment).isoformat()
     fraction = f"{time_ns % 1_000_000_000:09d}".rstrip("0")
-    return f"{whole}.{fraction}Z" if fraction else f"{whole}Z"
+    ending = whole[19:].replace("+00:00", "Z")
+    return f"{whole[:19]}.{fraction}{ending}" if fraction else f"{whole[:19]}{ending}"

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streamswarm_collector.influxql import ast
-from streamswarm_collector.influxql.errors import ParseError
-
-Value = float | int | bool | str | None
+from streamswarm_collector.influxql.errors import ExecutionError, ParseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +113,7 @@ def compile_expression(
 
     Raises:
         ParseError: a part is not understood.
+        ExecutionError: a function isn't known, or takes other arguments.
     """
     index = atom(expression)
     if index is not None:
@@ -135,14 +134,14 @@ def compile_expression(
         case ast.Call(name, arguments) if name in _TRANSFORMATIONS:
             return _compile_transformation(name, arguments, atom, every)
         case ast.Call(name):
-            raise ParseError(f"undefined or unsupported function {name}()")
+            raise ExecutionError(f"undefined function {name}(): docs/influxql.md lists what is answered")
     raise ParseError("a column is a field, a tag, a number, or a function or arithmetic expression of these")
 
 
 def _check_arguments(name: str, given: int, least: int, most: int) -> None:
     if not least <= given <= most:
         expected = str(least) if least == most else f"at least {least} and at most {most}"
-        raise ParseError(f"invalid number of arguments for {name}, expected {expected}, got {given}")
+        raise ExecutionError(f"invalid number of arguments for {name}, expected {expected}, got {given}")
 
 
 def _compile_transformation(
@@ -156,7 +155,7 @@ def _compile_transformation(
     _check_arguments(name, len(arguments), least, 2 if has_parameter else 1)
     argument = compile_expression(arguments[0], atom, every=every)
     if isinstance(argument, Transformation):
-        raise ParseError(f"{name}() of another transformation is not supported by the embedded store")
+        raise ExecutionError(f"{name}() of another transformation is not supported by the embedded store")
     parameter = (every or _SECOND) if name.endswith("derivative") else 1
     match arguments[1:]:
         case (ast.Duration(nanoseconds),) if name != "moving_average" and nanoseconds > 0:
@@ -167,7 +166,7 @@ def _compile_transformation(
             pass
         case _:
             takes = "a number above 1" if name == "moving_average" else "a duration such as 1s"
-            raise ParseError(f"the second argument of {name}() is {takes}")
+            raise ExecutionError(f"the second argument of {name}() is {takes}")
     return Transformation(name, argument, parameter)
 
 
@@ -200,21 +199,21 @@ def is_transformed(node: Node) -> bool:
     return False
 
 
-def evaluate(node: Node, times: Sequence[int], rows: Sequence[Sequence[Value]]) -> list[Any]:
-    """The value of an expression for each row; times ascend."""
+def evaluate(node: Node, times: Sequence[int], atoms: Sequence[list[Any]]) -> list[Any]:
+    """The value of an expression for each row, given the atoms column by column; times ascend, or all descend."""
     match node:
         case Atom(index):
-            return [row[index] for row in rows]
+            return atoms[index]
         case Constant(value):
-            return [value] * len(rows)
+            return [value] * len(times)
         case Arithmetic(operator, left, right):
-            pairs = zip(evaluate(left, times, rows), evaluate(right, times, rows), strict=True)
+            pairs = zip(evaluate(left, times, atoms), evaluate(right, times, atoms), strict=True)
             return [_calculate(operator, a, b) for a, b in pairs]
         case Mathematics(function, arguments):
-            columns = [evaluate(argument, times, rows) for argument in arguments]
+            columns = [evaluate(argument, times, atoms) for argument in arguments]
             return [_apply(function, values) for values in zip(*columns, strict=True)]
         case Transformation(name, argument, parameter):
-            return _transform(name, parameter, times, evaluate(argument, times, rows))
+            return _transform(name, parameter, times, evaluate(argument, times, atoms))
 
 
 def _calculate(operator: str, left: Any, right: Any) -> Any:
@@ -247,11 +246,6 @@ def _apply(function: Callable[..., float | int], values: Sequence[Any]) -> float
         return None
 
 
-def shown(value: Any) -> Any:
-    """A value as it is answered: NaN and infinities, which JSON hasn't, are null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _finite(value: Any) -> float | int | None:
     if isinstance(value, complex) or not math.isfinite(value):
         return None
@@ -276,7 +270,7 @@ def _transform(name: str, parameter: int, times: Sequence[int], values: Sequence
     else:
         for before, after in itertools.pairwise(known):
             change = values[after] - values[before]
-            elapsed = times[after] - times[before]
+            elapsed = abs(times[after] - times[before])
             if name == "elapsed":
                 result[after] = elapsed // parameter
             elif name.endswith("difference"):

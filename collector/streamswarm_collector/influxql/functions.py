@@ -1,11 +1,11 @@
-"""The functions of a SELECT, as DuckDB expressions over one column."""
+"""The functions of a SELECT that give one value for a window, as DuckDB expressions over one column."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from streamswarm_collector.influxql import ast
-from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_collector.influxql.errors import ExecutionError
 from streamswarm_collector.store.schema import FieldColumn, FieldType
 
 _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
@@ -24,6 +24,9 @@ class Function:
         empty: what it gives for a window without points (`count` is 0).
         arguments: how many numbers follow the field.
         sparse: whether a window with points can be without a value, and is then left out.
+        finish: makes the value from what `sql` gives, where SQL alone can't.
+        memory: how it is computed from rows in memory, if it can be; see memory.py.
+        streamed: whether it goes through the points in order across windows; see integral.py.
     """
 
     sql: Callable[[FieldColumn, Sequence[float]], str]
@@ -33,6 +36,9 @@ class Function:
     empty: int | None = None
     arguments: int = 0
     sparse: bool = False
+    finish: Callable[[Any], Any] | None = None
+    memory: bool = False
+    streamed: bool = False
 
 
 def _call(function: str) -> Callable[[FieldColumn, Sequence[float]], str]:
@@ -66,27 +72,58 @@ def _percentile_time(column: FieldColumn, arguments: Sequence[float]) -> str:
     return f"CASE WHEN {rank} BETWEEN 1 AND count({column.column}) THEN ({ordered})[{rank}] END"
 
 
+def _mode(column: FieldColumn, _arguments: Sequence[float]) -> str:
+    name = column.column
+    ordered = f"ORDER BY {name}, time) FILTER (WHERE {name} IS NOT NULL)"
+    return f"struct_pack(v := list({name} {ordered}, t := list(time {ordered})"
+
+
+def _most_frequent(points: Mapping[str, Sequence[Any]] | None) -> Any:
+    """The most frequent value; ties go as in InfluxDB (`FloatModeReduceSlice` in its sources).
+
+    A run of equal values takes the lead from one as long if its first point is not later than the leader's last.
+    """
+    if points is None or not points["v"]:
+        return None
+    values, times = points["v"], points["t"]
+    best, most, best_time = values[0], 0, times[0]
+    current, count, current_time = values[0], 0, times[0]
+    for value, time in zip(values, times, strict=True):
+        if value != current:
+            current, count, current_time = value, 1, time
+            continue
+        count += 1
+        if most > count or (most == count and current_time > best_time):
+            continue
+        best, most, best_time = value, count, time
+    return best
+
+
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    "count": Function(_call("count"), types=_ANY, empty=0),
+    "count": Function(_call("count"), types=_ANY, empty=0, memory=True),
     "count distinct": Function(lambda column, _: f"count(DISTINCT {column.column})", types=_ANY, empty=0),
-    "mean": Function(_call("avg")),
+    "mean": Function(_call("avg"), memory=True),
     "median": Function(_call("median")),
-    "sum": Function(_sum),
-    "spread": Function(lambda column, _: f"max({column.column}) - min({column.column})"),
+    "mode": Function(_mode, types=_ANY, finish=_most_frequent),
+    "sum": Function(_sum, memory=True),
+    "integral": Function(_call("count"), streamed=True),
+    "spread": Function(lambda column, _: f"max({column.column}) - min({column.column})", memory=True),
     "stddev": Function(_stddev),
-    "min": Function(_call("min"), time_sql=_time_of("arg_min"), order_sql="arg_min({what}, {column})"),
-    "max": Function(_call("max"), time_sql=_time_of("arg_max"), order_sql="arg_max({what}, {column})"),
+    "min": Function(_call("min"), time_sql=_time_of("arg_min"), order_sql="arg_min({what}, {column})", memory=True),
+    "max": Function(_call("max"), time_sql=_time_of("arg_max"), order_sql="arg_max({what}, {column})", memory=True),
     "first": Function(
         lambda column, _: f"arg_min({column.column}, time)",
         types=_ANY,
         time_sql=lambda column, _: f"min(time) FILTER (WHERE {column.column} IS NOT NULL)",
         order_sql="arg_min({what}, time) FILTER (WHERE {column} IS NOT NULL)",
+        memory=True,
     ),
     "last": Function(
         lambda column, _: f"arg_max({column.column}, time)",
         types=_ANY,
         time_sql=lambda column, _: f"max(time) FILTER (WHERE {column.column} IS NOT NULL)",
         order_sql="arg_max({what}, time) FILTER (WHERE {column} IS NOT NULL)",
+        memory=True,
     ),
     "percentile": Function(_percentile, time_sql=_percentile_time, arguments=1, sparse=True),
 }
@@ -96,19 +133,31 @@ def resolve(call: ast.Call) -> tuple[Function, tuple[float, ...]]:
     """The function that a call names, and its arguments behind the field.
 
     Raises:
-        ParseError: the function isn't known, or takes other arguments.
+        ExecutionError: the function isn't known, or takes other arguments.
     """
     function = FUNCTIONS.get(call.function)
     if function is None:
-        raise ParseError(f"undefined or unsupported function {call.function}(); known are {', '.join(FUNCTIONS)}")
+        raise ExecutionError(f"undefined function {call.function}()")
+    if function.streamed:
+        return function, (_unit(call),)
     expected = function.arguments + 1
     if len(call.arguments) != expected:
-        raise ParseError(
+        raise ExecutionError(
             f"invalid number of arguments for {call.function}, expected {expected}, got {len(call.arguments)}"
         )
     numbers = []
     for argument in call.arguments[1:]:
         if not isinstance(argument, ast.Number):
-            raise ParseError(f"expected float argument in {call.function}()")
+            raise ExecutionError(f"expected float argument in {call.function}()")
         numbers.append(float(argument.value))
     return function, tuple(numbers)
+
+
+def _unit(call: ast.Call) -> float:
+    """The unit of time of integral(), in nanoseconds."""
+    match call.arguments[1:]:
+        case ():
+            return 1e9
+        case (ast.Duration(nanoseconds),) if nanoseconds > 0:
+            return float(nanoseconds)
+    raise ExecutionError(f"{call.function}() takes a field and a duration such as 1s")

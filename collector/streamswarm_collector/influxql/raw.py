@@ -1,13 +1,18 @@
 """SELECT of fields and tags, and of what is calculated from them row by row."""
 
+import itertools
+from typing import Any
+
+import numpy as np
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.columns import Columns, RawAtom
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
-from streamswarm_collector.influxql.errors import ExecutionError, ParseError
-from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed, shown
-from streamswarm_collector.influxql.source import Groups, Limits, ResultSeries, Row, limited, source_sql, tags_of
+from streamswarm_collector.influxql.errors import ExecutionError
+from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed
+from streamswarm_collector.influxql.memory import RecentSource
+from streamswarm_collector.influxql.source import Column, Connect, Groups, Limits, ResultSeries, limited, source_sql
 from streamswarm_collector.store.schema import MeasurementSchema
 
 
@@ -19,7 +24,7 @@ def select_raw(
     rows: RowFilter,
     time_range: TimeRange,
     limits: Limits,
-    connection: DuckDBPyConnection,
+    connect: Connect,
 ) -> list[ResultSeries]:
     """Answer a SELECT without aggregates on one measurement.
 
@@ -32,47 +37,90 @@ def select_raw(
         return []
     calculated = any(not isinstance(node, Atom) for node in columns.nodes)
     transformed = any(map(is_transformed, columns.nodes))
-    if transformed and statement.descending:
-        raise ParseError("a transformation with ORDER BY time DESC is not supported by the embedded store")
+    wanted = None if calculated or not statement.limit else statement.limit + statement.offset
+    recent = RecentSource.of(measurement, groups, rows, time_range, fields)
+    if recent is not None:
+        fetched = recent.raw_rows(fields, descending=statement.descending, limit=wanted, most=limits.rows + 1)
+    else:
+        fetched = _from_file(statement, measurement, fields, groups, rows, time_range, wanted, limits, connect())
+    gids, times, sids, *values = fetched
+    if len(times) > limits.rows:
+        raise ExecutionError(f"more than {limits.rows} rows; narrow the time range, or use LIMIT or GROUP BY time()")
+    of_field = dict(zip(fields, values, strict=True))
+    atoms = [_atom_values(atom, measurement, sids, of_field) for atom in columns.atoms]
+    names = ["time", *columns.names]
+    answer = []
+    bounds = _group_bounds(gids, len(times))
+    for first, last in bounds:
+        own = [column[first:last] for column in atoms] if len(bounds) > 1 else atoms
+        own_times = times[first:last] if len(bounds) > 1 else times
+        result: list[Column] = [own_times, *(evaluate(node, own_times, own) for node in columns.nodes)]
+        if transformed:
+            result = _without_empty(result)
+        result = limited(statement, result)
+        if result[0]:
+            answer.append(ResultSeries(measurement.name, groups.tags_of(gids[first] if gids else 0), names, result))
+    return answer
+
+
+def _from_file(
+    statement: ast.Select,
+    measurement: MeasurementSchema,
+    fields: list[str],
+    groups: Groups,
+    rows: RowFilter,
+    time_range: TimeRange,
+    wanted: int | None,
+    limits: Limits,
+    connection: DuckDBPyConnection,
+) -> list[Column]:
     source, parameters = source_sql(measurement, groups, rows, time_range, connection)
     present = " OR ".join(f"{field} IS NOT NULL" for field in fields)
     source += f"{' AND' if ' WHERE ' in source else ' WHERE'} ({present})"
     order = "DESC" if statement.descending else "ASC"
     single = len(groups.tags) == 1
     most = limits.rows + 1
-    if statement.limit and not calculated:
-        wanted = statement.limit + statement.offset
-        if single:
-            most = min(most, wanted)
-        else:
-            source += f" QUALIFY row_number() OVER (PARTITION BY gid ORDER BY time {order}, sid) <= {wanted}"
-    fetched = connection.execute(
-        f"SELECT {0 if single else 'gid'} AS gid, time, sid, {', '.join(fields)} {source} "
-        f"ORDER BY {'' if single else 'gid, '}time {order}, sid LIMIT {most}",
+    if wanted is not None and single:
+        most = min(most, wanted)
+    elif wanted is not None:
+        source += f" QUALIFY row_number() OVER (PARTITION BY gid ORDER BY time {order}, sid) <= {wanted}"
+    found = connection.execute(
+        f"SELECT time, sid, {'' if single else 'gid, '}{', '.join(f'{one} AS c{n}' for n, one in enumerate(fields))} "
+        f"{source} ORDER BY {'' if single else 'gid, '}time {order}, sid LIMIT {most}",
         parameters,
-    ).fetchall()
-    if len(fetched) > limits.rows:
-        raise ExecutionError(f"more than {limits.rows} rows; narrow the time range, or use LIMIT or GROUP BY time()")
-    index = {field: position for position, field in enumerate(fields, start=3)}
-    by_group: dict[int, list[Row]] = {}
-    for record in fetched:
-        tags = measurement.series[record[2]]
+    ).fetchnumpy()
+    gids = [] if single else found["gid"].tolist()
+    return [gids, found["time"].tolist(), found["sid"].tolist(), *(as_list(found[f"c{n}"]) for n in range(len(fields)))]
+
+
+def as_list(array: Any) -> Column:
+    """An array that DuckDB gave, as Python values; what is missing is None."""
+    values: Column = array.tolist()
+    if array.dtype.kind == "O" and isinstance(array, np.ma.MaskedArray):
         values = [
-            record[index[atom.field.column]] if atom.field else tags.get(atom.tag) if atom.tag else None
-            for atom in columns.atoms
+            None if masked else value for value, masked in zip(array.data, np.ma.getmaskarray(array), strict=True)
         ]
-        by_group.setdefault(record[0], []).append([record[1], values])
-    names = ["time", *columns.names]
-    return [
-        ResultSeries(measurement.name, tags_of(groups, group), names, limited_rows)
-        for group, found in by_group.items()
-        if (limited_rows := limited(statement, _evaluated(columns, found, drop_empty=transformed)))
-    ]
+    return values
 
 
-def _evaluated(columns: Columns[RawAtom], found: list[Row], *, drop_empty: bool) -> list[Row]:
-    times = [row[0] for row in found]
-    rows = [row[1] for row in found]
-    values = zip(*(evaluate(node, times, rows) for node in columns.nodes), strict=True)
-    result = [[time, *map(shown, row)] for time, row in zip(times, values, strict=True)]
-    return [row for row in result if any(value is not None for value in row[1:])] if drop_empty else result
+def _atom_values(atom: RawAtom, measurement: MeasurementSchema, sids: Column, of_field: dict[str, Column]) -> Column:
+    if atom.field:
+        return of_field[atom.field.column]
+    if not atom.tag:
+        return [None] * len(sids)
+    values = {sid: measurement.series[sid].get(atom.tag) for sid in set(sids)}
+    return [values[sid] for sid in sids]
+
+
+def _group_bounds(gids: Column, count: int) -> list[tuple[int, int]]:
+    """Where the rows of each group begin and end; without group numbers there is one group."""
+    if not gids:
+        return [(0, count)] if count else []
+    changes = [0, *(np.flatnonzero(np.diff(np.array(gids))) + 1).tolist(), count]
+    return list(itertools.pairwise(changes))
+
+
+def _without_empty(columns: list[Column]) -> list[Column]:
+    """Only the rows in which something has a value."""
+    kept = [row for row in zip(*columns, strict=True) if any(value is not None for value in row[1:])]
+    return [list(column) for column in zip(*kept, strict=True)] or [[] for _ in columns]

@@ -1,6 +1,6 @@
 """Where the rows of a SELECT come from: measurements, the series that match, and the groups they fall into."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
 from streamswarm_collector.store.schema import DatabaseSchema, MeasurementSchema
 
 Row = list[Any]
+Column = list[Any]
+Connect = Callable[[], DuckDBPyConnection]
+"""Gives the statement's connection to the file, opened when it is first needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,25 @@ class Limits:
 
 @dataclass(slots=True)
 class ResultSeries:
-    """One series of an answer; the first value of each row is its time in nanoseconds."""
+    """One series of an answer.
+
+    Attributes:
+        name: the measurement's, or "".
+        tags: what it was grouped by, or None.
+        names: of the columns.
+        columns: values, column by column; in the answer to a SELECT the first holds times in nanoseconds.
+    """
 
     name: str
     tags: Mapping[str, str] | None
-    columns: list[str]
-    rows: list[Row]
+    names: list[str]
+    columns: list[Column]
+
+    @staticmethod
+    def of_rows(name: str, names: list[str], rows: Iterable[Sequence[Any]]) -> "ResultSeries":
+        """From rows, which are lists of values in the order of the names."""
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+        return ResultSeries(name, None, names, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,10 @@ class Groups:
     tags: list[tuple[str, ...]]
     sids: list[int]
     group_of: list[int]
+
+    def tags_of(self, group: int) -> Mapping[str, str] | None:
+        """The tags of one group as an answer shows them; None without GROUP BY tags."""
+        return dict(zip(self.keys, self.tags[group], strict=True)) if self.keys else None
 
 
 def find_measurements(
@@ -78,6 +98,9 @@ def group_series(statement: ast.Select, measurement: MeasurementSchema, rows: Ro
             keys |= {key for key in measurement.tag_keys if dimension.key.matches(key)}
         else:
             keys |= measurement.tag_keys
+    if not keys:
+        sids = rows.sids if not (statement.series_offset and rows.sids) else []
+        return Groups((), [()] if sids else [], sids, [0] * len(sids))
     ordered = tuple(sorted(keys))
     of_series = {sid: tuple(measurement.series[sid].get(key, "") for key in ordered) for sid in rows.sids}
     chosen = _chosen_groups(statement, ordered, set(of_series.values()))
@@ -109,19 +132,27 @@ def source_sql(
     rows: RowFilter,
     time_range: TimeRange,
     connection: DuckDBPyConnection,
+    *,
+    zone_windows: Sequence[int] = (),
 ) -> tuple[str, list[object]]:
-    """`FROM … WHERE …` that yields the matching rows, and its bound values; with several groups a row has its `gid`."""
+    """`FROM … WHERE …` that yields the matching rows, and its bound values; with several groups a row has its `gid`.
+
+    With `zone_windows`, begins of windows, a row has the begin of its window as `window_start`.
+    """
     parameters: list[object] = []
     conditions = []
+    source = measurement.table
     if len(groups.tags) == 1:
-        source = measurement.table
         if len(groups.sids) < len(measurement.series):
             conditions.append("sid IN (SELECT unnest(?))" if len(groups.sids) > 1 else "sid = ?")
             parameters.append(groups.sids if len(groups.sids) > 1 else groups.sids[0])
     else:
         mapping = {"gsid": np.array(groups.sids, np.int32), "gid": np.array(groups.group_of, np.int32)}
         connection.register("series_groups", mapping)
-        source = f"{measurement.table} JOIN series_groups ON sid = gsid"
+        source += " JOIN series_groups ON sid = gsid"
+    if zone_windows:
+        connection.register("zone_windows", {"window_start": np.array(zone_windows, np.int64)})
+        source += " ASOF JOIN zone_windows ON time >= window_start"
     if time_range.start is not None:
         conditions.append("time >= ?")
         parameters.append(time_range.start)
@@ -134,12 +165,16 @@ def source_sql(
     return f"FROM {source}" + (f" WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
 
 
-def tags_of(groups: Groups, group: int) -> Mapping[str, str] | None:
-    """The tags of a series of the answer; None where nothing is grouped by."""
-    return dict(zip(groups.keys, groups.tags[group], strict=True)) if groups.keys else None
+def group_numbers(groups: Groups) -> Any:
+    """The group of each series by its number, as an array; -1 for series that are in none."""
+    numbers = np.full(max(groups.sids) + 1, -1, np.int32)
+    numbers[groups.sids] = groups.group_of
+    return numbers
 
 
-def limited(statement: ast.Select, rows: list[Row]) -> list[Row]:
+def limited(statement: ast.Select, columns: list[Column]) -> list[Column]:
     """OFFSET and LIMIT."""
-    rows = rows[statement.offset :]
-    return rows[: statement.limit] if statement.limit else rows
+    if not statement.offset and not statement.limit:
+        return columns
+    stop = statement.offset + statement.limit if statement.limit else None
+    return [column[statement.offset : stop] for column in columns]

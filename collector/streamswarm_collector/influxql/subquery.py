@@ -2,14 +2,16 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-from duckdb import DuckDBPyConnection
 
-from streamswarm_collector.influxql.source import ResultSeries
+from streamswarm_collector.influxql.source import Column, Connect, ResultSeries
+from streamswarm_collector.store.recent import ALL_TIME, Chunk, ColumnValues, RecentRows
 from streamswarm_collector.store.schema import FieldColumn, FieldType, MeasurementSchema
+from streamswarm_collector.store.tagindex import TagIndex
 
 _NUMPY_TYPES: Final[Mapping[FieldType, Any]] = {
     FieldType.FLOAT: np.float64,
@@ -20,48 +22,80 @@ _NUMPY_TYPES: Final[Mapping[FieldType, Any]] = {
 _numbers: Final[Iterator[int]] = itertools.count()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DerivedMeasurement:
-    """A MeasurementSchema over a relation that lives as long as its connection."""
+    """A MeasurementSchema whose rows are all in memory; DuckDB gets to see them when it is asked."""
 
     name: str
-    table: str
     fields: Mapping[str, FieldColumn]
-    tag_keys: frozenset[str]
-    series: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    tags: TagIndex
+    recent: RecentRows
+    connect: Connect
+
+    @property
+    def series(self) -> Mapping[int, Mapping[str, str]]:
+        """Tags by sid."""
+        return self.tags.series
+
+    @property
+    def tag_keys(self) -> frozenset[str]:
+        """All tag keys that any series has."""
+        return self.tags.keys
+
+    @cached_property
+    def table(self) -> str:
+        """The rows as a relation that lives as long as the statement's connection."""
+        name = f"derived_{next(_numbers)}"
+        (chunk,) = self.recent.chunks
+        columns = {
+            column: one.values if one.valid is None else np.ma.masked_array(one.values, mask=~one.valid)
+            for column, one in chunk.columns.items()
+        }
+        self.connect().register(name, {"time": chunk.time, "sid": chunk.sid, **columns})
+        return name
 
 
-def materialise(answer: Sequence[ResultSeries], connection: DuckDBPyConnection) -> list[MeasurementSchema]:
+def materialise(answer: Sequence[ResultSeries], connect: Connect) -> list[MeasurementSchema]:
     """One measurement for each name in the answer."""
     by_name: dict[str, list[ResultSeries]] = {}
     for series in answer:
         by_name.setdefault(series.name, []).append(series)
-    return [_materialise(name, found, connection) for name, found in by_name.items()]
+    return [_materialise(name, found, connect) for name, found in by_name.items()]
 
 
-def _materialise(name: str, found: Sequence[ResultSeries], connection: DuckDBPyConnection) -> MeasurementSchema:
-    names = found[0].columns[1:]
-    rows = [(sid, row) for sid, series in enumerate(found, start=1) for row in series.rows]
-    relation: dict[str, Any] = {
-        "time": np.array([row[0] for _, row in rows], np.int64),
-        "sid": np.array([sid for sid, _ in rows], np.int32),
-    }
+def _materialise(name: str, found: Sequence[ResultSeries], connect: Connect) -> MeasurementSchema:
+    tags: dict[tuple[tuple[str, str], ...], int] = {}
+    sids: Column = []
+    times: Column = []
+    for series in found:
+        sid = tags.setdefault(tuple(sorted((series.tags or {}).items())), len(tags) + 1)
+        sids += [sid] * len(series.columns[0])
+        times += series.columns[0]
     fields: dict[str, FieldColumn] = {}
-    for place, column_name in enumerate(names, start=1):
-        values = [row[place] for _, row in rows]
-        kind = _type_of(values)
-        column = f"f{place}"
-        empty: Any = "" if kind is FieldType.STRING else 0
-        filled = np.array([empty if value is None else value for value in values], dtype=_NUMPY_TYPES[kind])
-        relation[column] = np.ma.masked_array(filled, mask=[value is None for value in values])
+    columns: dict[str, ColumnValues] = {}
+    for column_name in dict.fromkeys(one for series in found for one in series.names[1:]):
+        values: Column = []
+        for series in found:
+            own = dict(zip(series.names, series.columns, strict=True)).get(column_name)
+            values += own if own is not None else [None] * len(series.columns[0])
+        kind, column = _type_of(values), f"f{len(fields) + 1}"
         fields[column_name] = FieldColumn(column_name, kind, column)
-    table = f"derived_{next(_numbers)}"
-    connection.register(table, relation)
-    tags = {sid: dict(series.tags or {}) for sid, series in enumerate(found, start=1)}
-    return DerivedMeasurement(name, table, fields, frozenset(key for one in tags.values() for key in one), tags)
+        columns[column] = _column_values(values, kind)
+    chunk = Chunk.of(np.array(times, np.int64), np.array(sids, np.int32), columns)
+    index = TagIndex({sid: dict(pairs) for pairs, sid in tags.items()})
+    return DerivedMeasurement(name, fields, index, RecentRows(ALL_TIME, (chunk,)), connect)
 
 
-def _type_of(values: Sequence[Any]) -> FieldType:
+def _column_values(values: Column, kind: FieldType) -> ColumnValues:
+    missing = [value is None for value in values]
+    if not any(missing):
+        return ColumnValues(np.array(values, dtype=_NUMPY_TYPES[kind]))
+    empty: Any = "" if kind is FieldType.STRING else 0
+    filled = [empty if value is None else value for value in values]
+    return ColumnValues(np.array(filled, dtype=_NUMPY_TYPES[kind]), ~np.array(missing))
+
+
+def _type_of(values: Column) -> FieldType:
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {bool} and kinds:
         return FieldType.BOOLEAN

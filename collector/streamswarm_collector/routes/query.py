@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streamswarm_collector.auth import Authenticator, presented_token
+from streamswarm_collector.auth import ANYBODY, Authenticator, presented_token
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.routes.answers import refuse
@@ -21,6 +21,12 @@ from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.errors import TokenError, Unavailable
 from streamswarm_core.tokens import Scope
 
+_CHUNK_ROWS: Final = 10_000
+_HEADERS: Final = {
+    "Content-Type": "application/json",
+    "X-Influxdb-Version": "1.8.10",
+    "X-Influxdb-Build": "OSS",
+}
 _EPOCHS: Final = frozenset({"ns", "u", "µ", "us", "ms", "s", "m", "h"})
 
 
@@ -65,20 +71,21 @@ class QueryRoute:
 
     async def _answer(self, request: Request) -> Response:
         parameters = await _parameters(request)
+        bearer = ANYBODY
         try:
             if self._authenticator is not None:
-                await self._authenticator.check(presented_token(request, parameters), Scope.READ)
+                bearer = await self._authenticator.check(presented_token(request, parameters), Scope.READ)
             if not parameters.get("q"):
                 return refuse(400, 'missing required parameter "q"', v2=False)
             if self._engine is None:
                 return await _hand_on(self._settings, self._client, parameters)
-            return await self._from_store(self._engine, parameters)
+            return await self._from_store(self._engine, parameters, may_change=Scope.ADMIN in bearer.scopes)
         except TokenError as error:
             return refuse(401, str(error), v2=False)
         except Unavailable as error:
             return refuse(503, str(error), v2=False, retry_after=5)
 
-    async def _from_store(self, engine: Engine, parameters: Mapping[str, str]) -> Response:
+    async def _from_store(self, engine: Engine, parameters: Mapping[str, str], *, may_change: bool) -> Response:
         epoch = parameters.get("epoch") or None
         if epoch and epoch not in _EPOCHS:
             return refuse(400, f"invalid epoch {epoch!r}; one of ns, u, ms, s, m, h", v2=False)
@@ -88,11 +95,53 @@ class QueryRoute:
             bound = None
         if not isinstance(bound, dict):
             return refuse(400, "the parameter params is not a JSON object", v2=False)
-        reply = await asyncio.get_running_loop().run_in_executor(
-            self._threads,
-            lambda: engine.execute(parameters["q"], database=parameters.get("db"), epoch=epoch, params=bound),
-        )
-        return _json(reply.body, reply.status, pretty=parameters.get("pretty") == "true")
+        chunk_rows = 0
+        if parameters.get("chunked") == "true":
+            size = parameters.get("chunk_size") or str(_CHUNK_ROWS)
+            if not size.isdecimal() or int(size) < 1:
+                return refuse(400, f"invalid chunk_size {size!r}; a number of rows from 1", v2=False)
+            chunk_rows = int(size)
+        pretty = parameters.get("pretty") == "true"
+
+        def answer() -> tuple[int, list[bytes]]:
+            reply = engine.execute(
+                parameters["q"],
+                database=parameters.get("db"),
+                policy=parameters.get("rp"),
+                epoch=epoch,
+                params=bound,
+                may_change=may_change,
+            )
+            bodies = in_chunks(reply.body, chunk_rows) if chunk_rows else iter([reply.body])
+            return reply.status, [_dump(body, pretty=pretty) for body in bodies]
+
+        status, documents = await asyncio.get_running_loop().run_in_executor(self._threads, answer)
+        return Response(b"".join(documents), status, headers=_HEADERS)
+
+
+def in_chunks(body: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, Any]]:
+    """An answer as InfluxDB streams it: one document for each statement and at most so many rows of one series.
+
+    >>> list(in_chunks({"results": [{"statement_id": 0, "series": [{"columns": ["v"], "values": [[1], [2]]}]}]}, 1))[1]
+    {'results': [{'statement_id': 0, 'series': [{'columns': ['v'], 'values': [[2]]}]}]}
+    """
+    if "results" not in body:
+        yield body
+        return
+    for result in body["results"]:
+        pieces = [
+            (series, start, start + rows < len(series.get("values", [])))
+            for series in result.get("series", [])
+            for start in range(0, max(1, len(series.get("values", []))), rows)
+        ]
+        if not pieces:
+            yield {"results": [result]}
+        for place, (series, start, more) in enumerate(pieces):
+            piece = {**series, **({"partial": True} if more else {})}
+            if "values" in series:
+                piece["values"] = series["values"][start : start + rows]
+            partial = {"partial": True} if place + 1 < len(pieces) else {}
+            yield {"results": [{"statement_id": result["statement_id"], "series": [piece], **partial}]}
 
 
 async def _parameters(request: Request) -> dict[str, str]:
@@ -103,14 +152,8 @@ async def _parameters(request: Request) -> dict[str, str]:
     return parameters
 
 
-def _json(body: Mapping[str, Any], status: int, *, pretty: bool) -> Response:
-    options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 if pretty else 0)
-    return Response(
-        orjson.dumps(body, option=options),
-        status,
-        media_type="application/json",
-        headers={"X-Influxdb-Version": "1.8.10", "X-Influxdb-Build": "OSS"},
-    )
+def _dump(body: Mapping[str, Any], *, pretty: bool) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if pretty else 0))
 
 
 async def _hand_on(settings: CollectorSettings, client: httpx.AsyncClient, parameters: Mapping[str, str]) -> Response:

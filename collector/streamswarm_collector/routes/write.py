@@ -59,21 +59,25 @@ class WriteRoutes:
         ]
 
     async def _write_v2(self, request: Request) -> Response:
-        return await self._answer(request, request.query_params.get("bucket", ""), v2=True)
+        database, _, policy = request.query_params.get("bucket", "").partition("/")
+        return await self._answer(request, database, policy, v2=True)
 
     async def _write_v1(self, request: Request) -> Response:
-        return await self._answer(request, request.query_params.get("db", ""), v2=False)
+        parameters = request.query_params
+        return await self._answer(request, parameters.get("db", ""), parameters.get("rp", ""), v2=False)
 
-    async def _answer(self, request: Request, database: str, *, v2: bool) -> Response:
-        response = await self._accept(request, database, v2=v2)
+    async def _answer(self, request: Request, database: str, policy: str, *, v2: bool) -> Response:
+        response = await self._accept(request, database, policy, v2=v2)
         if response.status_code >= 400:
             self._metrics.rejected.labels(str(response.status_code)).inc()
         return response
 
-    async def _accept(self, request: Request, database: str, *, v2: bool) -> Response:
+    async def _accept(self, request: Request, database: str, policy: str, *, v2: bool) -> Response:
         precision = request.query_params.get("precision", "ns")
         if not database:
             return refuse(400, f"the parameter {'bucket' if v2 else 'db'} is missing", v2=v2)
+        if "/" in database or "/" in policy or "\n" in database + policy:
+            return refuse(400, "the name of a database or retention policy has no slash and no line break", v2=v2)
         if precision not in PRECISION_NS:
             return refuse(400, f"invalid precision {precision!r}; one of ns, us, ms, s", v2=v2)
         try:
@@ -81,7 +85,7 @@ class WriteRoutes:
             body = await read_body(request, self._settings.max_body_bytes)
             batch = await self._pipeline.write(
                 body.decode(),
-                database=database,
+                bucket=self._pipeline.bucket(database, policy),
                 precision=precision,
                 received_ns=self._clock(),
                 stamp=bearer.stamp(),

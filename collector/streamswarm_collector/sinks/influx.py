@@ -112,7 +112,9 @@ class InfluxSink:
         if self._settings.api == "v1":
             user, _, password = token.partition(":")
             auth = httpx.BasicAuth(user, password) if token else httpx.USE_CLIENT_DEFAULT
-            return self._client.post("/write", params={"db": database, "precision": "ns"}, content=lines, auth=auth)
+            name, _, policy = database.partition("/")
+            parameters = {"db": name, "precision": "ns", **({"rp": policy} if policy else {})}
+            return self._client.post("/write", params=parameters, content=lines, auth=auth)
         return self._client.post(
             "/api/v2/write",
             params={"org": self._settings.org, "bucket": database, "precision": "ns"},

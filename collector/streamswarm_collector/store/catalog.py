@@ -1,13 +1,20 @@
-"""What the store knows of its databases, measurements, fields and series; in memory, and in side tables of the file."""
+"""What the store knows of its databases, measurements, fields and series.
+
+It is in memory; each change leaves a statement behind that repeats it in the side tables of the file, in the same
+transaction as the rows that needed it.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from duckdb import DuckDBPyConnection
 
+from streamswarm_collector.store.policies import Policies
+from streamswarm_collector.store.recent import RecentRows
 from streamswarm_collector.store.schema import FieldColumn, FieldType
+from streamswarm_collector.store.tagindex import TagIndex
 from streamswarm_core.lineprotocol import parse_line
 
 SQL_TYPES: Final[Mapping[FieldType, str]] = {
@@ -19,23 +26,36 @@ SQL_TYPES: Final[Mapping[FieldType, str]] = {
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS databases (name VARCHAR PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS policies
+  (database VARCHAR, name VARCHAR, duration BIGINT, shard_duration BIGINT, replication INTEGER, is_default BOOLEAN);
 CREATE TABLE IF NOT EXISTS measurements (table_name VARCHAR PRIMARY KEY, database VARCHAR, name VARCHAR);
 CREATE TABLE IF NOT EXISTS fields (table_name VARCHAR, column_name VARCHAR, name VARCHAR, type VARCHAR);
 CREATE TABLE IF NOT EXISTS series (table_name VARCHAR, sid INTEGER, key VARCHAR, tags VARCHAR);
 CREATE TABLE IF NOT EXISTS position (lsn UBIGINT);
-CREATE SEQUENCE IF NOT EXISTS table_numbers;
 """
+
+Change = Callable[[DuckDBPyConnection], object]
 
 
 @dataclass(frozen=True, slots=True)
 class MeasurementView:
-    """A MeasurementSchema that never changes; a new one takes its place when a field or series is added."""
+    """A MeasurementSchema that never changes; a new one takes its place when something is added."""
 
     name: str
     table: str
     fields: Mapping[str, FieldColumn]
-    tag_keys: frozenset[str]
-    series: Mapping[int, Mapping[str, str]]
+    tags: TagIndex
+    recent: RecentRows
+
+    @property
+    def series(self) -> Mapping[int, Mapping[str, str]]:
+        """Tags by sid."""
+        return self.tags.series
+
+    @property
+    def tag_keys(self) -> frozenset[str]:
+        """All tag keys that any series has."""
+        return self.tags.keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,8 @@ class Table:
         newest: newest stored time of each series by its number.
         columns: field columns by field key.
         tags: tags by series number.
+        last_sid: the highest number given to a series; numbers are not used again.
+        last_column: the same for columns.
     """
 
     view: MeasurementView
@@ -63,110 +85,163 @@ class Table:
     newest: dict[int, int] = field(default_factory=dict)
     columns: dict[str, FieldColumn] = field(default_factory=dict)
     tags: dict[int, Mapping[str, str]] = field(default_factory=dict)
+    last_sid: int = 0
+    last_column: int = 0
 
     def refresh(self, *, fields: bool, series: bool) -> None:
         """Make a new view where the old one is out of date."""
         if fields:
             self.view = replace(self.view, fields=dict(self.columns))
         if series:
-            keys = frozenset(key for tags in self.tags.values() for key in tags)
-            self.view = replace(self.view, series=dict(self.tags), tag_keys=keys)
+            self.view = replace(self.view, tags=TagIndex(dict(self.tags)))
+
+    def set_recent(self, recent: RecentRows) -> None:
+        """Publish other recent rows."""
+        self.view = replace(self.view, recent=recent)
 
 
 class Catalog:
-    """All databases. The writer thread changes it; readers take views."""
+    """All databases. The writer changes it; readers take views.
 
-    def __init__(self) -> None:
-        self._databases: dict[str, dict[str, Table]] = {}
+    Args:
+        on_change: takes the statements that repeat a change in the file.
+    """
+
+    def __init__(self, on_change: Callable[[Change], None]) -> None:
+        self.on_change = on_change
+        self._buckets: dict[str, dict[str, Table]] = {}
+        self.policies = Policies(on_change)
+        self._last_table = 0
 
     def load(self, connection: DuckDBPyConnection) -> int:
         """Create the side tables or read them; returns the newest log sequence number that is stored."""
         connection.execute(_TABLES)
-        for (name,) in connection.execute("SELECT name FROM databases").fetchall():
-            self._databases[name] = {}
+        self.policies.load(connection)
         by_table: dict[str, Table] = {}
-        for table_name, database, name in connection.execute("SELECT * FROM measurements").fetchall():
-            table = Table(MeasurementView(name, table_name, {}, frozenset(), {}))
-            by_table[table_name] = self._databases[database][name] = table
+        for table_name, bucket, name in connection.execute("SELECT * FROM measurements").fetchall():
+            table = _empty_table(name, table_name)
+            by_table[table_name] = self._buckets.setdefault(bucket, {})[name] = table
+            self._last_table = max(self._last_table, int(table_name[1:]))
         for table_name, column, name, kind in connection.execute("SELECT * FROM fields").fetchall():
-            by_table[table_name].columns[name] = FieldColumn(name, FieldType(kind), column)
+            table = by_table[table_name]
+            table.columns[name] = FieldColumn(name, FieldType(kind), column)
+            table.last_column = max(table.last_column, int(column[1:]))
         for table_name, sid, key, tags in connection.execute("SELECT * FROM series").fetchall():
             by_table[table_name].sids[key] = sid
             by_table[table_name].tags[sid] = json.loads(tags)
         for table_name, table in by_table.items():
             newest = connection.execute(f"SELECT sid, max(time) FROM {table_name} GROUP BY sid").fetchall()  # noqa: S608 - our own table name
             table.newest = dict(newest)
+            table.last_sid = max(table.tags, default=0)
             table.refresh(fields=True, series=True)
         row = connection.execute("SELECT max(lsn) FROM position").fetchone()
         return int(row[0]) if row and row[0] is not None else 0
 
-    def names(self) -> tuple[str, ...]:
-        """Names of all databases, sorted."""
-        return tuple(sorted(self._databases))
+    def tables(self) -> list[tuple[str, Table]]:
+        """Every measurement with the bucket it is in."""
+        return [(bucket, table) for bucket, tables in self._buckets.items() for table in list(tables.values())]
 
-    def view(self, name: str) -> DatabaseView | None:
-        """One database as it is now."""
-        tables = self._databases.get(name)
-        return None if tables is None else DatabaseView(name, {key: table.view for key, table in tables.copy().items()})
+    def view(self, bucket: str) -> DatabaseView:
+        """One bucket as it is now."""
+        tables = self._buckets.get(bucket, {}).copy()
+        return DatabaseView(bucket, {key: table.view for key, table in tables.items()})
 
     def series_count(self) -> int:
         """Series of all databases."""
-        return sum(len(table.tags) for tables in self._databases.values() for table in tables.values())
+        return sum(len(table.tags) for _, table in self.tables())
 
-    def create_database(self, connection: DuckDBPyConnection, name: str) -> None:
-        """Add a database unless it is there."""
-        connection.execute("INSERT OR IGNORE INTO databases VALUES (?)", [name])
-        self._databases.setdefault(name, {})
+    def drop_database(self, name: str) -> None:
+        """Remove a database, all its policies and all its data."""
+        for bucket in self.policies.buckets(name):
+            self.drop_bucket(bucket)
+        self.policies.drop_database(name)
 
-    def drop_database(self, connection: DuckDBPyConnection, name: str) -> None:
-        """Remove a database and all its data."""
-        for measurement in list(self._databases.get(name, {})):
-            self.drop_measurement(connection, name, measurement)
-        connection.execute("DELETE FROM databases WHERE name = ?", [name])
-        self._databases.pop(name, None)
+    def drop_bucket(self, bucket: str) -> None:
+        """Remove what a bucket holds."""
+        for measurement in list(self._buckets.get(bucket, {})):
+            self.drop_measurement(bucket, measurement)
+        self._buckets.pop(bucket, None)
 
-    def drop_measurement(self, connection: DuckDBPyConnection, database: str, name: str) -> None:
-        """Remove one measurement and all its data."""
-        table = self._databases[database].pop(name).view.table
-        connection.execute(f"DROP TABLE {table}")
-        for side_table in ("measurements", "fields", "series"):
-            connection.execute(f"DELETE FROM {side_table} WHERE table_name = ?", [table])  # noqa: S608 - our own names
+    def drop_measurement(self, bucket: str, name: str) -> None:
+        """Remove one measurement and all its data, if it is there."""
+        table = self._buckets.get(bucket, {}).pop(name, None)
+        if table is None:
+            return
+        stored = table.view.table
 
-    def table(self, connection: DuckDBPyConnection, database: str, measurement: str) -> Table:
+        def forget(connection: DuckDBPyConnection) -> None:
+            connection.execute(f"DROP TABLE {stored}")
+            for side_table in ("measurements", "fields", "series"):
+                connection.execute(f"DELETE FROM {side_table} WHERE table_name = ?", [stored])  # noqa: S608 - our own names
+
+        self.on_change(forget)
+
+    def find(self, bucket: str, measurement: str) -> Table | None:
+        """The table of a measurement, if there is one."""
+        return self._buckets.get(bucket, {}).get(measurement)
+
+    def table(self, bucket: str, measurement: str) -> Table:
         """The table of a measurement, created with its database when it is new."""
-        if database not in self._databases:
-            self.create_database(connection, database)
-        tables = self._databases[database]
+        self.policies.ensure(bucket)
+        tables = self._buckets.setdefault(bucket, {})
         if measurement not in tables:
-            row = connection.execute("SELECT nextval('table_numbers')").fetchone()
-            table_name = f"m{row[0] if row else 0}"
-            connection.execute(f"CREATE TABLE {table_name} (time BIGINT NOT NULL, sid INTEGER NOT NULL)")
-            connection.execute("INSERT INTO measurements VALUES (?, ?, ?)", [table_name, database, measurement])
-            tables[measurement] = Table(MeasurementView(measurement, table_name, {}, frozenset(), {}))
+            self._last_table += 1
+            table_name = f"m{self._last_table}"
+            tables[measurement] = _empty_table(measurement, table_name)
+
+            def create(connection: DuckDBPyConnection) -> None:
+                connection.execute(f"CREATE TABLE {table_name} (time BIGINT NOT NULL, sid INTEGER NOT NULL)")
+                connection.execute("INSERT INTO measurements VALUES (?, ?, ?)", [table_name, bucket, measurement])
+
+            self.on_change(create)
         return tables[measurement]
 
+    def add_series(self, table: Table, keys: Iterable[str]) -> bool:
+        """Number the series that are new; says whether there were any."""
+        fresh = [key for key in dict.fromkeys(keys) if key not in table.sids]
+        rows = []
+        for key in fresh:
+            table.last_sid += 1
+            tags = dict(parse_line(f"{key} x=1").tags)
+            table.sids[key] = table.last_sid
+            table.tags[table.last_sid] = tags
+            rows.append((table.view.table, table.last_sid, key, json.dumps(tags, ensure_ascii=False)))
+        if rows:
+            self.on_change(lambda connection: connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?)", rows))
+        return bool(rows)
 
-def add_series(connection: DuckDBPyConnection, table: Table, keys: Iterable[str]) -> bool:
-    """Number the series that are new; says whether there were any."""
-    fresh = [key for key in dict.fromkeys(keys) if key not in table.sids]
-    rows = []
-    for key in fresh:
-        sid = len(table.sids) + 1
-        tags = dict(parse_line(f"{key} x=1").tags)
-        table.sids[key] = sid
-        table.tags[sid] = tags
-        rows.append((table.view.table, sid, key, json.dumps(tags, ensure_ascii=False)))
-    if rows:
-        connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?)", rows)
-    return bool(rows)
+    def drop_series(self, table: Table, sids: Iterable[int]) -> None:
+        """Forget series; their rows are somebody else's to delete."""
+        gone = set(sids)
+        table.sids = {key: sid for key, sid in table.sids.items() if sid not in gone}
+        for sid in gone:
+            table.tags.pop(sid, None)
+            table.newest.pop(sid, None)
+        table.refresh(fields=False, series=True)
+        stored, numbers = table.view.table, sorted(gone)
+        self.on_change(
+            lambda connection: connection.execute(
+                "DELETE FROM series WHERE table_name = ? AND sid IN (SELECT unnest(?))", [stored, numbers]
+            )
+        )
+
+    def add_fields(self, table: Table, types: Mapping[str, FieldType]) -> bool:
+        """Add columns for the fields that are new; says whether there were any."""
+        fresh = {name: kind for name, kind in types.items() if name not in table.columns}
+        for name, kind in fresh.items():
+            table.last_column += 1
+            table.columns[name] = column = FieldColumn(name, kind, f"f{table.last_column}")
+            self.on_change(_adding(table.view.table, column))
+        return bool(fresh)
 
 
-def add_fields(connection: DuckDBPyConnection, table: Table, types: Mapping[str, FieldType]) -> bool:
-    """Add columns for the fields that are new; says whether there were any."""
-    fresh = {name: kind for name, kind in types.items() if name not in table.columns}
-    for name, kind in fresh.items():
-        column = f"f{len(table.columns) + 1}"
-        connection.execute(f"ALTER TABLE {table.view.table} ADD COLUMN {column} {SQL_TYPES[kind]}")
-        connection.execute("INSERT INTO fields VALUES (?, ?, ?, ?)", [table.view.table, column, name, kind])
-        table.columns[name] = FieldColumn(name, kind, column)
-    return bool(fresh)
+def _empty_table(measurement: str, table_name: str) -> Table:
+    return Table(MeasurementView(measurement, table_name, {}, TagIndex({}), RecentRows()))
+
+
+def _adding(table: str, column: FieldColumn) -> Change:
+    def add(connection: DuckDBPyConnection) -> None:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column.column} {SQL_TYPES[column.type]}")
+        connection.execute("INSERT INTO fields VALUES (?, ?, ?, ?)", [table, column.column, column.name, column.type])
+
+    return add

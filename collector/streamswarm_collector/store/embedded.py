@@ -1,7 +1,8 @@
 """The embedded store: one DuckDB file, owned by one process, written by one thread, read through cursors.
 
-Rows are collected and written in one transaction with the number of the log record they came from, so that a replay of
-the log after a crash begins exactly behind what the file holds.
+What is added goes two steps. It is *taken* at once: sorted into measurements, series and columns, in memory, where
+queries of recent rows find it. And it is *stored* a little later, many additions in one transaction with the number of
+the log record they came from, so that a replay of the log after a crash begins exactly behind what the file holds.
 """
 
 import contextlib
@@ -17,8 +18,12 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.batch import Block, Row
-from streamswarm_collector.store.catalog import Catalog, DatabaseView
-from streamswarm_collector.store.writing import Entry, coalesced, write_block, write_rows
+from streamswarm_collector.store.catalog import Catalog, Change, DatabaseView, MeasurementView, Table
+from streamswarm_collector.store.deleting import delete_rows
+from streamswarm_collector.store.policies import Policy
+from streamswarm_collector.store.recent import RecentRows
+from streamswarm_collector.store.tagindex import TagIndex
+from streamswarm_collector.store.writing import Entry, coalesced, load_recent, take_block, take_rows
 from streamswarm_core.errors import ConfigError, Unavailable
 from streamswarm_core.lineprotocol import parse_line
 
@@ -27,7 +32,7 @@ log = logging.getLogger(__name__)
 BARRIER_SECONDS: Final = 20.0
 _MOST_CACHED_KEYS: Final = 500_000
 _Pending = dict[tuple[str, str], list[Entry]]
-"""What waits to be written, by database and measurement."""
+"""What waits to be taken, by bucket and measurement."""
 
 
 class EmbeddedStore:
@@ -35,8 +40,9 @@ class EmbeddedStore:
 
     Args:
         path: the DuckDB file; created if missing.
-        flush_seconds: how long rows may wait in memory for company; a query does not wait, it makes them be written.
-        memory_limit: as DuckDB writes it, such as "1GB".
+        flush_seconds: how long rows may wait in memory for company before they are written to the file.
+        memory_limit: what DuckDB may use, as it writes it, such as "1GB".
+        recent_bytes: memory for recent rows.
         on_flush: told how many seconds a flush took.
 
     Raises:
@@ -49,23 +55,29 @@ class EmbeddedStore:
         *,
         flush_seconds: float = 1.0,
         memory_limit: str = "1GB",
+        recent_bytes: int = 256_000_000,
         on_flush: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         try:
             self._connection = duckdb.connect(str(path), config={"memory_limit": memory_limit, "threads": "2"})
         except duckdb.Error as error:
             raise ConfigError(f"{path}: can't be opened as a store: {str(error).splitlines()[0]}") from None
-        self._catalog = Catalog()
+        self.path = path
+        self._changes: list[Change] = []
+        self._changes_made = self._changes_stored = 0
+        self._catalog = Catalog(self._changed)
         self._flush_seconds = flush_seconds
+        self._recent_bytes = recent_bytes
         self._on_flush = on_flush
-        self._stored_lsn = self._catalog.load(self._connection)
-        self._added_lsn = self._stored_lsn
+        self._added_lsn = self._taken_lsn = self._stored_lsn = self._catalog.load(self._connection)
+        self._fill_recent()
         self._pending: _Pending = defaultdict(list)
         self._measurements: dict[str, str] = {}
-        self._changed = threading.Condition()
+        self._news = threading.Condition()
         self._hurry = False
         self._closing = False
         self._failure: str | None = None
+        self._taking = threading.RLock()
         self._file_lock = threading.RLock()
         self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
         self._writer.start()
@@ -80,19 +92,97 @@ class EmbeddedStore:
         """Why the last flush did not work, or None."""
         return self._failure
 
-    def add(self, lsn: int, database: str, rows: Sequence[Row], blocks: Sequence[Block] = ()) -> None:
+    @property
+    def recent_bytes(self) -> int:
+        """Memory that recent rows take."""
+        return sum(table.view.recent.nbytes for _, table in self._catalog.tables())
+
+    # What queries need
+
+    def databases(self) -> tuple[str, ...]:
+        """Names of all databases, sorted."""
+        self._take()
+        return self._catalog.policies.names()
+
+    def policies(self, name: str) -> list[Policy]:
+        """Retention policies of a database.
+
+        Raises:
+            RefusedError: it isn't there.
+        """
+        self._take()
+        return self._catalog.policies.of(name)
+
+    def database(self, name: str, policy: str | None = None) -> DatabaseView:
+        """What a policy holds, with every row that was added before the call.
+
+        Raises:
+            RefusedError: there is no such database or policy.
+        """
+        self._take()
+        return self._catalog.view(self._catalog.policies.resolve(name, policy))
+
+    def whole_database(self, name: str) -> DatabaseView:
+        """What all policies of a database hold, to list it; rows can't be read through this view.
+
+        Raises:
+            RefusedError: there is no such database.
+        """
+        policies = self.policies(name)
+        if len(policies) == 1:
+            return self.database(name, policies[0].name)
+        measurements: dict[str, MeasurementView] = {}
+        for policy in policies:
+            for view in self.database(name, policy.name).measurements.values():
+                known = measurements.get(view.name)
+                measurements[view.name] = view if known is None else _both(known, view)
+        return DatabaseView(name, measurements)
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[DuckDBPyConnection]:
+        """A read cursor of its own, to be used by one thread, that sees every row added before the call.
+
+        Raises:
+            Unavailable: the rows could not be written in time.
+        """
+        self.flush()
+        cursor = self._connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    # What the pipeline needs
+
+    def buckets(self) -> list[str]:
+        """Buckets of all databases and policies."""
+        return [bucket for bucket, _ in self._catalog.policies.all()]
+
+    def resolve(self, database: str, policy: str | None) -> str:
+        """The bucket of a policy, or of the default one.
+
+        Raises:
+            RefusedError: there is no such database or policy.
+        """
+        return self._catalog.policies.resolve(database, policy)
+
+    def series_count(self) -> int:
+        """Series of all databases."""
+        return self._catalog.series_count()
+
+    def add(self, lsn: int, bucket: str, rows: Sequence[Row], blocks: Sequence[Block] = ()) -> None:
         """Take the points of a log record; records come in the order of their numbers."""
-        with self._changed:
+        with self._news:
             for block in blocks:
-                self._pending[(database, block.measurement)].append(block)
+                self._pending[(bucket, block.measurement)].append(block)
             for row in rows:
-                entries = self._pending[(database, self._measurement_of(row.series_key))]
+                entries = self._pending[(bucket, self._measurement_of(row.series_key))]
                 if entries and isinstance(entries[-1], list):
                     entries[-1].append(row)
                 else:
                     entries.append([row])
             self._added_lsn = lsn
-            self._changed.notify_all()
+            self._news.notify_all()
 
     def _measurement_of(self, series_key: str) -> str:
         measurement = self._measurements.get(series_key)
@@ -102,123 +192,169 @@ class EmbeddedStore:
             measurement = self._measurements[series_key] = parse_line(f"{series_key} x=1").measurement
         return measurement
 
-    def databases(self) -> tuple[str, ...]:
-        """Names of all databases, sorted."""
-        self.flush()
-        return self._catalog.names()
+    # What administrators need
 
-    def names(self) -> tuple[str, ...]:
-        """Names of all databases that are in the file, sorted."""
-        return self._catalog.names()
-
-    def database(self, name: str) -> DatabaseView | None:
-        """One database with every row that was added before the call, or None.
+    def create_database(self, name: str, policy: Policy | None = None) -> None:
+        """Add a database unless it is there.
 
         Raises:
-            Unavailable: the rows could not be written in time.
+            RefusedError: the name can't be one, or the policy differs from the one that is there.
         """
-        self.flush()
-        return self._catalog.view(name)
-
-    @contextlib.contextmanager
-    def cursor(self) -> Iterator[DuckDBPyConnection]:
-        """A read cursor of its own, to be used by one thread."""
-        cursor = self._connection.cursor()
-        try:
-            yield cursor
-        finally:
-            cursor.close()
-
-    def series_count(self) -> int:
-        """Series of all databases."""
-        return self._catalog.series_count()
-
-    def create_database(self, name: str) -> None:
-        """Add a database unless it is there."""
-        with self._file_lock:
-            self._catalog.create_database(self._connection, name)
+        with self.changing() as catalog:
+            catalog.policies.create_database(name, policy)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database and all its data."""
+        """Remove a database and all its data, if it is there."""
+        with self.changing() as catalog:
+            catalog.drop_database(name)
+
+    def delete(self, bucket: str, measurement: str, sids: Sequence[int], start: int | None, stop: int | None) -> None:
+        """Delete rows of some series, from `start` on and before `stop`; series without a row left are forgotten.
+
+        Raises:
+            Unavailable: the file could not be written in time.
+        """
+        with self.changing() as catalog:
+            table = catalog.find(bucket, measurement)
+            if table is not None:
+                delete_rows(catalog, table, sids, start, stop, self._taking)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Catalog]:
+        """The catalog, for changes that are in the file when the context ends; nothing else is written meanwhile.
+
+        Raises:
+            Unavailable: the file could not be written in time.
+        """
+        with self._taking:
+            self._take()
+            yield self._catalog
         self.flush()
-        with self._file_lock:
-            self._catalog.drop_database(self._connection, name)
+
+    # The two steps
 
     def flush(self) -> None:
-        """Return when every row that was added before the call is in the file.
+        """Return when everything that was added or changed before the call is in the file.
 
         Raises:
             Unavailable: it wasn't in time, or the disk refuses.
         """
-        with self._changed:
-            wanted = self._added_lsn
-            if self._stored_lsn >= wanted:
+        with self._news:
+            lsn, changes = self._added_lsn, self._changes_made
+
+            def done() -> bool:
+                return self._stored_lsn >= lsn and self._changes_stored >= changes
+
+            if done():
                 return
             self._hurry = True
-            self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self._stored_lsn >= wanted, BARRIER_SECONDS):
+            self._news.notify_all()
+            if not self._news.wait_for(done, BARRIER_SECONDS):
                 raise Unavailable(f"the store did not write within {BARRIER_SECONDS:.0f} s: {self._failure or 'busy'}")
 
     def close(self) -> None:
         """Write what waits, and close the file."""
-        with self._changed:
+        with self._news:
             self._closing = True
-            self._changed.notify_all()
+            self._news.notify_all()
         self._writer.join()
         self._connection.close()
 
+    def _changed(self, change: Change) -> None:
+        self._changes.append(change)
+        self._changes_made += 1
+
+    def _take(self) -> None:
+        """Sort what was added into the tables, in memory."""
+        if self._taken_lsn == self._added_lsn:
+            return
+        with self._taking:
+            with self._news:
+                pending, self._pending = self._pending, defaultdict(list)
+                lsn = self._added_lsn
+            for (bucket, measurement), entries in pending.items():
+                table = self._catalog.table(bucket, measurement)
+                for entry in coalesced(entries):
+                    if isinstance(entry, Block):
+                        take_block(self._catalog, table, entry)
+                    else:
+                        take_rows(self._catalog, table, entry)
+            self._taken_lsn = lsn
+
     def _write_forever(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stored_lsn < self._added_lsn or self._closing)
+            with self._news:
+                self._news.wait_for(lambda: self._stored_lsn < self._added_lsn or self._hurry or self._closing)
                 if not self._closing:
-                    self._changed.wait_for(lambda: self._hurry or self._closing, self._flush_seconds)
-                pending, self._pending = self._pending, defaultdict(list)
-                lsn, self._hurry = self._added_lsn, False
+                    self._news.wait_for(lambda: self._hurry or self._closing, self._flush_seconds)
+                self._hurry = False
                 closing = self._closing
-            if lsn > self._stored_lsn:
-                self._write_until_done(pending, lsn)
+            self._take()
+            self._write_until_done()
+            self._limit_recent()
             if closing:
                 return
 
-    def _write_until_done(self, pending: "_Pending", lsn: int) -> None:
+    def _write_until_done(self) -> None:
         """Write one flush, again and again while the disk refuses; only closing gives up (the log still has it)."""
-        while True:
+        with self._taking:
+            changes, lsn = list(self._changes), self._taken_lsn
+        while changes or lsn > self._stored_lsn:
             try:
                 started = time.monotonic()
-                self._write(pending, lsn)
+                self._write(changes, lsn)
             except duckdb.Error as error:
                 self._failure = str(error).splitlines()[0]
                 log.exception("the store can't be written; trying again")
-                with self._changed:
-                    if self._changed.wait_for(lambda: self._closing, 1.0):
+                with self._news:
+                    if self._news.wait_for(lambda: self._closing, 1.0):
                         return
             else:
                 self._failure = None
                 self._on_flush(time.monotonic() - started)
-                with self._changed:
+                with self._news:
+                    del self._changes[: len(changes)]
+                    self._changes_stored += len(changes)
                     self._stored_lsn = lsn
-                    self._changed.notify_all()
+                    self._news.notify_all()
                 return
 
-    def _write(self, pending: "_Pending", lsn: int) -> None:
+    def _write(self, changes: Sequence[Change], lsn: int) -> None:
         connection = self._connection
         with self._file_lock:
             connection.execute("BEGIN")
             try:
-                for (database, measurement), entries in pending.items():
-                    table = self._catalog.table(connection, database, measurement)
-                    for entry in coalesced(entries):
-                        if isinstance(entry, Block):
-                            write_block(connection, table, entry)
-                        else:
-                            write_rows(connection, table, entry)
+                for change in changes:
+                    change(connection)
                 connection.execute("DELETE FROM position")
                 connection.execute("INSERT INTO position VALUES (?)", [lsn])
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")
-                # What the catalog learned in the transaction is not in the file: start from the file again.
-                self._catalog = Catalog()
-                self._catalog.load(connection)
                 raise
+
+    # Recent rows
+
+    def _fill_recent(self) -> None:
+        """After a start: read the newest rows from the file."""
+        tables = [table for _, table in self._catalog.tables()]
+        for table in tables:
+            table.set_recent(load_recent(self._connection, table, self._recent_bytes // len(tables)))
+
+    def _limit_recent(self) -> None:
+        excess = self.recent_bytes - self._recent_bytes
+        with self._taking:
+            while excess > 0:
+                table: Table = max((one for _, one in self._catalog.tables()), key=lambda one: one.view.recent.nbytes)
+                before = table.view.recent.nbytes
+                if not before:
+                    return
+                table.set_recent(table.view.recent.without_oldest())
+                excess -= before - table.view.recent.nbytes
+
+
+def _both(one: MeasurementView, other: MeasurementView) -> MeasurementView:
+    """The fields and series of a measurement that two policies hold."""
+    keyed = {tuple(sorted(tags.items())): tags for view in (one, other) for tags in view.series.values()}
+    tags = TagIndex(dict(enumerate(keyed.values(), start=1)))
+    return MeasurementView(one.name, "", {**other.fields, **one.fields}, tags, RecentRows())

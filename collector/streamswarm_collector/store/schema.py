@@ -5,13 +5,16 @@ nanoseconds since the epoch and `sid` numbers a series, whose tags are kept in m
 most once. Rows are in no promised order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from duckdb import DuckDBPyConnection
+
+from streamswarm_collector.store.recent import RecentRows
+from streamswarm_collector.store.tagindex import TagIndex
 
 
 class FieldType(StrEnum):
@@ -38,6 +41,19 @@ class FieldColumn:
     column: str
 
 
+class RefusedError(Exception):
+    """What is asked of the store can't be done; the message is for whoever asked.
+
+    Args:
+        message: says what and why.
+        missing_database: whether it is because there is no such database.
+    """
+
+    def __init__(self, message: str, *, missing_database: bool = False) -> None:
+        super().__init__(message)
+        self.missing_database = missing_database
+
+
 class MeasurementSchema(Protocol):
     """One measurement of a database."""
 
@@ -47,7 +63,7 @@ class MeasurementSchema(Protocol):
 
     @property
     def table(self) -> str:
-        """A qualified SQL identifier that can stand in a statement as it is."""
+        """A relation that can stand in a SQL statement as it is."""
 
     @property
     def fields(self) -> Mapping[str, FieldColumn]:
@@ -59,29 +75,67 @@ class MeasurementSchema(Protocol):
 
     @property
     def series(self) -> Mapping[int, Mapping[str, str]]:
-        """Tags by sid, the same mapping object as long as no series is added."""
+        """Tags by sid."""
+
+    @property
+    def tags(self) -> TagIndex:
+        """Finds series by their tags."""
+
+    @property
+    def recent(self) -> RecentRows:
+        """The newest rows, in memory."""
 
 
 class DatabaseSchema(Protocol):
-    """One database (InfluxDB 1.x) or bucket (2.x)."""
+    """One bucket: a database (InfluxDB 1.x) as one of its retention policies holds it."""
 
     @property
     def name(self) -> str:
-        """The database's name."""
+        """The bucket's name."""
 
     @property
     def measurements(self) -> Mapping[str, MeasurementSchema]:
         """Measurements by name."""
 
 
+class PolicySchema(Protocol):
+    """One retention policy; durations in nanoseconds, 0 for ever."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its database."""
+
+    @property
+    def duration(self) -> int:
+        """How long points are kept."""
+
+    @property
+    def shard_duration(self) -> int:
+        """Shown to clients."""
+
+    @property
+    def replication(self) -> int:
+        """Shown to clients."""
+
+    @property
+    def default(self) -> bool:
+        """Whether it is meant where none is named."""
+
+
 class QueryableStore(Protocol):
-    """What a query needs."""
+    """What a query needs. All views hold every point acknowledged before the call."""
 
     def databases(self) -> tuple[str, ...]:
         """Names of all databases, sorted."""
 
-    def database(self, name: str) -> DatabaseSchema | None:
-        """A consistent view of one database that holds every point acknowledged before the call, or None."""
+    def policies(self, name: str) -> Sequence[PolicySchema]:
+        """Retention policies of a database; RefusedError if it isn't there."""
+
+    def database(self, name: str, policy: str | None = None) -> DatabaseSchema:
+        """A consistent view of what a policy holds; RefusedError if database or policy isn't there."""
+
+    def whole_database(self, name: str) -> DatabaseSchema:
+        """A view over all policies, to list what there is; RefusedError if it isn't there."""
 
     def cursor(self) -> AbstractContextManager[DuckDBPyConnection]:
-        """A read cursor of its own, to be used by one thread."""
+        """A read cursor of its own, to be used by one thread, that sees every point acknowledged before the call."""

@@ -9,7 +9,8 @@ from duckdb import DuckDBPyConnection
 from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.bulk import block_types
 from streamswarm_collector.ingest import field_type
-from streamswarm_collector.store.catalog import Table, add_fields, add_series
+from streamswarm_collector.store.catalog import Catalog, Table
+from streamswarm_collector.store.recent import ALL_TIME, Chunk, ColumnValues, RecentRows
 from streamswarm_collector.store.schema import FieldType
 from streamswarm_core.point import FieldValue
 
@@ -53,10 +54,10 @@ def _same_shape(one: Block, other: Block) -> bool:
     )
 
 
-def write_block(connection: DuckDBPyConnection, table: Table, block: Block) -> None:
-    """Write a block of one measurement: at once if every point is newer than all of its series, else row by row."""
-    new_fields = add_fields(connection, table, block_types(block))
-    new_series = add_series(connection, table, block.series_keys)
+def take_block(catalog: Catalog, table: Table, block: Block) -> None:
+    """Take a block of one measurement: as a whole if every point is newer than all of its series, else row by row."""
+    new_fields = catalog.add_fields(table, block_types(block))
+    new_series = catalog.add_series(table, block.series_keys)
     table.refresh(fields=new_fields, series=new_series)
     count = len(block.times)
     sids = np.fromiter(map(table.sids.__getitem__, block.series_keys), np.int32, count)
@@ -70,28 +71,25 @@ def write_block(connection: DuckDBPyConnection, table: Table, block: Block) -> N
     newest = np.array([table.newest.get(sid, _EARLIEST) for sid in series], np.int64)
     rising = not bool(np.any(same_series & (ordered_times[1:] <= ordered_times[:-1])))
     if not rising or bool(np.any(ordered_times[first] <= newest)):
-        write_rows(connection, table, block.rows())
+        take_rows(catalog, table, block.rows())
         return
     table.newest.update(zip(series, ordered_times[last].tolist(), strict=True))
-    incoming: dict[str, Any] = {"time": times, "sid": sids}
+    columns = {}
     for name, values in block.columns.items():
         column = table.columns[name]
-        incoming[column.column] = np.array(values, _NUMPY_TYPES[column.type])
-    names = ", ".join(incoming)
-    connection.register("incoming", incoming)
-    connection.execute(f"INSERT INTO {table.view.table} ({names}) SELECT {names} FROM incoming")  # noqa: S608 - our own names
-    connection.unregister("incoming")
+        columns[column.column] = ColumnValues(np.array(values, _NUMPY_TYPES[column.type]))
+    _append(catalog, table, Chunk.of(times, sids, columns))
 
 
-def write_rows(connection: DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
-    """Write rows of one measurement in the order they came.
+def take_rows(catalog: Catalog, table: Table, rows: Sequence[Row]) -> None:
+    """Take rows of one measurement in the order they came.
 
     Rows newer than all of their series are appended. The others may meet a row of the same time: they are merged by
     field, the last one winning.
     """
     types = {name: field_type(value) for row in rows for name, value in row.fields.items()}
-    new_fields = add_fields(connection, table, types)
-    new_series = add_series(connection, table, [row.series_key for row in rows])
+    new_fields = catalog.add_fields(table, types)
+    new_series = catalog.add_series(table, [row.series_key for row in rows])
     table.refresh(fields=new_fields, series=new_series)
     fresh: list[tuple[int, int, Mapping[str, FieldValue]]] = []
     late: dict[tuple[int, int], dict[str, FieldValue]] = {}
@@ -104,51 +102,93 @@ def write_rows(connection: DuckDBPyConnection, table: Table, rows: Sequence[Row]
         else:
             late.setdefault((row.time_ns, sid), {}).update(row.fields)
     if fresh:
-        _append(connection, table, fresh)
+        _append(catalog, table, _chunk(table, fresh))
     if late:
-        _merge(connection, table, [(time_ns, sid, fields) for (time_ns, sid), fields in late.items()])
+        _merge(catalog, table, _chunk(table, [(time_ns, sid, fields) for (time_ns, sid), fields in late.items()]))
 
 
-def _append(
-    connection: DuckDBPyConnection, table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]
-) -> None:
-    names = ", ".join(["time", "sid", *(column.column for column in table.columns.values())])
-    connection.register("incoming", _columns(table, rows))
-    connection.execute(f"INSERT INTO {table.view.table} ({names}) SELECT {names} FROM incoming")  # noqa: S608 - our own names
-    connection.unregister("incoming")
+def _append(catalog: Catalog, table: Table, chunk: Chunk) -> None:
+    stored, incoming = table.view.table, _relation(chunk)
+    names = ", ".join(incoming)
+
+    def insert(connection: DuckDBPyConnection) -> None:
+        connection.register("incoming", incoming)
+        connection.execute(f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming")  # noqa: S608 - our own names
+        connection.unregister("incoming")
+
+    catalog.on_change(insert)
+    table.set_recent(table.view.recent.appended(chunk))
 
 
-def _merge(
-    connection: DuckDBPyConnection, table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]
-) -> None:
-    stored = table.view.table
-    columns = [column.column for column in table.columns.values()]
-    names = ", ".join(["time", "sid", *columns])
-    merged = ", ".join(f"{column} = coalesce(incoming.{column}, {stored}.{column})" for column in columns)
-    first, last = min(row[0] for row in rows), max(row[0] for row in rows)
-    connection.register("incoming", _columns(table, rows))
-    connection.execute(
-        f"UPDATE {stored} SET {merged} FROM incoming WHERE {stored}.time BETWEEN ? AND ? "  # noqa: S608 - our own names
-        f"AND {stored}.time = incoming.time AND {stored}.sid = incoming.sid",
-        [first, last],
-    )
-    connection.execute(
-        f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming WHERE NOT EXISTS (SELECT 1 FROM {stored} AS old "  # noqa: S608 - our own names
-        "WHERE old.time BETWEEN ? AND ? AND old.time = incoming.time AND old.sid = incoming.sid)",
-        [first, last],
-    )
-    connection.unregister("incoming")
+def _merge(catalog: Catalog, table: Table, chunk: Chunk) -> None:
+    stored, incoming = table.view.table, _relation(chunk)
+    names = ", ".join(incoming)
+    merged = ", ".join(f"{column} = coalesce(incoming.{column}, {stored}.{column})" for column in chunk.columns)
+    span = [chunk.first, chunk.last]
+
+    def merge(connection: DuckDBPyConnection) -> None:
+        connection.register("incoming", incoming)
+        connection.execute(
+            f"UPDATE {stored} SET {merged} FROM incoming WHERE {stored}.time BETWEEN ? AND ? "  # noqa: S608 - our own names
+            f"AND {stored}.time = incoming.time AND {stored}.sid = incoming.sid",
+            span,
+        )
+        connection.execute(
+            f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming WHERE NOT EXISTS (SELECT 1 FROM {stored} "  # noqa: S608 - our own names
+            "AS old WHERE old.time BETWEEN ? AND ? AND old.time = incoming.time AND old.sid = incoming.sid)",
+            span,
+        )
+        connection.unregister("incoming")
+
+    catalog.on_change(merge)
+    table.set_recent(table.view.recent.corrected(chunk))
 
 
-def _columns(table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]) -> dict[str, Any]:
-    columns: dict[str, Any] = {
-        "time": np.fromiter((row[0] for row in rows), np.int64, len(rows)),
-        "sid": np.fromiter((row[1] for row in rows), np.int32, len(rows)),
-    }
-    for name, column in table.columns.items():
+def _chunk(table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]) -> Chunk:
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in row[2]):
+        column = table.columns[name]
         values = [row[2].get(name) for row in rows]
-        missing = np.fromiter((value is None for value in values), np.bool_, len(rows))
+        valid = np.fromiter((value is not None for value in values), np.bool_, len(rows))
         empty: FieldValue = "" if column.type is FieldType.STRING else 0
         filled = np.array([empty if value is None else value for value in values], dtype=_NUMPY_TYPES[column.type])
-        columns[column.column] = np.ma.masked_array(filled, mask=missing)
-    return columns
+        columns[column.column] = ColumnValues(filled, None if bool(valid.all()) else valid)
+    time = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    return Chunk.of(time, np.fromiter((row[1] for row in rows), np.int32, len(rows)), columns)
+
+
+def _relation(chunk: Chunk) -> dict[str, Any]:
+    """A chunk as DuckDB reads it."""
+    columns = {
+        name: one.values if one.valid is None else np.ma.masked_array(one.values, mask=~one.valid)
+        for name, one in chunk.columns.items()
+    }
+    return {"time": chunk.time, "sid": chunk.sid, **columns}
+
+
+def load_recent(connection: DuckDBPyConnection, table: Table, most_bytes: int) -> RecentRows:
+    """The newest rows of a measurement, as many as the memory allows, in whole spans of time."""
+    stored = table.view.table
+    columns = [column.column for column in table.columns.values()]
+    row = connection.execute(f"SELECT count(*), min(time), max(time) FROM {stored}").fetchone()  # noqa: S608 - our own names
+    if row is None or not row[0]:
+        return RecentRows()
+    count, first, last = row
+    most_rows = max(1, most_bytes // (12 + 10 * len(columns)))
+    start = ALL_TIME
+    if count > most_rows:
+        # Rows come at about the same rate, so the wanted share of rows is the same share of time.
+        start = last - (last - first) * most_rows // count
+    found: dict[str, Any] = connection.execute(
+        f"SELECT {', '.join(['time', 'sid', *columns])} FROM {stored} WHERE time >= ?",  # noqa: S608 - our own names
+        [start],
+    ).fetchnumpy()
+    arrays = {name: _column_values(found[name]) for name in columns}
+    return RecentRows(start, (Chunk.of(found["time"].astype(np.int64), found["sid"].astype(np.int32), arrays),))
+
+
+def _column_values(array: Any) -> ColumnValues:
+    if isinstance(array, np.ma.MaskedArray):
+        valid = ~np.ma.getmaskarray(array)
+        return ColumnValues(array.data, None if bool(valid.all()) else valid)
+    return ColumnValues(array)

@@ -33,8 +33,8 @@ def write(store: EmbeddedStore) -> Write:
 
 def rows_of(store: EmbeddedStore, measurement: str, database: str = "d") -> list[Row]:
     """Everything a measurement holds, ordered by series and time."""
+    store.flush()
     schema = store.database(database)
-    assert schema is not None
     found = schema.measurements[measurement]
     columns = ", ".join(["sid", "time", *(field.column for field in found.fields.values())])
     with store.cursor() as cursor:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.store.schema import RefusedError
 from streamswarm_core.errors import ConfigError
 from tests.unit.collector.conftest import Write, rows_of
 
@@ -60,11 +61,10 @@ def test_dropping_a_database_forgets_its_data_and_its_types(store: EmbeddedStore
     write("m v=1 1", database="gone")
     store.flush()
     store.drop_database("gone")
-    assert store.database("gone") is None
+    with pytest.raises(RefusedError, match="database not found: gone"):
+        store.database("gone")
     store.create_database("gone")
-    again = store.database("gone")
-    assert again is not None
-    assert not again.measurements
+    assert not store.database("gone").measurements
 
 
 POINTS = st.lists(

@@ -1,0 +1,217 @@
+"""Answers from the newest rows, which are in memory: the same rows and aggregates that SQL would give, with numpy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
+from streamswarm_collector.influxql.functions import FUNCTIONS
+from streamswarm_collector.influxql.source import Column, Groups, group_numbers
+from streamswarm_collector.store.recent import NO_ROWS, Chunk, ColumnValues
+from streamswarm_collector.store.schema import MeasurementSchema
+
+_MOST_CELLS = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecentSource:
+    """The rows of a SELECT, where all of them are in memory.
+
+    Attributes:
+        chunk: the rows; without any, an empty chunk.
+        gids: group of each row; None with a single group.
+        groups: how many groups there are.
+    """
+
+    chunk: Chunk
+    gids: Any
+    groups: int
+
+    @staticmethod
+    def of(
+        measurement: MeasurementSchema, groups: Groups, rows: RowFilter, time_range: TimeRange, columns: Sequence[str]
+    ) -> "RecentSource | None":
+        """None where the file has to be asked: older rows, conditions on fields, casts."""
+        if rows.sql or not measurement.recent.covers(time_range.start) or not all(map(str.isidentifier, columns)):
+            return None
+        only = groups.sids[0] if len(groups.sids) == 1 else None
+        chunk = measurement.recent.rows(time_range.start, time_range.stop, columns, only)
+        if chunk is None:
+            return RecentSource(NO_ROWS, None, len(groups.tags))
+        if only is not None:
+            return RecentSource(chunk, None, len(groups.tags))
+        if len(groups.tags) == 1 and len(groups.sids) == len(measurement.series):
+            return RecentSource(chunk, None, 1)
+        numbers = group_numbers(groups)
+        # A series that is newer than the view has a number beyond the array's end.
+        known = np.where(chunk.sid < len(numbers), chunk.sid, 0)
+        gids = np.where(chunk.sid < len(numbers), numbers[known], -1)
+        if bool((gids < 0).any()):
+            kept = np.flatnonzero(gids >= 0)
+            if not len(kept):
+                return RecentSource(NO_ROWS, None, len(groups.tags))
+            chunk, gids = chunk.taken(kept), gids[kept]
+        return RecentSource(chunk, None if len(groups.tags) == 1 else gids, len(groups.tags))
+
+    def raw_rows(self, fields: Sequence[str], *, descending: bool, limit: int | None, most: int) -> list[Column]:
+        """Groups (empty with a single one), times, series, and the fields' values, in the order of the answer."""
+        chunk = self.chunk
+        columns = [_column(chunk, field) for field in fields]
+        present = _any_valid(columns, len(chunk))
+        keys = [chunk.sid, -chunk.time if descending else chunk.time]
+        order = np.lexsort(keys if self.gids is None else [*keys, self.gids])
+        if present is not None:
+            order = order[present[order]]
+        gids = None if self.gids is None else self.gids[order]
+        if limit is not None:
+            if gids is None:
+                order = order[:limit]
+            else:
+                starts = np.flatnonzero(np.append(True, np.diff(gids) != 0))
+                within = np.arange(len(gids)) - np.repeat(starts, np.diff(np.append(starts, len(gids))))
+                order, gids = order[within < limit], gids[within < limit]
+        order = order[:most]
+        values = [
+            _listed(ColumnValues(one.values[order], None if one.valid is None else one.valid[order])) for one in columns
+        ]
+        return [
+            [] if gids is None else gids[:most].tolist(),
+            chunk.time[order].tolist(),
+            chunk.sid[order].tolist(),
+            *values,
+        ]
+
+    def windows(self, buckets: Any, count: int, wanted: Sequence[tuple[str, str]]) -> "list[Column] | None":
+        """Aggregates by group and window.
+
+        Args:
+            buckets: number of each row's window, or None without windows.
+            count: how many windows there are.
+            wanted: functions and SQL columns.
+
+        Returns:
+            Groups, window numbers and one column for each function, for the windows that hold a value of any of them;
+            None if there would be too many windows.
+        """
+        if self.groups * count > _MOST_CELLS:
+            return None
+        cells = self.groups * count
+        key = np.zeros(len(self.chunk), np.int64) if buckets is None else buckets
+        if self.gids is not None:
+            key = key + self.gids.astype(np.int64) * count
+        columns: dict[str, _Cells] = {}
+        for _, name in wanted:
+            if name not in columns:
+                columns[name] = _Cells.of(self.chunk, name, key, cells)
+        found = np.zeros(cells, np.bool_)
+        for column in columns.values():
+            found |= column.counts > 0
+        there = np.flatnonzero(found)
+        values = [columns[name].aggregate(function, there) for function, name in wanted]
+        return [(there // count).tolist(), (there % count).tolist(), *values]
+
+    def selected_time(self, function: str, column: str) -> dict[int, int]:
+        """By group: the time of the point that a selector selects; the earliest of several with its value."""
+        one = _column(self.chunk, column)
+        gids = np.zeros(len(self.chunk), np.int64) if self.gids is None else self.gids
+        order = np.lexsort([self.chunk.sid, self.chunk.time])
+        if one.valid is not None:
+            order = order[one.valid[order]]
+        values, times, gids = one.values[order], self.chunk.time[order], gids[order]
+        if function in {"min", "max"}:
+            ranked = np.lexsort([np.arange(len(values)), values if function == "min" else -values, gids])
+        else:
+            sign = 1 if function == "first" else -1
+            ranked = np.lexsort([np.arange(len(values)), sign * times, gids])
+        groups, first = np.unique(gids[ranked], return_index=True)
+        return dict(zip(groups.tolist(), times[ranked][first].tolist(), strict=True))
+
+
+def can_answer(functions: Sequence[str]) -> bool:
+    """Whether all of the functions are computed here."""
+    return all(FUNCTIONS[function].memory for function in functions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One column's values, each with the cell (group and window) it is in."""
+
+    values: Any
+    times: Any
+    sids: Any
+    key: Any
+    counts: Any
+
+    @staticmethod
+    def of(chunk: Chunk, name: str, key: Any, cells: int) -> "_Cells":
+        column = _column(chunk, name)
+        values, times, sids = column.values, chunk.time, chunk.sid
+        if column.valid is not None:
+            kept = np.flatnonzero(column.valid)
+            values, times, sids, key = values[kept], times[kept], sids[kept], key[kept]
+        return _Cells(values, times, sids, key, np.bincount(key, minlength=cells))
+
+    def aggregate(self, function: str, there: Any) -> Column:
+        counts = self.counts[there]
+        if function == "count":
+            return [number or None for number in counts.tolist()]
+        if function in {"first", "last"}:
+            result = self._extreme_time(latest=function == "last")[there]
+        elif function in {"sum", "mean"}:
+            result = self._sum()[there]
+            if function == "mean":
+                result = result / np.maximum(counts, 1)
+        elif function == "spread":
+            result = self._extreme(np.maximum)[there] - self._extreme(np.minimum)[there]
+        else:
+            result = self._extreme(np.minimum if function == "min" else np.maximum)[there]
+        return _listed(ColumnValues(result, None if bool(counts.all()) else counts > 0))
+
+    def _sum(self) -> Any:
+        if self.values.dtype.kind == "f":
+            return np.bincount(self.key, weights=self.values, minlength=len(self.counts))
+        total = np.zeros(len(self.counts), np.int64)
+        np.add.at(total, self.key, self.values)
+        return total
+
+    def _extreme(self, function: Any) -> Any:
+        information = np.finfo(np.float64) if self.values.dtype.kind == "f" else np.iinfo(np.int64)
+        start = information.max if function is np.minimum else information.min
+        result = np.full(len(self.counts), start, self.values.dtype)
+        function.at(result, self.key, self.values)
+        return result
+
+    def _extreme_time(self, *, latest: bool) -> Any:
+        """The value at the earliest or latest time of each cell."""
+        edge = np.full(len(self.counts), -(2**63) if latest else 2**63 - 1, np.int64)
+        (np.maximum if latest else np.minimum).at(edge, self.key, self.times)
+        rows = np.flatnonzero(self.times == edge[self.key])
+        result = np.zeros(len(self.counts), self.values.dtype)
+        # Of several rows of one time the one of the lowest series number stays: it is assigned last.
+        rows = rows[np.argsort(-self.sids[rows], kind="stable")] if len(rows) > len(self.counts) else rows
+        result[self.key[rows]] = self.values[rows]
+        return result
+
+
+def _column(chunk: Chunk, name: str) -> ColumnValues:
+    found = chunk.columns.get(name)
+    return found or ColumnValues(np.zeros(len(chunk)), np.zeros(len(chunk), np.bool_))
+
+
+def _any_valid(columns: Sequence[ColumnValues], count: int) -> Any:
+    """Which rows have a value in any column; None where all have."""
+    if any(column.valid is None for column in columns):
+        return None
+    present = np.zeros(count, np.bool_)
+    for column in columns:
+        present |= column.valid
+    return present
+
+
+def _listed(column: ColumnValues) -> Column:
+    values: Column = column.values.tolist()
+    if column.valid is None:
+        return values
+    return [value if there else None for value, there in zip(values, column.valid.tolist(), strict=True)]

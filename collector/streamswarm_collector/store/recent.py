@@ -1,0 +1,206 @@
+"""The newest rows of a measurement, kept in memory column by column.
+
+Most panels ask for the last minutes or hours. Such a query is answered from here in a fraction of the time that a SQL
+statement needs only to be planned; whatever reaches further back goes to the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+ALL_TIME: Final = -(2**63)
+_CHUNK_ROWS: Final = 65_536
+_MOST_CORRECTIONS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnValues:
+    """Values of one field.
+
+    Attributes:
+        values: numpy array; where `valid` is false it holds anything.
+        valid: boolean array, or None where every row has a value.
+    """
+
+    values: Any
+    valid: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows, in the order they came.
+
+    Attributes:
+        time: int64 nanoseconds since the epoch.
+        sid: int32 series numbers.
+        columns: values by SQL column; a column that isn't there has no values.
+        first: earliest time.
+        last: latest time.
+    """
+
+    time: Any
+    sid: Any
+    columns: Mapping[str, ColumnValues]
+    first: int
+    last: int
+
+    @staticmethod
+    def of(time: Any, sid: Any, columns: Mapping[str, ColumnValues]) -> "Chunk":
+        """A chunk of at least one row."""
+        return Chunk(time, sid, columns, int(time.min()), int(time.max()))
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory the arrays take."""
+        arrays = [
+            self.time,
+            self.sid,
+            *(one for column in self.columns.values() for one in (column.values, column.valid)),
+        ]
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def taken(self, rows: Any) -> "Chunk":
+        """Some of the rows, by index array or mask."""
+        columns = {
+            name: ColumnValues(one.values[rows], None if one.valid is None else one.valid[rows])
+            for name, one in self.columns.items()
+        }
+        return Chunk(self.time[rows], self.sid[rows], columns, self.first, self.last)
+
+
+NO_ROWS: Final = Chunk(np.zeros(0, np.int64), np.zeros(0, np.int32), {}, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRows:
+    """Every row of a measurement from `covers_from` on; it never changes.
+
+    Attributes:
+        covers_from: nanoseconds; rows before it may be missing here.
+        chunks: the rows, without order.
+    """
+
+    covers_from: int = ALL_TIME
+    chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory the arrays take."""
+        return sum(chunk.nbytes for chunk in self.chunks)
+
+    def covers(self, start: int | None) -> bool:
+        """Whether every row from a time on is here; None asks for all rows."""
+        return self.covers_from <= (ALL_TIME if start is None else start)
+
+    def appended(self, chunk: Chunk) -> "RecentRows":
+        """With rows that are in no chunk yet; small chunks are joined, so that there are few."""
+        chunks = [*self.chunks, chunk]
+        while len(chunks) > 1 and len(chunks[-2]) < 2 * len(chunks[-1]) and len(chunks[-2]) < _CHUNK_ROWS:
+            last = chunks.pop()
+            chunks[-1] = joined([chunks[-1], last])
+        return replace(self, chunks=tuple(chunks))
+
+    def corrected(self, chunk: Chunk) -> "RecentRows":
+        """With rows that may be there already: their values win field by field; too many empty the memory."""
+        if len(chunk) > _MOST_CORRECTIONS:
+            return self.emptied(max([chunk.last, *(one.last for one in self.chunks)]))
+        chunks = list(self.chunks)
+        fresh = []
+        for row in range(len(chunk)):
+            time, sid = chunk.time[row], chunk.sid[row]
+            for place, old in enumerate(chunks):
+                if old.first <= time <= old.last:
+                    found = np.flatnonzero((old.time == time) & (old.sid == sid))
+                    if len(found):
+                        chunks[place] = _overwritten(old, int(found[0]), chunk, row)
+                        break
+            else:
+                if time >= self.covers_from:
+                    fresh.append(row)
+        changed = replace(self, chunks=tuple(chunks))
+        return changed.appended(Chunk.of(*_parts(chunk.taken(np.array(fresh))))) if fresh else changed
+
+    def emptied(self, newest: int) -> "RecentRows":
+        """Without rows; those after `newest` will be here again."""
+        return RecentRows(max(self.covers_from, newest + 1))
+
+    def without_oldest(self) -> "RecentRows":
+        """Without the chunk that ends first, to save memory."""
+        oldest = min(self.chunks, key=lambda chunk: chunk.last)
+        chunks = tuple(chunk for chunk in self.chunks if chunk is not oldest)
+        return RecentRows(max(self.covers_from, oldest.last + 1), chunks)
+
+    def rows(self, start: int | None, stop: int | None, columns: Sequence[str], sid: int | None = None) -> Chunk | None:
+        """The rows of a range, `stop` excluded, and only of one series if `sid` is given; None if there are none."""
+        found = []
+        for chunk in self.chunks:
+            if (start is not None and chunk.last < start) or (stop is not None and chunk.first >= stop):
+                continue
+            narrow = Chunk(chunk.time, chunk.sid, _chosen(chunk.columns, columns), chunk.first, chunk.last)
+            mask = None if sid is None else chunk.sid == sid
+            if start is not None and chunk.first < start:
+                mask = _both(mask, chunk.time >= start)
+            if stop is not None and chunk.last >= stop:
+                mask = _both(mask, chunk.time < stop)
+            if mask is not None:
+                narrow = narrow.taken(np.flatnonzero(mask))
+            if len(narrow):
+                found.append(narrow)
+        if not found:
+            return None
+        return found[0] if len(found) == 1 else joined(found)
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Several chunks as one."""
+    names = dict.fromkeys(name for chunk in chunks for name in chunk.columns)
+    columns = {name: _joined_column(name, chunks) for name in names}
+    time = np.concatenate([chunk.time for chunk in chunks])
+    sid = np.concatenate([chunk.sid for chunk in chunks])
+    return Chunk(time, sid, columns, min(chunk.first for chunk in chunks), max(chunk.last for chunk in chunks))
+
+
+def _joined_column(name: str, chunks: Sequence[Chunk]) -> ColumnValues:
+    dtype = next(chunk.columns[name].values.dtype for chunk in chunks if name in chunk.columns)
+    values, valid, sparse = [], [], False
+    for chunk in chunks:
+        column = chunk.columns.get(name)
+        if column is None:
+            column = ColumnValues(np.zeros(len(chunk), dtype), np.zeros(len(chunk), np.bool_))
+        values.append(column.values)
+        sparse = sparse or column.valid is not None
+        valid.append(np.ones(len(chunk), np.bool_) if column.valid is None else column.valid)
+    return ColumnValues(np.concatenate(values), np.concatenate(valid) if sparse else None)
+
+
+def _chosen(columns: Mapping[str, ColumnValues], names: Sequence[str]) -> dict[str, ColumnValues]:
+    return {name: columns[name] for name in names if name in columns}
+
+
+def _both(mask: Any, other: Any) -> Any:
+    return other if mask is None else mask & other
+
+
+def _parts(chunk: Chunk) -> tuple[Any, Any, Mapping[str, ColumnValues]]:
+    return chunk.time, chunk.sid, chunk.columns
+
+
+def _overwritten(old: Chunk, place: int, chunk: Chunk, row: int) -> Chunk:
+    columns = dict(old.columns)
+    for name, column in chunk.columns.items():
+        if column.valid is not None and not column.valid[row]:
+            continue
+        before = columns.get(name)
+        if before is None:
+            before = ColumnValues(np.zeros(len(old), column.values.dtype), np.zeros(len(old), np.bool_))
+        values, valid = before.values.copy(), None if before.valid is None else before.valid.copy()
+        values[place] = column.values[row]
+        if valid is not None:
+            valid[place] = True
+        columns[name] = ColumnValues(values, valid)
+    return replace(old, columns=columns)

@@ -1,0 +1,46 @@
+"""Which series have which tag values, so that a condition on tags doesn't have to look at every series."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+
+class TagIndex:
+    """The tags of all series of a measurement; it never changes.
+
+    Args:
+        series: tags by series number.
+    """
+
+    def __init__(self, series: Mapping[int, Mapping[str, str]]) -> None:
+        self.series = series
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """All tag keys that any series has."""
+        return frozenset(self._values)
+
+    @cached_property
+    def all(self) -> frozenset[int]:
+        """Numbers of all series."""
+        return frozenset(self.series)
+
+    @cached_property
+    def _values(self) -> dict[str, dict[str, set[int]]]:
+        values: dict[str, dict[str, set[int]]] = {}
+        for sid, tags in self.series.items():
+            for key, value in tags.items():
+                values.setdefault(key, {}).setdefault(value, set()).add(sid)
+        return values
+
+    def equal(self, key: str, value: str) -> frozenset[int]:
+        """Series whose tag has a value; "" finds those without the tag."""
+        values = self._values.get(key, {})
+        if value:
+            return frozenset(values.get(value, ()))
+        return self.all.difference(*values.values())
+
+    def matching(self, key: str, matches: Callable[[str], bool]) -> frozenset[int]:
+        """Series whose tag value fulfils a condition; a missing tag is ""."""
+        values = self._values.get(key, {})
+        found = frozenset[int]().union(*(sids for value, sids in values.items() if matches(value)))
+        return found | self.all.difference(*values.values()) if matches("") else found
