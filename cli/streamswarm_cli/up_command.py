@@ -182,10 +182,19 @@ class _Group:
             "STREAMSWARM_COLLECTOR_CONTROLPLANE_URL": controlplane,
             "STREAMSWARM_AGENT_CONTROLPLANE_URL": controlplane,
             "STREAMSWARM_AGENT_COLLECTOR_URL": collector,
-            "STREAMSWARM_ML_STORE_URL": collector,
-            "STREAMSWARM_CONTROLPLANE_STORE_URL": collector,
+            **self._stores(collector),
             **os.environ,
         }
+
+    def _stores(self, collector: str) -> dict[str, str]:
+        """The collector for every service that reads InfluxQL; one that reads PromQL has said from where."""
+        services = (CONTROLPLANE, ML)
+        found = {
+            f"STREAMSWARM_{service.name.upper()}_STORE_URL": collector
+            for service in services
+            if getattr(self._settings[service.name], "store_kind") == "influxql"  # noqa: B009 - declared by the services
+        }
+        return {"STREAMSWARM_ML_WRITE_URL": collector, **found}
 
     def _announce(self, password: str | None) -> None:
         self._console.print(f"\n[bold]StreamSwarm is running.[/]  Console: [link]{_url(self._controlplane)}/[/]")

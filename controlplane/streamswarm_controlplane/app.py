@@ -27,7 +27,7 @@ from streamswarm_controlplane.tokens import routes as tokens
 from streamswarm_controlplane.users import routes as users
 from streamswarm_core import __version__
 from streamswarm_core.clock import now
-from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.reader import open_reader
 from streamswarm_core.tokens import Scope, SigningKey
 
 API_PREFIX: Final = "/api/v1"
@@ -54,7 +54,7 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     settings.folder.mkdir(parents=True, exist_ok=True)
     key = SigningKey.load_or_create(settings.folder / "signing-key.pem")
     database = Database(settings.database)
-    reader = InfluxQLReader(settings.store_url, database=settings.bucket, token=TokenSource(key), timeout=5.0)
+    reader = open_reader(settings, TokenSource(key), timeout=5.0)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.users.models import Role, User
 from streamswarm_core.clock import now
 from streamswarm_core.errors import TokenError
-from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.reader import Reader
 from streamswarm_core.tokens import Scope, SigningKey, TokenVerifier, hash_secret
 
 SESSION_COOKIE: Final = "streamswarm_session"
@@ -43,9 +43,9 @@ def get_signing_key(request: Request) -> SigningKey:
     return key
 
 
-def get_reader(request: Request) -> InfluxQLReader:
+def get_reader(request: Request) -> Reader:
     """The reader of the store."""
-    reader: InfluxQLReader = _state(request, "reader")
+    reader: Reader = _state(request, "reader")
     return reader
 
 
@@ -58,7 +58,7 @@ def get_session(request: Request) -> Iterator[Session]:
 
 SettingsDep = Annotated[ControlPlaneSettings, Depends(get_settings)]
 SigningKeyDep = Annotated[SigningKey, Depends(get_signing_key)]
-ReaderDep = Annotated[InfluxQLReader, Depends(get_reader)]
+ReaderDep = Annotated[Reader, Depends(get_reader)]
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 
 

@@ -2,10 +2,10 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from streamswarm_core.settings import ServiceSettings
+from streamswarm_core.reader import StoreSettings
 
 
-class ControlPlaneSettings(ServiceSettings, table="controlplane"):
+class ControlPlaneSettings(StoreSettings, table="controlplane"):
     """Settings of the control plane."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -17,8 +17,6 @@ class ControlPlaneSettings(ServiceSettings, table="controlplane"):
         SecretStr(""),
         description="SQLAlchemy URL, such as postgresql+psycopg://…; a SQLite file in the data folder if empty.",
     )
-    store_url: str = Field("http://127.0.0.1:8801", description="Collector or store that results are read from.")
-    bucket: str = Field("streamswarm", min_length=1, description="Database that results are read from.")
     session_idle_minutes: float = Field(60, gt=0, le=10_080, description="A session ends after this long without use.")
     session_hours: float = Field(12, gt=0, le=720, description="A session ends after this long in any case.")
     secure_cookies: bool = Field(False, description="Send cookies over TLS only; set it wherever TLS stands in front.")

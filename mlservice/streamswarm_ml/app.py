@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
-from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.pipeline import Pipeline
 from streamswarm_ml.settings import MlSettings
@@ -31,19 +31,13 @@ def create_app(settings: MlSettings) -> Starlette:
     Raises:
         ConfigError: the data folder can't be used.
     """
-
-    def token() -> str:
-        try:
-            return settings.token_path.read_text(encoding="ascii").strip()
-        except OSError:
-            return ""
-
     try:
         state = StateFile(settings.folder)
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
-    reader = InfluxQLReader(settings.store_url, database=settings.bucket, token=token)
-    writer = LineWriter(settings.store_url, token, bucket=settings.bucket)
+    token = TokenFile(settings.token_path)
+    reader = open_reader(settings, token)
+    writer = LineWriter(settings.scores_url, token, bucket=settings.bucket)
     pipeline = Pipeline(settings, reader, writer, state)
     metrics = _Metrics()
 

@@ -18,7 +18,7 @@ from streamswarm_core.clock import NANOSECONDS, now_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
-from streamswarm_core.reader import InfluxQLReader, Select, Series
+from streamswarm_core.reader import Reader, Select, Series
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.detectors import Detector, Ensemble, StateDetector
 from streamswarm_ml.settings import MlSettings
@@ -83,7 +83,7 @@ class Pipeline:
     def __init__(
         self,
         settings: MlSettings,
-        reader: InfluxQLReader,
+        reader: Reader,
         writer: LineWriter,
         state: StateFile,
         clock: Callable[[], int] = now_ns,

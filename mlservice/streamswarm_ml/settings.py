@@ -1,17 +1,20 @@
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from streamswarm_core.settings import ServiceSettings
+from streamswarm_core.reader import StoreSettings
 
 
-class MlSettings(ServiceSettings, table="ml"):
+class MlSettings(StoreSettings, table="ml"):
     """Settings of the ML service."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8802, ge=1, le=65_535, description="TCP port to listen on.")
-    store_url: str = Field("http://127.0.0.1:8801", description="Collector or store that is read from and written to.")
-    bucket: str = Field("streamswarm", min_length=1, description="Database.")
+    write_url: str = Field(
+        "",
+        validate_default=True,
+        description="Collector or store that scores are written to, as line protocol; store_url if empty.",
+    )
     token_file: Path | None = Field(
         None, description="File with a token to read and write; by default secrets/ml.token in the data folder."
     )
@@ -20,6 +23,20 @@ class MlSettings(ServiceSettings, table="ml"):
     lateness_seconds: float = Field(120.0, ge=0, le=86_400, description="Points that arrive later are not scored.")
     warmup_points: int = Field(100, ge=10, le=100_000, description="Points of a series before it can be flagged.")
     threshold: float = Field(0.6, gt=0, lt=1, description="Score from which a point opens an anomaly.")
+
+    @field_validator("write_url")
+    @classmethod
+    def _names_a_writer(cls, url: str, info: ValidationInfo) -> str:
+        if not url and info.data.get("store_kind") == "promql" and info.data.get("store_names") == "scraped":
+            raise ValueError(
+                "a store that scrapes takes no scores; give a collector's URL, such as http://127.0.0.1:8801"
+            )
+        return url
+
+    @property
+    def scores_url(self) -> str:
+        """Where scores go."""
+        return self.write_url or self.store_url
 
     @property
     def folder(self) -> Path:

@@ -28,7 +28,7 @@ from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, from_ns, now, to_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.probespecs import SPECS, ProbeSpec
-from streamswarm_core.reader import Aggregate, Condition, InfluxQLReader, Select
+from streamswarm_core.reader import Aggregate, Condition, Reader, Select
 
 _LATEST_SECONDS: Final = 3600
 _SPARKLINE_SECONDS: Final = 1800
@@ -49,7 +49,7 @@ class _Measured:
     anomalies: dict[_Key, AnomalyState] = field(default_factory=dict)
 
 
-def status(db: Session, reader: InfluxQLReader, settings: ControlPlaneSettings) -> Status:
+def status(db: Session, reader: Reader, settings: ControlPlaneSettings) -> Status:
     """All assignments with their newest value, in a number of queries that doesn't grow with their number.
 
     A store that can't be read is said so in the answer; the assignments are listed all the same.
@@ -66,7 +66,7 @@ def status(db: Session, reader: InfluxQLReader, settings: ControlPlaneSettings) 
     return Status(generated_at=at, store=store, items=items)
 
 
-def _measure(reader: InfluxQLReader, probes: Iterable[str], at: int) -> _Measured:
+def _measure(reader: Reader, probes: Iterable[str], at: int) -> _Measured:
     measured = _Measured()
     for probe in probes:
         spec = SPECS[probe]
@@ -98,7 +98,7 @@ def _measure(reader: InfluxQLReader, probes: Iterable[str], at: int) -> _Measure
     return measured
 
 
-def _anomalies(reader: InfluxQLReader, at: int) -> dict[_Key, AnomalyState]:
+def _anomalies(reader: Reader, at: int) -> dict[_Key, AnomalyState]:
     """The worst newest score of each assignment: flagged ones first, then by score."""
     newest = Select(
         ANOMALY.name,
@@ -168,7 +168,7 @@ def _state(test: TestPlan, latest: Mapping[str, Any], at: int) -> ResultState:
 
 
 def history(
-    reader: InfluxQLReader,
+    reader: Reader,
     test: TestPlan,
     *,
     start_ns: int,

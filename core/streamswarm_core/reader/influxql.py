@@ -1,46 +1,14 @@
 """The reader for every store that answers InfluxQL on `/query`: the embedded one and InfluxDB 1.x, 2.x and 3.x."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.reader.select import Select, quote_identifier
-
-Value = float | int | bool | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One series of an answer.
-
-    Attributes:
-        name: the measurement.
-        tags: those the statement grouped by; a missing tag is "".
-        columns: column names; the first is "time" (nanoseconds since the epoch) for a SELECT.
-        rows: values in the order of the columns, None where there is none.
-    """
-
-    name: str
-    tags: Mapping[str, str]
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[Value]]
-
-    def column(self, name: str) -> list[Value]:
-        """All values of one column.
-
-        Raises:
-            ValueError: there is no such column.
-        """
-        index = self.columns.index(name)
-        return [row[index] for row in self.rows]
-
-    def records(self) -> Iterator[dict[str, Value]]:
-        """Each row as a mapping from column to value."""
-        return (dict(zip(self.columns, row, strict=True)) for row in self.rows)
+from streamswarm_core.reader.select import Condition, Select, quote_identifier
+from streamswarm_core.reader.series import Series
 
 
 class InfluxQLReader:
@@ -78,8 +46,22 @@ class InfluxQLReader:
         return self.execute(statement.render())
 
     def measurements(self) -> list[str]:
-        """Names of all measurements stored."""
-        return [str(row[0]) for series in self.execute("SHOW MEASUREMENTS") for row in series.rows]
+        """Names of all measurements stored, sorted."""
+        return sorted(str(row[0]) for series in self.execute("SHOW MEASUREMENTS") for row in series.rows)
+
+    def series(
+        self, measurement: str, *, start_ns: int, stop_ns: int, where: Sequence[Condition] = ()
+    ) -> list[Mapping[str, str]]:
+        """The tags of every series with a point in [start_ns, stop_ns), without empty ones, sorted.
+
+        Asked as one row of each series: `SHOW SERIES` looks at no time within a shard, and InfluxDB 3.x hasn't got it.
+        """
+        fields = sorted(self.field_kinds(measurement))
+        if not fields:
+            return []
+        one_row = Select(measurement, fields, start_ns=start_ns, stop_ns=stop_ns, where=where, group_by=("*",), limit=1)
+        found = [{key: value for key, value in one.tags.items() if value} for one in self.select(one_row)]
+        return sorted(found, key=lambda tags: sorted(tags.items()))
 
     def tag_values(self, measurement: str, tag: str) -> list[str]:
         """All values that a tag has in a measurement."""

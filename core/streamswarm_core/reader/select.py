@@ -1,4 +1,7 @@
-"""InfluxQL SELECT statements as values: user input becomes a quoted identifier or string, never syntax."""
+"""SELECT statements as values: user input becomes a quoted identifier or string, never syntax.
+
+`render` gives InfluxQL; the reader for PromQL takes the same statement apart.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
