@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -98,9 +98,9 @@ def influxdb(server: RunningInfluxDB, points: Iterable[Point]) -> Iterator[Reade
 def victoriametrics(folder: Path, points: Iterable[Point]) -> Iterator[Reader]:
     """VictoriaMetrics, written half by each of its ways: only /write adds the label `db`."""
     lines = encode_lines(points).splitlines(keepends=True)
-    other = lines[0].rsplit(b" ", 1)[0] + b" 1000000000\n"
+    other = lines[0].replace(b"target=", b"target=other-")
     with run_victoriametrics(folder) as url, PromQLReader(url, database=DATABASE) as reader:
-        # In this order, a series begins without the label and goes on with it.
+        # A series begins without the label and goes on with it.
         half = len(lines) // 2
         httpx.post(f"{url}/api/v2/write?bucket={DATABASE}", content=b"".join(lines[:half])).raise_for_status()
         httpx.post(f"{url}/write?db={DATABASE}", content=b"".join(lines[half:])).raise_for_status()
@@ -147,6 +147,3 @@ class _Families(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families
-
-
-Opened = Callable[[], Reader]

@@ -1,13 +1,12 @@
 """One scenario in every store a service may read from; the same questions, the same answers.
 
-What the stores' models allow: times are whole milliseconds, values are compared to 1e-12 of themselves (a mean is a sum
-over a count, added up in any order), and text is kept by InfluxQL stores only.
+What the stores' models allow: times are whole milliseconds, values are compared to 1e-12 of themselves (VictoriaMetrics
+keeps that many digits, and a mean is a sum over a count, added up in any order), and only InfluxQL stores keep text.
 """
 
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd

@@ -222,11 +222,8 @@ class PromQLReader:
         return selector([name, *self._naming.scope(self._database), *conditions(where), *narrowed])
 
     def _tags(self, labels: Mapping[str, str]) -> Tags:
-        return tuple(
-            sorted(
-                (key, value) for key, value in labels.items() if key != _NAME and key not in self._naming.added_labels
-            )
-        )
+        passed_over = self._naming.added_labels | {_NAME}
+        return tuple(sorted((key, value) for key, value in labels.items() if value and key not in passed_over))
 
 
 def _narrowed(groups: Sequence[Tags]) -> list[Matcher]:
