@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus iproute2
+SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus victoria-metrics iproute2
 LINTED := agent benchmarks cli collector controlplane core mlservice tests
 
 .DEFAULT_GOAL := help

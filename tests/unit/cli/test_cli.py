@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from streamswarm_cli.services import SERVICES
 from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
+from streamswarm_cli.up_command import _Group
 from streamswarm_core import __version__
 from tests.support import find_free_port
 
@@ -142,3 +145,15 @@ def test_a_host_without_a_gateway_pings_itself(tmp_path: Path) -> None:
         )
     ]
     assert keys == ["loopback-ping", "controlplane-http", "controlplane-tcp", "host"]
+
+
+def test_up_leads_services_to_its_collector_unless_they_read_promql(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMSWARM_ML_STORE_KIND", "promql")
+    settings = {service.name: service.load_settings() for service in SERVICES.values()}
+    environment = _Group(Console(), settings, interval=1.0, local_only=True)._environment()
+    assert environment["STREAMSWARM_CONTROLPLANE_STORE_URL"] == "http://127.0.0.1:8801"
+    assert environment["STREAMSWARM_ML_WRITE_URL"] == "http://127.0.0.1:8801"
+    assert "STREAMSWARM_ML_STORE_URL" not in environment
