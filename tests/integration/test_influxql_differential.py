@@ -310,6 +310,8 @@ def comparable(body: dict[str, Any]) -> Any:
 
     def value(one: Any) -> Any:
         if isinstance(one, float | int) and not isinstance(one, bool):
+            if math.isnan(one):
+                return None
             return float(f"{one:.11e}") + 0.0
         return one
 

@@ -108,7 +108,12 @@ class Aggregation:
         if windows is not None and windows.zone is not None:
             return None
         source = RecentSource.of(
-            self.measurement, self.groups, self.rows, self.time_range, [column for _, column in wanted]
+            self.measurement,
+            self.groups,
+            self.rows,
+            self.time_range,
+            [column for _, column in wanted],
+            self.limits,
         )
         if source is None:
             return None

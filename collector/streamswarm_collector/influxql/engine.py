@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.admin import Administrator
-from streamswarm_collector.influxql.errors import ExecutionError, ParseError
+from streamswarm_collector.influxql.errors import ExecutionError, ParseError, PostponedError
 from streamswarm_collector.influxql.parser import parse
 from streamswarm_collector.influxql.select import execute_select
 from streamswarm_collector.influxql.show import show, show_policies, show_server
@@ -21,7 +21,7 @@ from streamswarm_collector.store.schema import DatabaseSchema, QueryableStore, R
 from streamswarm_core.clock import from_ns, now_ns
 
 _EPOCH_NS: Final[Mapping[str, int]] = {**ast.DURATION_UNITS, "n": 1}
-_INFINITY: Final = float("inf")
+_ROWS_AT_ONCE: Final = 20_000
 _OF_SERVER: Final = frozenset(
     {
         ast.Subject.DATABASES,
@@ -78,8 +78,9 @@ class Engine:
         policy: str | None = None,
         params: Mapping[str, object] | None = None,
         may_change: bool = False,
+        at_once: bool = False,
     ) -> QueryReply:
-        """Answer one or several statements.
+        """Answer one or several statements. NaN stays NaN, which a JSON writer has to make null.
 
         Args:
             text: InfluxQL.
@@ -88,8 +89,10 @@ class Engine:
             policy: the retention policy to read, for statements that name none.
             params: values of `$name`.
             may_change: whether whoever asks may change the store.
+            at_once: whether to give up on what needs the file or many rows.
 
         Raises:
+            PostponedError: it can't be answered at once.
             Unavailable: the store can't be read at the moment.
         """
         try:
@@ -99,7 +102,7 @@ class Engine:
         results: list[dict[str, Any]] = []
         for number, statement in enumerate(statements):
             try:
-                series = self._answer(statement, database, policy, may_change=may_change)
+                series = self._answer(statement, database, policy, may_change=may_change, at_once=at_once)
             except ParseError as error:
                 return _not_understood(error)
             except (ExecutionError, RefusedError) as error:
@@ -121,7 +124,7 @@ class Engine:
         return QueryReply(200, {"results": results})
 
     def _answer(
-        self, statement: ast.Statement, database: str | None, policy: str | None, *, may_change: bool
+        self, statement: ast.Statement, database: str | None, policy: str | None, *, may_change: bool, at_once: bool
     ) -> list[ResultSeries]:
         match statement:
             case ast.Show(ast.Subject.RETENTION_POLICIES):
@@ -133,8 +136,13 @@ class Engine:
                 return show(statement, schema, self._now_ns())
             case ast.Select():
                 schema = self._schema(statement, database, policy)
+                if at_once:
+                    limits = replace(self._limits, rows_at_once=_ROWS_AT_ONCE)
+                    return execute_select(statement, schema, _postpone, now_ns=self._now_ns(), limits=limits)
                 with self._connecting() as connect:
                     return execute_select(statement, schema, connect, now_ns=self._now_ns(), limits=self._limits)
+            case _ if at_once:
+                raise PostponedError
             case _:
                 if self._administrator is None or not may_change:
                     raise ExecutionError("this token may not change databases; it takes one with the scope admin")
@@ -166,6 +174,10 @@ class Engine:
             yield connect
 
 
+def _postpone() -> DuckDBPyConnection:
+    raise PostponedError
+
+
 def _required(name: str | None) -> str:
     if not name:
         raise ExecutionError("database name required")
@@ -195,12 +207,9 @@ def _render(series: ResultSeries, epoch: str | None, zone: ZoneInfo | None, *, t
     if series.tags is not None:
         rendered["tags"] = series.tags
     rendered["columns"] = series.names
-    if timed:
-        columns = [_times(series.columns[0], epoch, zone), *map(_without_nan, series.columns[1:])]
-    else:
-        columns = series.columns
+    columns = [_times(series.columns[0], epoch, zone), *series.columns[1:]] if timed else series.columns
     if columns[0]:
-        rendered["values"] = list(map(list, zip(*columns, strict=True)))
+        rendered["values"] = list(zip(*columns, strict=True))
     return rendered
 
 
@@ -209,13 +218,6 @@ def _times(times: Column, epoch: str | None, zone: ZoneInfo | None) -> Column:
         return [rfc3339(time, zone) for time in times]
     unit = _EPOCH_NS[epoch]
     return [time // unit for time in times] if unit > 1 else times
-
-
-def _without_nan(column: Column) -> Column:
-    """JSON has neither NaN nor infinity: they are null."""
-    if any(isinstance(value, float) and not -_INFINITY < value < _INFINITY for value in column):
-        return [None if isinstance(value, float) and not -_INFINITY < value < _INFINITY else value for value in column]
-    return column
 
 
 def rfc3339(time_ns: int, zone: ZoneInfo | None = None) -> str:

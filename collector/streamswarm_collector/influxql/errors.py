@@ -8,3 +8,7 @@ class ParseError(InfluxQLError):
 
 class ExecutionError(InfluxQLError):
     """The statement is understood and can't be carried out: HTTP 200 with `error` in its result."""
+
+
+class PostponedError(Exception):
+    """The statement takes too long to be answered on the thread that serves everybody; ask again on another."""

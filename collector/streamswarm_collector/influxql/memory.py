@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
+from streamswarm_collector.influxql.errors import PostponedError
 from streamswarm_collector.influxql.functions import FUNCTIONS
-from streamswarm_collector.influxql.source import Column, Groups, group_numbers
+from streamswarm_collector.influxql.source import Column, Groups, Limits, group_numbers
 from streamswarm_collector.store.recent import NO_ROWS, Chunk, ColumnValues
 from streamswarm_collector.store.schema import MeasurementSchema
 
@@ -31,13 +32,24 @@ class RecentSource:
 
     @staticmethod
     def of(
-        measurement: MeasurementSchema, groups: Groups, rows: RowFilter, time_range: TimeRange, columns: Sequence[str]
+        measurement: MeasurementSchema,
+        groups: Groups,
+        rows: RowFilter,
+        time_range: TimeRange,
+        columns: Sequence[str],
+        limits: Limits,
     ) -> "RecentSource | None":
-        """None where the file has to be asked: older rows, conditions on fields, casts."""
+        """None where the file has to be asked: older rows, conditions on fields, casts.
+
+        Raises:
+            PostponedError: there are more rows than may be looked at here and now.
+        """
         if rows.sql or not measurement.recent.covers(time_range.start) or not all(map(str.isidentifier, columns)):
             return None
         only = groups.sids[0] if len(groups.sids) == 1 else None
         chunk = measurement.recent.rows(time_range.start, time_range.stop, columns, only)
+        if chunk is not None and len(chunk) > limits.rows_at_once:
+            raise PostponedError
         if chunk is None:
             return RecentSource(NO_ROWS, None, len(groups.tags))
         if only is not None:
@@ -114,19 +126,10 @@ class RecentSource:
 
     def selected_time(self, function: str, column: str) -> dict[int, int]:
         """By group: the time of the point that a selector selects; the earliest of several with its value."""
-        one = _column(self.chunk, column)
-        gids = np.zeros(len(self.chunk), np.int64) if self.gids is None else self.gids
-        order = np.lexsort([self.chunk.sid, self.chunk.time])
-        if one.valid is not None:
-            order = order[one.valid[order]]
-        values, times, gids = one.values[order], self.chunk.time[order], gids[order]
-        if function in {"min", "max"}:
-            ranked = np.lexsort([np.arange(len(values)), values if function == "min" else -values, gids])
-        else:
-            sign = 1 if function == "first" else -1
-            ranked = np.lexsort([np.arange(len(values)), sign * times, gids])
-        groups, first = np.unique(gids[ranked], return_index=True)
-        return dict(zip(groups.tolist(), times[ranked][first].tolist(), strict=True))
+        key = np.zeros(len(self.chunk), np.int64) if self.gids is None else self.gids.astype(np.int64)
+        cells = _Cells.of(self.chunk, column, key, self.groups)
+        times = cells.selected_times(function)
+        return {group: int(times[group]) for group in np.flatnonzero(cells.counts).tolist()}
 
 
 def can_answer(functions: Sequence[str]) -> bool:
@@ -158,7 +161,7 @@ class _Cells:
         if function == "count":
             return [number or None for number in counts.tolist()]
         if function in {"first", "last"}:
-            result = self._extreme_time(latest=function == "last")[there]
+            result = self._at_selected_time(function)[there]
         elif function in {"sum", "mean"}:
             result = self._sum()[there]
             if function == "mean":
@@ -183,10 +186,21 @@ class _Cells:
         function.at(result, self.key, self.values)
         return result
 
-    def _extreme_time(self, *, latest: bool) -> Any:
-        """The value at the earliest or latest time of each cell."""
+    def selected_times(self, function: str) -> Any:
+        """The time of the point that a selector selects, for each cell."""
+        times, key = self.times, self.key
+        if function in {"min", "max"}:
+            wanted = self._extreme(np.minimum if function == "min" else np.maximum)
+            rows = np.flatnonzero(self.values == wanted[key])
+            times, key = times[rows], key[rows]
+        latest = function == "last"
         edge = np.full(len(self.counts), -(2**63) if latest else 2**63 - 1, np.int64)
-        (np.maximum if latest else np.minimum).at(edge, self.key, self.times)
+        (np.maximum if latest else np.minimum).at(edge, key, times)
+        return edge
+
+    def _at_selected_time(self, function: str) -> Any:
+        """The value at the earliest or latest time of each cell."""
+        edge = self.selected_times(function)
         rows = np.flatnonzero(self.times == edge[self.key])
         result = np.zeros(len(self.counts), self.values.dtype)
         # Of several rows of one time the one of the lowest series number stays: it is assigned last.

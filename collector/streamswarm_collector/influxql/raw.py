@@ -38,7 +38,7 @@ def select_raw(
     calculated = any(not isinstance(node, Atom) for node in columns.nodes)
     transformed = any(map(is_transformed, columns.nodes))
     wanted = None if calculated or not statement.limit else statement.limit + statement.offset
-    recent = RecentSource.of(measurement, groups, rows, time_range, fields)
+    recent = RecentSource.of(measurement, groups, rows, time_range, fields, limits)
     if recent is not None:
         fetched = recent.raw_rows(fields, descending=statement.descending, limit=wanted, most=limits.rows + 1)
     else:

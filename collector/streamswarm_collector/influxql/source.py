@@ -1,5 +1,6 @@
 """Where the rows of a SELECT come from: measurements, the series that match, and the groups they fall into."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,12 @@ class Limits:
     Attributes:
         buckets: windows of all series together.
         rows: rows of all series together.
+        rows_at_once: rows in memory to be looked at without postponing the statement.
     """
 
     buckets: int = 500_000
     rows: int = 1_000_000
+    rows_at_once: int = sys.maxsize
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from streamswarm_collector.auth import ANYBODY, Authenticator, presented_token
 from streamswarm_collector.influxql.engine import Engine
+from streamswarm_collector.influxql.errors import PostponedError
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.routes.answers import refuse
 from streamswarm_collector.settings import CollectorSettings
@@ -103,7 +104,7 @@ class QueryRoute:
             chunk_rows = int(size)
         pretty = parameters.get("pretty") == "true"
 
-        def answer() -> tuple[int, list[bytes]]:
+        def answer(*, at_once: bool = False) -> tuple[int, list[bytes]]:
             reply = engine.execute(
                 parameters["q"],
                 database=parameters.get("db"),
@@ -111,11 +112,16 @@ class QueryRoute:
                 epoch=epoch,
                 params=bound,
                 may_change=may_change,
+                at_once=at_once,
             )
             bodies = in_chunks(reply.body, chunk_rows) if chunk_rows else iter([reply.body])
             return reply.status, [_dump(body, pretty=pretty) for body in bodies]
 
-        status, documents = await asyncio.get_running_loop().run_in_executor(self._threads, answer)
+        try:
+            # Handing a query to a thread takes longer than answering one of a few recent rows.
+            status, documents = answer(at_once=True)
+        except PostponedError:
+            status, documents = await asyncio.get_running_loop().run_in_executor(self._threads, answer)
         return Response(b"".join(documents), status, headers=_HEADERS)
 
 

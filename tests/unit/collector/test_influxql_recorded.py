@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from streamswarm_collector.influxql.engine import Engine
@@ -66,7 +67,7 @@ def loaded_store(case: dict[str, Any], stores: dict[str, EmbeddedStore], folder:
 
 def in_order(body: Any) -> Any:
     """Rows of the same time in one order: InfluxDB leaves it open."""
-    body = json.loads(json.dumps(body), parse_int=float)
+    body = json.loads(orjson.dumps(body), parse_int=float)
     for result in body.get("results", []):
         if "error" in result:
             result["error"] = result["error"].split(":")[0]
