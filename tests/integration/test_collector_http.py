@@ -56,6 +56,14 @@ def test_a_partial_write_keeps_the_good_lines_and_names_the_others(url: str) -> 
     assert series["values"] == [[1, 1], [4, 4]]
 
 
+@pytest.mark.parametrize("odd", ["\0", "\x1b[31m", "\r", "é", "\x7f"])
+def test_a_refusal_that_quotes_odd_characters_is_still_an_answer(url: str, odd: str) -> None:
+    answer = httpx.post(f"{url}/write?db=streamswarm", content=f"m{odd}m".encode())
+    assert answer.status_code == 400
+    assert f"m{odd}m" in answer.json()["error"]
+    assert answer.headers["X-Influxdb-Error"].startswith("line 1: unable to parse 'm")
+
+
 @pytest.mark.parametrize(
     ("path", "content", "headers", "status", "words"),
     [

@@ -1,5 +1,6 @@
 """Errors as each kind of client expects them: InfluxDB 1.x, InfluxDB 2.x."""
 
+import re
 from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
@@ -13,6 +14,8 @@ _V2_CODES: Final = {
     429: "too many requests",
     503: "unavailable",
 }
+# The message quotes the sender's line, which may hold anything; a header may hold printable ASCII only.
+_NO_HEADER_CHARACTER: Final = re.compile(r"[^ -~]")
 
 
 def refuse(status: int, message: str, *, v2: bool, retry_after: float | None = None) -> Response:
@@ -24,7 +27,7 @@ def refuse(status: int, message: str, *, v2: bool, retry_after: float | None = N
         v2: whether the client speaks the 2.x API.
         retry_after: seconds to wait before the same request may succeed.
     """
-    headers = {"X-Influxdb-Error": message.encode("ascii", "replace").decode().replace("\n", " ")[:500]}
+    headers = {"X-Influxdb-Error": _NO_HEADER_CHARACTER.sub("?", message.replace("\n", " "))[:500]}
     if retry_after is not None:
         headers["Retry-After"] = str(max(1, round(retry_after)))
     if status == 401:
