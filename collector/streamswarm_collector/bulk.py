@@ -6,16 +6,18 @@ lines, which also says what is wrong. What is read here is what that reader woul
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from streamswarm_collector.batch import Block
 from streamswarm_collector.store.schema import FieldType
-from streamswarm_core.lineprotocol import INT64_MAX, INT64_MIN, MAX_TIME_NS, MIN_TIME_NS
+from streamswarm_core.lineprotocol import INT64_MAX, INT64_MIN, MAX_TIME_NS, MIN_TIME_NS, SURELY_SHORT
 
 _FLOAT_CHARACTERS: Final = b"0123456789.-eE,"
 _INTEGER_CHARACTERS: Final = b"0123456789-,"
-_NOT_PLAIN: Final = ('"', "\\", "#", "\r", "\t")
+_NOT_PLAIN: Final = ('"', "\\", "#", "\r", "\t", "\0")
+ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 
 CutLine = tuple[str, str, str]
 """Series key, fields, time (empty if the line has none), as text."""
@@ -23,10 +25,12 @@ CutLine = tuple[str, str, str]
 
 def cut_lines(body: str) -> list[CutLine] | None:
     """Cut a body at its spaces; None if it isn't plain."""
-    if any(mark in body for mark in _NOT_PLAIN):
+    if any(mark in body for mark in _NOT_PLAIN) or not is_utf8(body):
         return None
     cut: list[CutLine] = []
     for line in body.split("\n"):
+        if len(line) > SURELY_SHORT:
+            return None
         parts = line.split(" ")
         if len(parts) == 3:
             cut.append((parts[0], parts[1], parts[2]))
@@ -35,6 +39,11 @@ def cut_lines(body: str) -> list[CutLine] | None:
         elif line:
             return None
     return cut
+
+
+def is_utf8(text: str) -> bool:
+    """Whether no byte of the text was decoded with `surrogateescape`."""
+    return text.isascii() or not ESCAPED_BYTE.search(text)
 
 
 def read_block(measurement: str, lines: Sequence[CutLine], factor: int, received_ns: int) -> Block | None:

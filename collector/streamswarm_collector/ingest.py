@@ -6,17 +6,20 @@ core, which is also what the fast path is tested against.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from streamswarm_collector.batch import Batch, Block, RefusedLine, Row
-from streamswarm_collector.bulk import block_types, cut_lines, read_block
+from streamswarm_collector.bulk import ESCAPED_BYTE, block_types, cut_lines, is_utf8, read_block
 from streamswarm_collector.store.schema import FieldType
 from streamswarm_core.catalogue import CATALOGUE, Kind
 from streamswarm_core.errors import LineError
 from streamswarm_core.lineprotocol import (
+    BLANK,
     MAX_TIME_NS,
     MIN_TIME_NS,
     PRECISION_NS,
+    SURELY_SHORT,
     escape_measurement,
     escape_tag,
     format_field,
@@ -83,13 +86,14 @@ class Parser:
         """Read a body.
 
         Args:
-            body: line protocol.
+            body: line protocol, decoded with `surrogateescape`.
             database: where it goes.
             precision: unit of its times, a key of PRECISION_NS.
-            received_ns: the time of lines without one.
+            received_ns: the time of lines without one, cut to the precision.
             stamp: tags to write over whatever the sender put there; an empty value removes the tag.
         """
         factor = PRECISION_NS[precision]
+        received_ns -= received_ns % factor
         bulk = self._parse_bulk(body, database, factor, received_ns, stamp)
         if bulk is not None:
             return bulk
@@ -101,10 +105,10 @@ class Parser:
                     line, precision, received_ns, stamp
                 )
                 measurement = self._measurement_of(row.series_key)
-                _refuse_time(row, measurement)
+                row = _without_time(row, measurement)
                 self._check_types(database, measurement, row.fields)
             except LineError as error:
-                batch.refused.append(RefusedLine(number, str(error), "syntax"))
+                batch.refused.append(RefusedLine(number, _displayable(str(error)), "syntax"))
             except FieldTypeConflictError as error:
                 batch.refused.append(RefusedLine(number, str(error), "type_conflict"))
             else:
@@ -123,7 +127,7 @@ class Parser:
         by_measurement: dict[str, list[tuple[str, str, str]]] = {}
         for key, fields, time in cut:
             series = self._series.get((key, stamp_key)) or self._series_or_none(key, stamp, stamp_key)
-            if series is None:
+            if series is None or ",time=" in key:
                 return None
             by_measurement.setdefault(series[1], []).append((series[0], fields, time))
         batch = Batch(database)
@@ -141,8 +145,6 @@ class Parser:
 
     def _series_or_none(self, key: str, stamp: Mapping[str, str], stamp_key: str) -> tuple[str, str] | None:
         """The series of a line's key; None if the key is wrong, for the slow path to say how."""
-        if ",time=" in key:
-            return None
         try:
             return self._new_series(key, stamp, stamp_key)
         except LineError:
@@ -156,7 +158,7 @@ class Parser:
         self, line: str, factor: int, received_ns: int, stamp: Mapping[str, str], stamp_key: str
     ) -> Row | None:
         """Read a line without escapes and strings; None for one that needs the strict parser."""
-        if "\\" in line or '"' in line:
+        if "\\" in line or '"' in line or len(line) > SURELY_SHORT or not is_utf8(line):
             return None
         parts = line.split(" ")
         if len(parts) == 3 and _PLAIN_TIME.match(parts[2]):
@@ -170,11 +172,11 @@ class Parser:
         fields: dict[str, FieldValue] = {}
         for pair in parts[1].split(","):
             key, equals, raw = pair.partition("=")
-            if not key or not equals or not _PLAIN_NUMBER.match(raw):
+            if not key or not equals or key in fields or not _PLAIN_NUMBER.match(raw):
                 return None
-            fields[key] = parse_field_value(raw) if raw[-1] == "i" else float(raw)
-        series = self._series.get((parts[0], stamp_key)) or self._new_series(parts[0], stamp, stamp_key)
-        return Row(series[0], time_ns, fields)
+            fields[key] = parse_field_value(raw, line) if raw[-1] == "i" else float(raw)
+        series = self._series.get((parts[0], stamp_key)) or self._series_or_none(parts[0], stamp, stamp_key)
+        return Row(series[0], time_ns, fields) if series else None
 
     def _new_series(self, key: str, stamp: Mapping[str, str], stamp_key: str) -> tuple[str, str]:
         point = _stamped(parse_line(f"{key} x=1"), stamp)
@@ -186,7 +188,10 @@ class Parser:
         return series
 
     def _strict_row(self, line: str, precision: str, received_ns: int, stamp: Mapping[str, str]) -> Row:
-        point = _stamped(parse_line(line, default_time_ns=received_ns, precision=precision), stamp)
+        point = parse_line(line, default_time_ns=received_ns, precision=precision)
+        if not is_utf8(line):
+            point = _in_utf8(point, line)
+        point = _stamped(point, stamp)
         series_key = canonical_series_key(point)
         self._series[(series_key, "")] = (series_key, point.measurement)
         return Row(series_key, point.time_ns if point.time_ns is not None else received_ns, point.fields)
@@ -211,12 +216,31 @@ class Parser:
         known.update(fresh)
 
 
-def _refuse_time(row: Row, measurement: str) -> None:
-    """`time` is the point's own; InfluxDB takes it neither as a tag nor as a field."""
-    if "time" in row.fields:
-        raise LineError(f'invalid field name: input field "time" on measurement "{measurement}" is invalid')
+def _without_time(row: Row, measurement: str) -> Row:
+    """Leave out a field called `time`, refuse a tag called so or a point of nothing else, as InfluxDB does."""
     if ",time=" in row.series_key and "time" in parse_line(f"{row.series_key} x=1").tags:
         raise LineError(f'invalid tag key: input tag "time" on measurement "{measurement}" is invalid')
+    if "time" not in row.fields:
+        return row
+    fields = {name: value for name, value in row.fields.items() if name != "time"}
+    if not fields:
+        raise LineError(f'invalid field name: input field "time" on measurement "{measurement}" is invalid')
+    return Row(row.series_key, row.time_ns, fields)
+
+
+def _in_utf8(point: Point, line: str) -> Point:
+    """Put U+FFFD for each byte of a string that isn't UTF-8, which is how InfluxDB shows it; refuse such names.
+
+    Two names that differ only there would become one.
+    """
+    if not all(map(is_utf8, [point.measurement, *point.tags, *point.tags.values(), *point.fields])):
+        raise LineError("not UTF-8 in the measurement, a tag or a field key", line)
+    strings = {name: _displayable(value) for name, value in point.fields.items() if isinstance(value, str)}
+    return replace(point, fields={**point.fields, **strings})
+
+
+def _displayable(text: str) -> str:
+    return text if is_utf8(text) else ESCAPED_BYTE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class FieldTypeConflictError(Exception):
@@ -248,10 +272,10 @@ def _stamped(point: Point, stamp: Mapping[str, str]) -> Point:
 
 
 def _numbered_lines(body: str) -> Iterator[tuple[int, str]]:
-    if '"' in body:
+    if '"' in body or "\\" in body:
         yield from split_lines(body)
         return
     for number, line in enumerate(body.split("\n"), start=1):
-        stripped = line.strip("\r\t ")
+        stripped = line.strip(BLANK)
         if stripped and stripped[0] != "#":
             yield number, stripped

@@ -31,6 +31,19 @@ INT64_MAX: Final = 2**63 - 1
 MIN_TIME_NS: Final = INT64_MIN + 2
 MAX_TIME_NS: Final = INT64_MAX - 1
 
+# InfluxDB's models.MaxKeyLength. A line of at most SURELY_SHORT characters can't reach it.
+MAX_KEY_BYTES: Final = 65_535
+SURELY_SHORT: Final = MAX_KEY_BYTES // 4 - 4
+
+BLANK: Final = " \t\r\0"
+"""What may stand around a line: InfluxDB's white space, and the carriage return of a file from Windows."""
+
+# In measurements and tags InfluxDB takes a separator for escaped if the character before it is a backslash, even if
+# that one is escaped itself: `t=a\\ b` is one value.
+_SPACE: Final = re.compile(r"(?<!\\) ")
+_COMMA: Final = re.compile(r"(?<!\\),")
+_EQUALS: Final = re.compile(r"(?<!\\)=")
+_MARKS: Final = re.compile(r'\\.|[ =,"\n]', re.DOTALL)
 _NUMBER: Final = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _INTEGER: Final = re.compile(r"-?\d+\Z")
 _TRUE: Final = frozenset({"t", "T", "true", "True", "TRUE"})
@@ -43,7 +56,7 @@ def escape_measurement(name: str) -> str:
     >>> escape_measurement("a b,c")
     'a\\ b\\,c'
     """
-    return name.replace(",", r"\,").replace(" ", r"\ ").replace("\n", r"\n")
+    return _closed(name.replace(",", r"\,").replace(" ", r"\ ").replace("\n", r"\n"))
 
 
 def escape_tag(text: str) -> str:
@@ -52,8 +65,11 @@ def escape_tag(text: str) -> str:
     >>> escape_tag("a b=c")
     'a\\ b\\=c'
     """
-    escaped = text.replace(",", r"\,").replace("=", r"\=").replace(" ", r"\ ").replace("\n", r"\n")
-    # A backslash at the end would escape the separator that follows it.
+    return _closed(text.replace(",", r"\,").replace("=", r"\=").replace(" ", r"\ ").replace("\n", r"\n"))
+
+
+def _closed(escaped: str) -> str:
+    """End with a space what ends with a backslash, which would escape the separator behind it."""
     return escaped + " " if escaped.endswith("\\") else escaped
 
 
@@ -106,43 +122,39 @@ def encode_lines(points: Iterable[Point]) -> bytes:
 def split_lines(body: str) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line) for each line that holds a point.
 
-    Blank lines and comments are passed over. A newline inside a quoted string value belongs to the value.
+    Blank lines and comments are passed over. A newline inside a quoted string value, or behind a backslash, belongs to
+    its line, as in InfluxDB.
     """
-    number, start_number, pending = 0, 0, ""
-    for raw in body.split("\n"):
-        number += 1
-        if pending:
-            pending += "\n" + raw
-        elif not raw.strip() or raw.lstrip().startswith("#"):
-            continue
-        else:
-            pending, start_number = raw, number
-        if '"' in pending and _inside_string(pending):
-            continue
-        yield start_number, pending.strip("\r\t ") if "\n" not in pending else pending.strip()
-        pending = ""
-    if pending:
-        yield start_number, pending
+    start, number = 0, 1
+    while start < len(body):
+        end = body.find("\n", start)
+        end = len(body) if end < 0 else end
+        line = body[start:end].strip(BLANK)
+        if line and line[0] != "#":
+            if '"' in line or line[-1] == "\\":
+                end = _end_of_line(body, start)
+                line = body[start:end].strip(BLANK)
+            yield number, line
+        number += body.count("\n", start, end) + 1
+        start = end + 1
 
 
-def _inside_string(line: str) -> bool:
-    """Whether the line ends within a quoted string value."""
-    inside, in_fields, previous, index = False, False, "", 0
-    while index < len(line):
-        char = line[index]
-        if char == "\\" and index + 1 < len(line):
-            previous = line[index + 1]
-            index += 2
+def _end_of_line(body: str, start: int) -> int:
+    """Index of the newline that ends the line which begins at `start`, or the body's length."""
+    in_fields, quoted, open_values = False, False, 0
+    for mark in _MARKS.finditer(body, start):
+        char = mark[0]
+        if char == '"':
+            quoted ^= open_values > 0
+        elif quoted:
             continue
-        if inside:
-            inside = char != '"'
+        elif char == "\n":
+            return mark.start()
         elif char == " ":
             in_fields = True
-        elif char == '"' and in_fields and previous == "=":
-            inside = True
-        previous = char
-        index += 1
-    return inside
+        elif in_fields and char in "=,":
+            open_values += 1 if char == "=" else -1
+    return len(body)
 
 
 def parse_line(line: str, *, default_time_ns: int | None = None, precision: str = "ns") -> Point:
@@ -159,24 +171,40 @@ def parse_line(line: str, *, default_time_ns: int | None = None, precision: str 
     >>> parse_line(r'disk,path=/a\ b free=1i,ok=t,note="x y" 1')
     Point(measurement='disk', tags={'path': '/a b'}, fields={'free': 1, 'ok': True, 'note': 'x y'}, time_ns=1)
     """
-    key_part, rest = _cut(line, " ")
-    field_part, time_part = _cut_fields(rest.lstrip(" "))
-    name_part, *tag_parts = _split(key_part, ",")
+    key_part, _, rest = _cut(line, _SPACE)
+    name_part, *tag_parts = _COMMA.split(key_part)
     if not name_part:
         raise LineError("missing measurement", line)
-    if not field_part:
+    field_parts, time_part = _cut_fields(rest.lstrip(" "), line)
+    if field_parts == [""]:
         raise LineError("missing fields", line)
+    if "\n" in key_part:
+        raise LineError("a newline in the measurement or a tag", line)
     tags = dict(_parse_tag(part, line) for part in tag_parts)
     if len(tags) != len(tag_parts):
         raise LineError("duplicate tags", line)
-    fields = dict(_parse_field(part, line) for part in _split_fields(field_part))
+    fields: dict[str, FieldValue] = {}
+    for part in field_parts:
+        key, value = _parse_field(part, line)
+        if type(fields.setdefault(key, value)) is not type(value):
+            raise LineError(f'field type conflict: field "{key}" comes twice with different types', line)
+        fields[key] = value
+    if len(line) > SURELY_SHORT:
+        _refuse_long_key(key_part, fields, line)
     return Point(
         _unescape_measurement(name_part), tags, fields, _parse_time(time_part.strip(), line, default_time_ns, precision)
     )
 
 
+def _refuse_long_key(key_part: str, fields: Iterable[str], line: str) -> None:
+    """Refuse what InfluxDB has no room for: series key, a separator of four bytes and field key in 65,535 bytes."""
+    size = len(key_part.encode()) + 4 + max(len(key.encode()) for key in fields)
+    if size > MAX_KEY_BYTES:
+        raise LineError(f"max key length exceeded: {size} > {MAX_KEY_BYTES}", line)
+
+
 def _parse_tag(part: str, line: str) -> tuple[str, str]:
-    pieces = _split(part, "=")
+    pieces = _EQUALS.split(part)
     if len(pieces) < 2 or not pieces[0]:
         raise LineError("missing tag key" if not pieces[0] else "missing tag value", line)
     if len(pieces) > 2:
@@ -187,12 +215,14 @@ def _parse_tag(part: str, line: str) -> tuple[str, str]:
 
 
 def _parse_field(part: str, line: str) -> tuple[str, FieldValue]:
-    key, raw = _cut(part, "=")
+    key, _, raw = _cut(part, _EQUALS)
     if not key:
         raise LineError("missing field key", line)
     if not raw:
         raise LineError("missing field value", line)
-    return _unescape(key), parse_field_value(raw, line)
+    if "\n" in key:
+        raise LineError("a newline in a field key", line)
+    return _unescape(key).replace('\\"', '"'), parse_field_value(raw, line)
 
 
 def parse_field_value(raw: str, line: str = "") -> FieldValue:
@@ -235,61 +265,37 @@ def _parse_time(raw: str, line: str, default_time_ns: int | None, precision: str
     return time_ns
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Split at every separator that no backslash escapes."""
-    parts, start, index = [], 0, 0
-    while index < len(text):
-        if text[index] == "\\":
-            index += 2
+def _cut(text: str, separator: re.Pattern[str]) -> tuple[str, str, str]:
+    """Split at the first separator; as `str.partition`."""
+    found = separator.search(text)
+    return (text[: found.start()], found[0], text[found.end() :]) if found else (text, "", "")
+
+
+def _cut_fields(text: str, line: str) -> tuple[list[str], str]:
+    """Split `key=value,key=value time` into its fields and the time.
+
+    A quote opens a string wherever a value is expected, and among fields a backslash hides the character behind it.
+    """
+    parts: list[str] = []
+    quoted, open_values, start, end = False, 0, 0, len(text)
+    for mark in _MARKS.finditer(text):
+        char = mark[0]
+        if char == '"':
+            quoted ^= open_values > 0
+        elif quoted:
             continue
-        if text[index] == separator:
-            parts.append(text[start:index])
-            start = index + 1
-        index += 1
-    parts.append(text[start:])
-    return parts
-
-
-def _cut(text: str, separator: str) -> tuple[str, str]:
-    """Split at the first separator that no backslash escapes."""
-    index = 0
-    while index < len(text):
-        if text[index] == "\\":
-            index += 2
-            continue
-        if text[index] == separator:
-            return text[:index], text[index + 1 :]
-        index += 1
-    return text, ""
-
-
-def _field_marks(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (index, character) outside quoted values and escapes."""
-    index, quoted, previous = 0, False, ""
-    while index < len(text):
-        char = text[index]
-        if char == "\\":
-            index += 2
-            previous = ""
-            continue
-        if char == '"' and (quoted or previous == "="):
-            quoted = not quoted
-        elif not quoted:
-            yield index, char
-        previous = char
-        index += 1
-
-
-def _cut_fields(text: str) -> tuple[str, str]:
-    for index, char in _field_marks(text):
-        if char == " ":
-            return text[:index], text[index + 1 :]
-    return text, ""
-
-
-def _split_fields(text: str) -> list[str]:
-    commas = [index for index, char in _field_marks(text) if char == ","]
-    return [text[a + 1 : b] for a, b in zip([-1, *commas], [*commas, len(text)], strict=True)]
+        elif char == "=":
+            open_values += 1
+        elif char == ",":
+            open_values -= 1
+            parts.append(text[start : mark.start()])
+            start = mark.end()
+        elif char == " ":
+            end = mark.start()
+            break
+    if quoted:
+        raise LineError("unbalanced quotes", line)
+    return [*parts, text[start:end]], text[end + 1 :]
 
 
 def _unescape(text: str) -> str:

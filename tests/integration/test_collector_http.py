@@ -64,6 +64,12 @@ def test_a_refusal_that_quotes_odd_characters_is_still_an_answer(url: str, odd: 
     assert answer.headers["X-Influxdb-Error"].startswith("line 1: unable to parse 'm")
 
 
+def test_lines_that_can_not_be_read_hold_up_nobody_else(url: str) -> None:
+    httpx.post(f"{url}/write?db=streamswarm", content=rb"m,t\\=1 v=1 1")
+    httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1").raise_for_status()
+    assert query(url, "SELECT v FROM m").json()["results"][0]["series"][0]["values"] == [[1, 1]]
+
+
 @pytest.mark.parametrize(
     ("path", "content", "headers", "status", "words"),
     [
@@ -71,7 +77,7 @@ def test_a_refusal_that_quotes_odd_characters_is_still_an_answer(url: str, odd: 
         ("/write", b"m v=1", {}, 400, "db is missing"),
         ("/api/v2/write?bucket=x&precision=day", b"m v=1", {}, 400, "one of ns, us, ms, s"),
         ("/api/v2/write?bucket=x", b"no gzip", {"Content-Encoding": "gzip"}, 400, "not valid gzip"),
-        ("/api/v2/write?bucket=x", b"m v=1 \xff", {}, 400, "not UTF-8"),
+        ("/api/v2/write?bucket=x", b"m\xff v=1", {}, 400, "not UTF-8"),
         ("/api/v2/write?bucket=x", b"m v=1 1\n" * 2000, {}, 413, "larger than 10000 bytes"),
         ("/api/v2/write?bucket=x", gzip.compress(b"\n" * 9_000_000), {"Content-Encoding": "gzip"}, 413, "larger"),
     ],

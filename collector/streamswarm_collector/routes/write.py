@@ -84,7 +84,7 @@ class WriteRoutes:
             bearer = await _bearer(request, self._authenticator)
             body = await read_body(request, self._settings.max_body_bytes)
             batch = await self._pipeline.write(
-                body.decode(),
+                body.decode(errors="surrogateescape"),
                 bucket=self._pipeline.bucket(database, policy),
                 precision=precision,
                 received_ns=self._clock(),
@@ -96,8 +96,6 @@ class WriteRoutes:
             return refuse(413, str(error), v2=v2)
         except zlib.error:
             return refuse(400, "the body is not valid gzip although Content-Encoding says so", v2=v2)
-        except UnicodeDecodeError as error:
-            return refuse(400, f"the body is not UTF-8: byte {error.start}", v2=v2)
         except UnknownDatabaseError as error:
             return refuse(404, str(error), v2=v2)
         except Unavailable as error:

@@ -49,6 +49,19 @@ def test_what_is_written_is_read_back(point: Point) -> None:
         ("cpu v=9223372036854775808i", "out of range"),
         ("cpu v=1 yesterday", "bad timestamp"),
         ("cpu v=1 9223372036854775807", "time outside range"),
+        (r"cpu\\ v=1 1", "missing field value"),
+        (r"cpu,a=b\\ v=1 1", "invalid tag format"),
+        (r"cpu,a\\=b v=1", "missing tag value"),
+        (r"cpu v\\=1", "missing field value"),
+        ("cpu,a==b v=1", "invalid tag format"),
+        ("cpu,a=b\\\nc v=1", "a newline in the measurement or a tag"),
+        ("cpu a\\\nb=1", "a newline in a field key"),
+        ('cpu v="a"b', "unbalanced quotes"),
+        ('cpu v="a"b"', "unbalanced quotes"),
+        ('cpu v=1"', "unbalanced quotes"),
+        ("cpu v=1,v=1i", 'field "v" comes twice with different types'),
+        (f"cpu,a={'b' * 65_530} v=1", "max key length exceeded: 65541 > 65535"),
+        (f"cpu {'v' * 65_530}=1", "max key length exceeded"),
     ],
 )
 def test_a_bad_line_says_what_is_wrong(line: str, reason: str) -> None:
@@ -76,6 +89,35 @@ def test_times_are_read_in_their_precision() -> None:
 
 def test_comments_and_blank_lines_are_passed_over_and_lines_keep_their_numbers() -> None:
     assert list(split_lines("# note\n\nm v=1\r\n  \nn v=2\n")) == [(3, "m v=1"), (5, "n v=2")]
+
+
+def test_a_backslash_before_another_character_stands_for_itself() -> None:
+    point = parse_line(r'a\b\=c,t\x\ y=\\z\, \"f\ g="\x\n" 1')
+    assert point == Point(r"a\b\=c", {r"t\x y": r"\\z,"}, {'"f g': r"\x\n"}, 1)
+
+
+@pytest.mark.parametrize("text", ["a\\", "a\\\\", "\\"])
+def test_a_backslash_at_the_end_of_a_name_does_not_swallow_what_follows(text: str) -> None:
+    point = parse_line(encode(Point(text, {text: text}, {"v": 1.0}, 5)))
+    assert (list(point.fields), point.time_ns) == (["v"], 5)
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ('m v=1" 1\nm v=2', ['m v=1" 1\nm v=2']),
+        ('m,t="x v=1 1\nm,t=y" v=2', ['m,t="x v=1 1', 'm,t=y" v=2']),
+        ('m s="a\\" 1\nb" 1\nm v=2', ['m s="a\\" 1\nb" 1', "m v=2"]),
+        ('m s="a\\\\" 1\nm v=2', ['m s="a\\\\" 1', "m v=2"]),
+        ("m,t=a\\\nb v=1", ["m,t=a\\\nb v=1"]),
+        ('# say "hi v="\nm v=1', ["m v=1"]),
+        ("\N{NO-BREAK SPACE}#m v=1", ["\N{NO-BREAK SPACE}#m v=1"]),
+        ('m s="#\n# no comment\n" 1', ['m s="#\n# no comment\n" 1']),
+        ("\0\r\t \nm v=1\0", ["m v=1"]),
+    ],
+)
+def test_lines_end_where_influxdb_ends_them(body: str, lines: list[str]) -> None:
+    assert [line for _, line in split_lines(body)] == lines
 
 
 def test_a_newline_within_a_quoted_value_does_not_end_the_line() -> None:
