@@ -56,6 +56,15 @@ def test_a_partial_write_keeps_the_good_lines_and_names_the_others(url: str) -> 
     assert series["values"] == [[1, 1], [4, 4]]
 
 
+@pytest.mark.parametrize("content", [b"m v=1 1\nm v=1i 2", b"m v=1i 2\nm v=1i 3", b"m time=1 1", b"m,time=1 v=1 1"])
+def test_lines_that_were_understood_and_not_kept_are_called_a_partial_write(url: str, content: bytes) -> None:
+    # Telegraf drops a batch if the answer says "partial write" or "unable to parse", else it sends it again for ever.
+    httpx.post(f"{url}/write?db=streamswarm", content=b"m v=0 0").raise_for_status()
+    answer = httpx.post(f"{url}/write?db=streamswarm", content=content)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("partial write: ")
+
+
 @pytest.mark.parametrize("odd", ["\0", "\x1b[31m", "\r", "é", "\x7f"])
 def test_a_refusal_that_quotes_odd_characters_is_still_an_answer(url: str, odd: str) -> None:
     answer = httpx.post(f"{url}/write?db=streamswarm", content=f"m{odd}m".encode())
