@@ -4,7 +4,6 @@ What a client does is tried on both, so that a test says what InfluxDB does and 
 """
 
 import json
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -80,10 +79,14 @@ def server(request: pytest.FixtureRequest) -> Server:
     """Each server in turn; what the marker `collector_lacks` names is expected to fail on ours, and only there."""
     if request.param == "influxdb":
         return _real(request.getfixturevalue("influxdb"))
-    for marker in request.node.iter_markers("collector_lacks"):
-        request.applymarker(pytest.mark.xfail(strict=True, reason=marker.args[0]))
+    _expect_what_is_lacking(request)
     ours: Server = request.getfixturevalue("collector")
     return ours
+
+
+def _expect_what_is_lacking(request: pytest.FixtureRequest) -> None:
+    for marker in request.node.iter_markers("collector_lacks"):
+        request.applymarker(pytest.mark.xfail(strict=True, reason=marker.args[0]))
 
 
 def _real(influxdb: RunningInfluxDB) -> Server:
@@ -93,9 +96,7 @@ def _real(influxdb: RunningInfluxDB) -> Server:
 @pytest.fixture
 def both(collector: Server, request: pytest.FixtureRequest) -> tuple[Server, Server]:
     """Ours and the real one, to be asked the same."""
-    if shutil.which("influxd"):
-        for marker in request.node.iter_markers("collector_lacks"):
-            request.applymarker(pytest.mark.xfail(strict=True, reason=marker.args[0]))
+    _expect_what_is_lacking(request)
     return collector, _real(request.getfixturevalue("influxdb"))
 
 

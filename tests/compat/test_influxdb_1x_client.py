@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -12,7 +12,7 @@ from influxdb.exceptions import InfluxDBClientError
 from tests.compat.conftest import Server
 
 pytestmark = [
-    pytest.mark.xdist_group("influxdb"),
+    pytest.mark.xdist_group("compat"),
     # The client is older than what pandas deprecates.
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
 ]
@@ -83,7 +83,12 @@ def test_lines_batches_tags_and_an_explicit_database_and_policy(client: Any, dat
     client.write(["cpu,host=c value=1 9"], params={"db": database}, protocol="line")
     client.write({"points": [point("d", 1.0, 1)]}, params={"db": database})
     counts = client.query("SELECT count(value) FROM cpu GROUP BY host")
-    assert {tags["host"]: next(points)["count"] for (_, tags), points in counts.items()} == {"a": 7, "b": 2, "c": 1, "d": 1}
+    assert {tags["host"]: next(points)["count"] for (_, tags), points in counts.items()} == {
+        "a": 7,
+        "b": 2,
+        "c": 1,
+        "d": 1,
+    }
 
 
 def test_a_compressing_client_works(server: Server, database: str) -> None:
@@ -95,8 +100,8 @@ def test_a_series_helper_commits_its_points(client: Any) -> None:
     class Load(SeriesHelper):  # type: ignore[misc]
         class Meta:
             series_name = "load.{host}"
-            fields = ["one", "five"]
-            tags = ["host"]
+            fields: ClassVar = ["one", "five"]
+            tags: ClassVar = ["host"]
             bulk_size = 2
             autocommit = True
 
@@ -110,7 +115,13 @@ def test_a_series_helper_commits_its_points(client: Any) -> None:
 def test_a_result_set_is_walked_by_measurement_and_tags(client: Any) -> None:
     found = filled(client).query("SELECT value FROM cpu GROUP BY host")
     assert sorted(found.keys(), key=repr) == [("cpu", {"host": "a"}), ("cpu", {"host": "b"})]
-    assert [row["value"] for row in found.get_points(measurement="cpu", tags={"host": "b"})] == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert [row["value"] for row in found.get_points(measurement="cpu", tags={"host": "b"})] == [
+        0.5,
+        1.5,
+        2.5,
+        3.5,
+        4.5,
+    ]
     assert len(found) == 2
     assert found.error is None
     assert next(found.get_points(tags={"host": "a"})) == {"time": START, "value": 0}
@@ -120,10 +131,17 @@ def test_several_statements_are_several_result_sets(client: Any) -> None:
     first, second, third = filled(client).query(
         "SELECT count(value) FROM cpu; SELECT value FROM nothing; SELECT max(value) FROM cpu"
     )
-    assert [next(first.get_points())["count"], list(second.get_points()), next(third.get_points())["max"]] == [10, [], 4.5]
+    assert [next(first.get_points())["count"], list(second.get_points()), next(third.get_points())["max"]] == [
+        10,
+        [],
+        4.5,
+    ]
 
 
-@pytest.mark.parametrize("epoch", ["ns", pytest.param("n", marks=pytest.mark.collector_lacks("epoch=n is refused")), "u", "ms", "s", "m", "h"])
+@pytest.mark.parametrize(
+    "epoch",
+    ["ns", pytest.param("n", marks=pytest.mark.collector_lacks("epoch=n is refused")), "u", "ms", "s", "m", "h"],
+)
 def test_times_come_in_the_unit_that_was_asked_for(client: Any, epoch: str) -> None:
     found = filled(client).query("SELECT last(value) FROM cpu", epoch=epoch)
     divisor = {"n": 1, "ns": 1, "u": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}[epoch]
@@ -158,7 +176,7 @@ def test_an_unknown_database_is_an_error_of_the_result(client: Any) -> None:
 
 def test_a_type_conflict_is_raised_and_the_rest_is_kept(client: Any) -> None:
     filled(client)
-    with pytest.raises(InfluxDBClientError, match="partial write: .*field type conflict: input field") as caught:
+    with pytest.raises(InfluxDBClientError, match=r"partial write: .*field type conflict: input field") as caught:
         client.write_points([point("z", 1.0, 20), {**point("z", 0, 21), "fields": {"value": "text"}}])
     assert caught.value.code == 400
     assert len(list(client.query("SELECT value FROM cpu WHERE host = 'z'").get_points())) == 1
@@ -266,7 +284,9 @@ def frame() -> pd.DataFrame:
 
 @pytest.mark.parametrize("precision", [None, "n", "u", "ms", "s"])
 def test_a_data_frame_is_written_and_read_back(frames: Any, precision: str | None) -> None:
-    frames.write_points(frame(), "cpu", tag_columns=["host"], tags={"site": "x y"}, time_precision=precision, batch_size=3)
+    frames.write_points(
+        frame(), "cpu", tag_columns=["host"], tags={"site": "x y"}, time_precision=precision, batch_size=3
+    )
     found = frames.query("SELECT * FROM cpu")["cpu"]
     expected = frame().assign(site="x y")
     pd.testing.assert_frame_equal(
@@ -281,7 +301,9 @@ def test_a_data_frame_is_written_and_read_back(frames: Any, precision: str | Non
 
 def test_a_data_frame_comes_for_each_group(frames: Any) -> None:
     frames.write_points(frame(), "cpu", tag_columns=["host"])
-    found = frames.query("SELECT sum(n) FROM cpu WHERE time >= 1700000000s AND time < 1700000004s GROUP BY time(2s), host")
+    found = frames.query(
+        "SELECT sum(n) FROM cpu WHERE time >= 1700000000s AND time < 1700000004s GROUP BY time(2s), host"
+    )
     assert {key: list(frame["sum"]) for key, frame in found.items()} == {
         ("cpu", (("host", "a"),)): [1, 3],
         ("cpu", (("host", "b"),)): [2, 4],

@@ -132,7 +132,7 @@ def _refusal(batch: Batch) -> str:
     named = "; ".join(f"line {line.number}: {line.reason}" for line in batch.refused[:_MOST_NAMED_LINES])
     rest = len(batch.refused) - _MOST_NAMED_LINES
     more = f"; and {rest} more" if rest > 0 else ""
-    # InfluxDB says so, too, when lines were understood and none was kept; Telegraf would send them again for ever.
+    # InfluxDB says so, too, when lines were understood and none was kept; an older Telegraf would send them again for ever.
     understood = any(not line.reason.startswith("unable to parse") for line in batch.refused)
     kept = "partial write: " if batch.lines or understood else ""
     return f"{kept}{named}{more} dropped={len(batch.refused)}"
