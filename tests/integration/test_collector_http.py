@@ -65,6 +65,12 @@ def test_lines_that_were_understood_and_not_kept_are_called_a_partial_write(url:
     assert answer.json()["error"].startswith("partial write: ")
 
 
+@pytest.mark.parametrize("path", ["/write?db=streamswarm&precision=", "/api/v2/write?bucket=streamswarm&precision="])
+def test_an_empty_precision_is_nanoseconds(url: str, path: str) -> None:
+    httpx.post(url + path, content=b"m v=1 5").raise_for_status()
+    assert query(url, "SELECT v FROM m").json()["results"][0]["series"][0]["values"] == [[5, 1]]
+
+
 @pytest.mark.parametrize("odd", ["\0", "\x1b[31m", "\r", "é", "\x7f"])
 def test_a_refusal_that_quotes_odd_characters_is_still_an_answer(url: str, odd: str) -> None:
     answer = httpx.post(f"{url}/write?db=streamswarm", content=f"m{odd}m".encode())

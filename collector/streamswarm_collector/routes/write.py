@@ -73,7 +73,7 @@ class WriteRoutes:
         return response
 
     async def _accept(self, request: Request, database: str, policy: str, *, v2: bool) -> Response:
-        precision = request.query_params.get("precision", "ns")
+        precision = request.query_params.get("precision") or "ns"
         if not database:
             return refuse(400, f"the parameter {'bucket' if v2 else 'db'} is missing", v2=v2)
         if "/" in database or "/" in policy or "\n" in database + policy:
@@ -132,7 +132,7 @@ def _refusal(batch: Batch) -> str:
     named = "; ".join(f"line {line.number}: {line.reason}" for line in batch.refused[:_MOST_NAMED_LINES])
     rest = len(batch.refused) - _MOST_NAMED_LINES
     more = f"; and {rest} more" if rest > 0 else ""
-    # InfluxDB says so, too, when lines were understood and none was kept; an older Telegraf would send them again for ever.
+    # InfluxDB says so, too, when lines were understood and none was kept; an older Telegraf then stops sending them.
     understood = any(not line.reason.startswith("unable to parse") for line in batch.refused)
     kept = "partial write: " if batch.lines or understood else ""
     return f"{kept}{named}{more} dropped={len(batch.refused)}"
