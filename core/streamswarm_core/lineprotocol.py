@@ -277,17 +277,19 @@ def _cut_fields(text: str, line: str) -> tuple[list[str], str]:
     A quote opens a string wherever a value is expected, and among fields a backslash hides the character behind it.
     """
     parts: list[str] = []
-    quoted, open_values, start, end = False, 0, 0, len(text)
+    quoted, in_value, start, end = False, False, 0, len(text)
     for mark in _MARKS.finditer(text):
         char = mark[0]
         if char == '"':
-            quoted ^= open_values > 0
+            quoted ^= in_value
         elif quoted:
             continue
         elif char == "=":
-            open_values += 1
+            if in_value:
+                raise LineError("invalid field format", line)
+            in_value = True
         elif char == ",":
-            open_values -= 1
+            in_value = False
             parts.append(text[start : mark.start()])
             start = mark.end()
         elif char == " ":

@@ -57,6 +57,8 @@ def test_what_is_written_is_read_back(point: Point) -> None:
         ("cpu,a=b\\\nc v=1", "a newline in the measurement or a tag"),
         ("cpu a\\\nb=1", "a newline in a field key"),
         ('cpu v="a"b', "unbalanced quotes"),
+        ('cpu v="a"b="c"', "invalid field format"),
+        (r"cpu v\\=1w=t", "invalid field format"),
         ('cpu v="a"b"', "unbalanced quotes"),
         ('cpu v=1"', "unbalanced quotes"),
         ("cpu v=1,v=1i", 'field "v" comes twice with different types'),
