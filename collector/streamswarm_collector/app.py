@@ -67,8 +67,11 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
 
     async def health(_request: Request) -> Response:
         failures = pipeline.failures()
-        body = {"status": "fail" if failures else "ok", "name": "streamswarm-collector", "version": __version__}
+        body = {"status": "fail" if failures else "pass", "name": "streamswarm-collector", "version": __version__}
         return JSONResponse(body | ({"sinks": failures} if failures else {}), 503 if failures else 200)
+
+    async def ready(_request: Request) -> Response:
+        return JSONResponse({"status": "ready"})
 
     async def ping(_request: Request) -> Response:
         return Response(status_code=204, headers={"X-Influxdb-Version": "1.8.10", "X-Influxdb-Build": "OSS"})
@@ -83,6 +86,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
             QueryRoute(settings, engine, threads, authenticator, metrics, client).route(),
             Route("/ping", ping, methods=["GET", "HEAD"]),
             Route("/health", health),
+            Route("/ready", ready),
             Route("/metrics", exposition),
         ],
         lifespan=lifespan,

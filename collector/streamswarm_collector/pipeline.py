@@ -83,7 +83,8 @@ class Pipeline:
         try:
             return self.store.resolve(database, policy)
         except RefusedError as error:
-            if policy or not self._settings.auto_create_databases or not error.missing_database:
+            known = policy in {None, "", AUTOGEN}
+            if not known or not self._settings.auto_create_databases or not error.missing_database:
                 raise UnknownDatabaseError(str(error)) from None
             return database
 
@@ -136,8 +137,9 @@ class Pipeline:
         return [*([self._embedded] if self._embedded else []), *self.sinks]
 
     def failures(self) -> dict[str, str]:
-        """Why a sink doesn't take its points at the moment, by its name."""
-        return {sink.name: sink.failure for sink in self._all_sinks() if sink.failure}
+        """Why a sink, or the log, doesn't take points at the moment, by its name."""
+        failures = {sink.name: sink.failure for sink in self._all_sinks() if sink.failure}
+        return failures | ({"log": self.wal.failure} if self.wal.failure else {})
 
     def observe(self) -> None:
         """Bring the gauges up to date."""

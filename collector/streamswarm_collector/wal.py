@@ -14,7 +14,7 @@ import queue
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +110,7 @@ class Wal:
         """Like append, for callers without an event loop; the future resolves after the fsync."""
         waiting = _Waiting(payload, on_durable, Future())
         if self._failure is not None:
-            waiting.future.set_exception(Unavailable(f"the write-ahead log can't be written: {self._failure}"))
+            _refuse([waiting], self._failure)
         else:
             self._queue.put(waiting)
         return waiting.future
@@ -147,6 +147,11 @@ class Wal:
                 return
             path.unlink()
             self._sealed.pop(path, None)
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing is taken any more, or None."""
+        return str(self._failure) if self._failure else None
 
     def close(self) -> None:
         """Write what is queued and stop the thread."""
@@ -189,7 +194,9 @@ class Wal:
     def _write_forever(self) -> None:
         while True:
             waiting, stop = self._take_waiting()
-            if waiting:
+            if waiting and self._failure is not None:
+                _refuse(waiting, self._failure)
+            elif waiting:
                 self._commit(waiting)
             if stop:
                 return
@@ -214,14 +221,20 @@ class Wal:
         except OSError as error:
             # After a failed fsync the kernel may have dropped the pages: nothing may be acknowledged any more.
             self._failure = error
-            for item in waiting:
-                item.future.set_exception(Unavailable(f"the write-ahead log can't be written: {error}"))
+            _refuse(waiting, error)
             return
         with self._appended:
             self._last_lsn = first + len(waiting) - 1
             self._appended.notify_all()
         for lsn, item in enumerate(waiting, start=first):
-            item.on_durable(lsn)
+            try:
+                item.on_durable(lsn)
+            except Exception as error:
+                # The record is safe in the log, and the next start hands it on; until then nothing may overtake it.
+                log.exception("record %d can't be handed on; the log takes no more until it is opened again", lsn)
+                self._failure = OSError(f"record {lsn} can't be handed on: {error}")
+                _refuse(waiting[lsn - first :], self._failure)
+                return
             item.future.set_result(lsn)
         if self._segment.tell() >= self._segment_bytes:
             self._sealed[self._path] = self._segment.tell()
@@ -265,6 +278,11 @@ class WalReader:
             self._segment.close()
             self._segment = None
             self._path = None
+
+
+def _refuse(waiting: Iterable[_Waiting], why: OSError) -> None:
+    for item in waiting:
+        item.future.set_exception(Unavailable(f"the write-ahead log can't be written: {why}"))
 
 
 def _frame(lsn: int, payload: bytes) -> bytes:

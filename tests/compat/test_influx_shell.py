@@ -194,7 +194,6 @@ def test_a_dump_is_imported(influx: Shell, server: Server, database: str, tmp_pa
     ]
 
 
-@pytest.mark.collector_lacks("CREATE DATABASE is refused; the import goes on and the write creates it")
 def test_a_dumps_statements_are_carried_out(influx: Shell, database: str, tmp_path: Path) -> None:
     done = influx("-import", "-path", str(dump(tmp_path, f"{database}_new", compressed=False)))
     assert "error" not in done.stdout + done.stderr

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.xdist_group("compat")
 
 START = "2023-11-14T22:13:20Z"
 START_S = 1_700_000_000
-LACKS_ADMIN = pytest.mark.collector_lacks("statements that change the store are not there yet")
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def test_several_statements_are_several_result_sets(client: Any) -> None:
 
 @pytest.mark.parametrize(
     "epoch",
-    ["ns", pytest.param("n", marks=pytest.mark.collector_lacks("epoch=n is refused")), "u", "ms", "s", "m", "h"],
+    ["ns", "n", "u", "ms", "s", "m", "h"],
 )
 def test_times_come_in_the_unit_that_was_asked_for(client: Any, epoch: str) -> None:
     found = filled(client).query("SELECT last(value) FROM cpu", epoch=epoch)
@@ -198,7 +197,6 @@ def test_the_default_policy_is_listed(client: Any, database: str) -> None:
     }
 
 
-@LACKS_ADMIN
 def test_a_database_is_created_and_dropped(client: Any, database: str) -> None:
     name = f'{database} "x"'
     client.create_database(name)
@@ -208,7 +206,6 @@ def test_a_database_is_created_and_dropped(client: Any, database: str) -> None:
     assert {"name": name} not in client.get_list_database()
 
 
-@LACKS_ADMIN
 def test_a_policy_is_created_altered_and_dropped(client: Any, database: str) -> None:
     client.create_database(database)
     client.create_retention_policy("short", "2d", 1, database, default=True, shard_duration="1h")
@@ -219,7 +216,6 @@ def test_a_policy_is_created_altered_and_dropped(client: Any, database: str) -> 
     assert [policy["name"] for policy in client.get_list_retention_policies(database)] == ["autogen"]
 
 
-@LACKS_ADMIN
 def test_a_measurement_and_series_are_dropped(client: Any, database: str) -> None:
     filled(client)
     client.delete_series(database, "cpu", {"host": "a"})
@@ -228,7 +224,6 @@ def test_a_measurement_and_series_are_dropped(client: Any, database: str) -> Non
     assert client.get_list_measurements() == []
 
 
-@LACKS_ADMIN
 def test_rows_are_deleted_by_time(client: Any) -> None:
     filled(client).query(f"DELETE FROM cpu WHERE time < {START_S + 8}s", method="POST")
     assert [row["value"] for row in client.query("SELECT value FROM cpu").get_points()] == [4, 4.5]
@@ -260,6 +255,5 @@ def test_an_answer_in_chunks_is_complete(chunks: list[Any]) -> None:
     assert [row["value"] for chunk in chunks for row in chunk.get_points()] == [number / 2 for number in range(10)]
 
 
-@pytest.mark.collector_lacks("chunked is ignored: all rows come at once")
 def test_a_chunk_has_as_many_rows_as_were_asked_for(chunks: list[Any]) -> None:
     assert [len(list(chunk.get_points())) for chunk in chunks] == [3, 3, 3, 1]

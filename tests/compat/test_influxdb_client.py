@@ -273,12 +273,10 @@ def test_ping_version_and_build(client: InfluxDBClient) -> None:
     assert client.build() == "OSS"
 
 
-@pytest.mark.xfail(strict=True, reason='/health says "ok", where InfluxDB 2.x says "pass"')
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_health_passes(client: InfluxDBClient) -> None:
     assert client.health().status == "pass"
 
 
-@pytest.mark.xfail(strict=True, reason="there is no /ready")
 def test_the_collector_is_ready(client: InfluxDBClient) -> None:
     assert client.ready().status == "ready"

@@ -56,7 +56,6 @@ def stored(server: Server, database: str) -> dict[str, list[object]]:
     return {series["name"]: series["values"][0] for series in result["series"]}
 
 
-@pytest.mark.collector_lacks("CREATE DATABASE is refused; Telegraf warns and goes on, and the write creates it")
 def test_the_database_is_created_before_the_first_write(server: Server) -> None:
     name = f"telegraf {uuid.uuid4().hex[:8]}"
     answer = httpx.post(

@@ -126,7 +126,7 @@ def test_a_query_that_is_not_understood_names_the_part(url: str, parameters: dic
 def test_a_function_that_is_not_known_is_an_error_of_its_statement(url: str) -> None:
     httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1").raise_for_status()
     results = query(url, "SELECT holt_winters(v) FROM m; SELECT v FROM m").json()["results"]
-    assert results[0]["error"].startswith("undefined function holt_winters(): docs/")
+    assert results[0]["error"] == "undefined function holt_winters()"
     assert results[1]["series"][0]["values"] == [[1, 1]]
 
 
@@ -134,7 +134,7 @@ def test_ping_health_and_metrics(url: str) -> None:
     httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1\nm v=x 1")
     ping = httpx.get(f"{url}/ping")
     assert (ping.status_code, ping.headers["X-Influxdb-Version"]) == (204, "1.8.10")
-    assert httpx.get(f"{url}/health").json()["status"] == "ok"
+    assert httpx.get(f"{url}/health").json()["status"] == "pass"
     metrics = httpx.get(f"{url}/metrics").text
     assert "streamswarm_collector_points_total 1.0" in metrics
     assert 'streamswarm_collector_refused_lines_total{reason="syntax"} 1.0' in metrics

@@ -129,11 +129,11 @@ class StatementBuilder(Transformer[Token, Any]):
     def measurement_name(self, name: str) -> ast.Measurement:
         return ast.Measurement(name)
 
-    def measurement_path(self, *names: str) -> ast.Measurement:
+    def measurement_path(self, database: str, *rest: Any) -> ast.Measurement:
         """`database..name` or `database.policy.name`."""
-        return ast.Measurement(names[-1], names[0], names[1] if len(names) == 3 else None)
+        return ast.Measurement(rest[-1], database, rest[0] if len(rest) == 2 else None)
 
-    def measurement_policy(self, policy: str, name: str) -> ast.Measurement:
+    def measurement_policy(self, policy: str, name: str | ast.Regex) -> ast.Measurement:
         return ast.Measurement(name, None, policy)
 
     def measurement_regex(self, regex: ast.Regex) -> ast.Measurement:

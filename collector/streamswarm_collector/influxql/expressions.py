@@ -134,7 +134,7 @@ def compile_expression(
         case ast.Call(name, arguments) if name in _TRANSFORMATIONS:
             return _compile_transformation(name, arguments, atom, every)
         case ast.Call(name):
-            raise ExecutionError(f"undefined function {name}(): docs/influxql.md lists what is answered")
+            raise ExecutionError(f"undefined function {name}()")
     raise ParseError("a column is a field, a tag, a number, or a function or arithmetic expression of these")
 
 

@@ -28,7 +28,7 @@ _HEADERS: Final = {
     "X-Influxdb-Version": "1.8.10",
     "X-Influxdb-Build": "OSS",
 }
-_EPOCHS: Final = frozenset({"ns", "u", "µ", "us", "ms", "s", "m", "h"})
+_EPOCHS: Final = frozenset({"ns", "n", "u", "µ", "us", "ms", "s", "m", "h"})
 
 
 class QueryRoute:

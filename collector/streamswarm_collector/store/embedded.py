@@ -77,6 +77,7 @@ class EmbeddedStore:
         self._hurry = False
         self._closing = False
         self._failure: str | None = None
+        self._broken = ""
         self._taking = threading.RLock()
         self._file_lock = threading.RLock()
         self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
@@ -249,7 +250,7 @@ class EmbeddedStore:
                 return
             self._hurry = True
             self._news.notify_all()
-            if not self._news.wait_for(done, BARRIER_SECONDS):
+            if not self._news.wait_for(lambda: done() or bool(self._broken), BARRIER_SECONDS) or self._broken:
                 raise Unavailable(f"the store did not write within {BARRIER_SECONDS:.0f} s: {self._failure or 'busy'}")
 
     def close(self) -> None:
@@ -269,17 +270,27 @@ class EmbeddedStore:
         if self._taken_lsn == self._added_lsn:
             return
         with self._taking:
+            if self._broken:
+                raise Unavailable(self._broken)
             with self._news:
                 pending, self._pending = self._pending, defaultdict(list)
                 lsn = self._added_lsn
-            for (bucket, measurement), entries in pending.items():
-                table = self._catalog.table(bucket, measurement)
-                for entry in coalesced(entries):
-                    if isinstance(entry, Block):
-                        take_block(self._catalog, table, entry)
-                    else:
-                        take_rows(self._catalog, table, entry)
+            try:
+                for (bucket, measurement), entries in pending.items():
+                    self._take_entries(bucket, measurement, entries)
+            except Exception as error:
+                # Going on would store later records and so skip these for ever; the next start reads them again.
+                self._broken = self._failure = f"points can't be taken: {error}; restart the collector"
+                raise
             self._taken_lsn = lsn
+
+    def _take_entries(self, bucket: str, measurement: str, entries: Sequence[Entry]) -> None:
+        table = self._catalog.table(bucket, measurement)
+        for entry in coalesced(entries):
+            if isinstance(entry, Block):
+                take_block(self._catalog, table, entry)
+            else:
+                take_rows(self._catalog, table, entry)
 
     def _write_forever(self) -> None:
         while True:
@@ -289,7 +300,11 @@ class EmbeddedStore:
                     self._news.wait_for(lambda: self._hurry or self._closing, self._flush_seconds)
                 self._hurry = False
                 closing = self._closing
-            self._take()
+            try:
+                self._take()
+            except Exception:
+                log.exception("the store takes no more points; the log keeps them")
+                return
             self._write_until_done()
             self._limit_recent()
             if closing:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.schema import RefusedError
-from streamswarm_core.errors import ConfigError
+from streamswarm_core.errors import ConfigError, Unavailable
 from tests.unit.collector.conftest import Write, rows_of
 
 
@@ -109,3 +109,25 @@ def test_any_order_of_points_ends_as_a_map_from_series_and_time_to_fields(
     store.close()
     assert {(row.series_key, row.time_ns): dict(row.fields) for row in stored} == expected
     assert len(stored) == len(expected)
+
+
+def test_points_that_cannot_be_taken_are_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = EmbeddedStore(tmp_path / "s.duckdb")
+    store.add(1, "d", [Row("m", 1, {"v": 1.0})])
+    store.flush()
+    with monkeypatch.context() as patched:
+        patched.setattr("streamswarm_collector.store.embedded.take_rows", lambda *_: 1 / 0)
+        store.add(2, "d", [Row("m", 2, {"v": 2.0})])
+        with pytest.raises((Unavailable, ZeroDivisionError)):
+            store.flush()
+    store.add(3, "d", [Row("m", 3, {"v": 3.0})])
+    with pytest.raises(Unavailable, match="restart the collector"):
+        store.flush()
+    assert store.failure is not None
+    assert "takes no more points" in caplog.text
+    store.close()
+    store = EmbeddedStore(tmp_path / "s.duckdb")
+    assert store.stored_lsn == 1
+    store.close()

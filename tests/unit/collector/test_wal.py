@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from streamswarm_collector.wal import Wal
+from streamswarm_core.errors import Unavailable
 
 
 def payloads(wal: Wal, after: int = 0) -> list[bytes]:
@@ -97,4 +98,22 @@ def test_a_reader_goes_on_where_it_stopped(tmp_path: Path) -> None:
     append(wal, b"four")
     assert [record.lsn for record in iter(reader.next, None)] == [4]
     reader.close()
+    wal.close()
+
+
+def test_a_record_that_cannot_be_handed_on_stops_the_log_and_is_there_after_a_restart(tmp_path: Path) -> None:
+    def fail(_lsn: int) -> None:
+        raise ValueError("no such thing")
+
+    wal = Wal(tmp_path)
+    append(wal, b"one")
+    with pytest.raises(Unavailable, match="record 2 can't be handed on: no such thing"):
+        wal.submit(b"two", fail).result(5)
+    with pytest.raises(Unavailable, match="record 2"):
+        wal.submit(b"three").result(5)
+    assert wal.failure is not None
+    wal.close()
+    wal = Wal(tmp_path)
+    assert payloads(wal) == [b"one", b"two"]
+    assert append(wal, b"three") == [3]
     wal.close()
