@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus victoria-metrics iproute2
+SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus victoria-metrics iproute2 \
+  nftables fping iputils-ping iperf3 prometheus-blackbox-exporter
 LINTED := agent benchmarks cli collector controlplane core mlservice tests
 
 .DEFAULT_GOAL := help
