@@ -1,0 +1,43 @@
+"""Statements that are read by their shape are those that are read whole."""
+
+import pytest
+
+from streamswarm_collector.influxql import ast
+from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_collector.influxql.parser import parse
+
+TIMES = [(1_700_000_000, 1_700_000_600), (123_456_789, 9_223_372_036), (1_699_999_999, 1_700_000_000)]
+SHAPES = [
+    "SELECT mean(v) FROM m WHERE time >= {}s AND time < {}s AND host = 'a' GROUP BY time(30s)",
+    "SELECT v FROM m WHERE time>{}ms and TIME <= {}ms",
+    "SELECT v FROM m WHERE (time > {} OR v > 5) AND time < {}",
+    "SELECT max(a) FROM (SELECT mean(v) AS a FROM m WHERE time > {}s) WHERE time < {}s",
+    "SELECT v FROM m WHERE note = 'time > {}s' AND time < {}s",
+    "SELECT v FROM m WHERE uptime > {} AND time < {}",
+    "SELECT v FROM m WHERE time > {}s; SELECT w FROM n WHERE time > {}s",
+    "SELECT v FROM m WHERE time > {}s + 1h AND time < {}s",
+    "SHOW TAG VALUES FROM m WITH KEY = host WHERE time > {} AND v = {}",
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_statement_whose_shape_was_seen_is_read_as_if_it_were_the_first(shape: str) -> None:
+    for start, stop in TIMES:
+        text = shape.format(start, stop)
+        # A bound parameter that isn't used takes the way without shapes.
+        assert parse(text) == parse(text, {"unused": 1})
+
+
+def test_the_time_stands_where_it_was_written() -> None:
+    (statement,) = parse("SELECT v FROM m WHERE time > 1700000000s")
+    assert isinstance(statement, ast.Select)
+    assert statement.where == ast.Binary(">", ast.Reference("time"), ast.Duration(1_700_000_000_000_000_000))
+
+
+def test_an_error_names_the_place_in_the_text_that_was_sent() -> None:
+    with pytest.raises(ParseError, match=r"found FRM at line 1, char 10") as first:
+        parse("SELECT v FRM m WHERE time > 1700000000s")
+    with pytest.raises(ParseError) as second:
+        parse("SELECT v FROM m WHERE time > 1700000000s LIMIT x")
+    assert "char 48" in str(second.value)
+    assert "FRM" in str(first.value)
