@@ -30,7 +30,7 @@ class ColumnValues:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows, in the order they came.
+    """Some rows; those that RecentRows keeps are ordered by series and time, so that one series is a slice.
 
     Attributes:
         time: int64 nanoseconds since the epoch.
@@ -48,8 +48,8 @@ class Chunk:
 
     @staticmethod
     def of(time: Any, sid: Any, columns: Mapping[str, ColumnValues]) -> "Chunk":
-        """A chunk of at least one row."""
-        return Chunk(time, sid, columns, int(time.min()), int(time.max()))
+        """A chunk of at least one row, which may come in any order."""
+        return Chunk(time, sid, columns, int(time.min()), int(time.max())).ordered()
 
     def __len__(self) -> int:
         return len(self.time)
@@ -64,13 +64,42 @@ class Chunk:
         ]
         return sum(array.nbytes for array in arrays if array is not None)
 
+    def ordered(self) -> "Chunk":
+        """The same rows by series and time."""
+        rising = self.sid[1:] > self.sid[:-1]
+        rising |= (self.sid[1:] == self.sid[:-1]) & (self.time[1:] >= self.time[:-1])
+        return self if bool(rising.all()) else self.taken(np.lexsort((self.time, self.sid)))
+
+    def of_series(self, sid: int) -> slice:
+        """Where the rows of a series are."""
+        number = self.sid.dtype.type(sid)
+        return slice(int(self.sid.searchsorted(number)), int(self.sid.searchsorted(number, "right")))
+
     def taken(self, rows: Any) -> "Chunk":
-        """Some of the rows, by index array or mask."""
+        """Some of the rows, by slice, index array or mask."""
         columns = {
             name: ColumnValues(one.values[rows], None if one.valid is None else one.valid[rows])
             for name, one in self.columns.items()
         }
         return Chunk(self.time[rows], self.sid[rows], columns, self.first, self.last)
+
+    def within(self, start: int | None, stop: int | None) -> "Chunk":
+        """The rows of a range, `stop` excluded."""
+        mask = None
+        if start is not None and self.first < start:
+            mask = self.time >= start
+        if stop is not None and self.last >= stop:
+            before = self.time < stop
+            mask = before if mask is None else mask & before
+        return self if mask is None else self.taken(np.flatnonzero(mask))
+
+    def series_within(self, sid: int, start: int | None, stop: int | None) -> "Chunk":
+        """The rows of one series in a range, `stop` excluded."""
+        own = self.of_series(sid)
+        times = self.time[own]
+        first = 0 if start is None else int(times.searchsorted(start))
+        end = len(times) if stop is None else int(times.searchsorted(stop))
+        return self.taken(slice(own.start + first, own.start + end))
 
 
 NO_ROWS: Final = Chunk(np.zeros(0, np.int64), np.zeros(0, np.int32), {}, 0, 0)
@@ -82,7 +111,7 @@ class RecentRows:
 
     Attributes:
         covers_from: nanoseconds; rows before it may be missing here.
-        chunks: the rows, without order.
+        chunks: the rows, each chunk in order, the chunks in none.
     """
 
     covers_from: int = ALL_TIME
@@ -102,7 +131,7 @@ class RecentRows:
         chunks = [*self.chunks, chunk]
         while len(chunks) > 1 and len(chunks[-2]) < 2 * len(chunks[-1]) and len(chunks[-2]) < _CHUNK_ROWS:
             last = chunks.pop()
-            chunks[-1] = joined([chunks[-1], last])
+            chunks[-1] = joined([chunks[-1], last]).ordered()
         return replace(self, chunks=tuple(chunks))
 
     def corrected(self, chunk: Chunk) -> "RecentRows":
@@ -115,9 +144,10 @@ class RecentRows:
             time, sid = chunk.time[row], chunk.sid[row]
             for place, old in enumerate(chunks):
                 if old.first <= time <= old.last:
-                    found = np.flatnonzero((old.time == time) & (old.sid == sid))
-                    if len(found):
-                        chunks[place] = _overwritten(old, int(found[0]), chunk, row)
+                    own = old.of_series(sid)
+                    found = own.start + int(old.time[own].searchsorted(time))
+                    if found < own.stop and old.time[found] == time:
+                        chunks[place] = _overwritten(old, found, chunk, row)
                         break
             else:
                 if time >= self.covers_from:
@@ -142,13 +172,7 @@ class RecentRows:
             if (start is not None and chunk.last < start) or (stop is not None and chunk.first >= stop):
                 continue
             narrow = Chunk(chunk.time, chunk.sid, _chosen(chunk.columns, columns), chunk.first, chunk.last)
-            mask = None if sid is None else chunk.sid == sid
-            if start is not None and chunk.first < start:
-                mask = _both(mask, chunk.time >= start)
-            if stop is not None and chunk.last >= stop:
-                mask = _both(mask, chunk.time < stop)
-            if mask is not None:
-                narrow = narrow.taken(np.flatnonzero(mask))
+            narrow = narrow.within(start, stop) if sid is None else narrow.series_within(sid, start, stop)
             if len(narrow):
                 found.append(narrow)
         if not found:
@@ -180,10 +204,6 @@ def _joined_column(name: str, chunks: Sequence[Chunk]) -> ColumnValues:
 
 def _chosen(columns: Mapping[str, ColumnValues], names: Sequence[str]) -> dict[str, ColumnValues]:
     return {name: columns[name] for name in names if name in columns}
-
-
-def _both(mask: Any, other: Any) -> Any:
-    return other if mask is None else mask & other
 
 
 def _parts(chunk: Chunk) -> tuple[Any, Any, Mapping[str, ColumnValues]]:

@@ -77,8 +77,8 @@ def take_block(catalog: Catalog, table: Table, block: Block) -> None:
     columns = {}
     for name, values in block.columns.items():
         column = table.columns[name]
-        columns[column.column] = ColumnValues(np.array(values, _NUMPY_TYPES[column.type]))
-    _append(catalog, table, Chunk.of(times, sids, columns))
+        columns[column.column] = ColumnValues(np.array(values, _NUMPY_TYPES[column.type])[order])
+    _append(catalog, table, Chunk.of(ordered_times, ordered_sids, columns))
 
 
 def take_rows(catalog: Catalog, table: Table, rows: Sequence[Row]) -> None:
