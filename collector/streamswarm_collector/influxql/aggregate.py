@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from streamswarm_collector.influxql.errors import ExecutionError
 from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed, look_back
 from streamswarm_collector.influxql.filling import fill_linear, fill_previous
 from streamswarm_collector.influxql.integral import integrals
-from streamswarm_collector.influxql.memory import RecentSource, can_answer
+from streamswarm_collector.influxql.memory import RecentSource, Wanted, can_answer
 from streamswarm_collector.influxql.raw import as_list
 from streamswarm_collector.influxql.source import Column, Connect, Groups, Limits, ResultSeries, limited, source_sql
 from streamswarm_collector.influxql.windows import Windows
@@ -38,7 +39,7 @@ class _Found:
     beside: Column
 
 
-@dataclass(slots=True)
+@dataclass
 class Aggregation:
     """A SELECT of aggregates on one measurement."""
 
@@ -90,6 +91,12 @@ class Aggregation:
         window = self.statement.window
         return Windows(window.every, window.offset, self.statement.zone) if window else None
 
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether the columns of the answer are the atoms as they are."""
+        in_order = [isinstance(node, Atom) and node.index == place for place, node in enumerate(self.columns.nodes)]
+        return not self.columns.beside and all(in_order)
+
     def _with_look_back(self, asked: TimeRange) -> TimeRange:
         """The range with the windows outside it that transformations begin with."""
         extra = look_back(self.columns.nodes)
@@ -101,8 +108,8 @@ class Aggregation:
         return TimeRange(asked.start - more, asked.stop)
 
     def _from_memory(self) -> _Found | None:
-        wanted = [(atom.name, atom.field.column) for atom in self.columns.atoms if atom.field]
-        if self.columns.beside or not can_answer([function for function, _ in wanted]):
+        wanted = [Wanted(atom.name, atom.field.column, *atom.arguments) for atom in self.columns.atoms if atom.field]
+        if self.columns.beside or not can_answer(wanted):
             return None
         windows = self._windows
         if windows is not None and windows.zone is not None:
@@ -112,7 +119,7 @@ class Aggregation:
             self.groups,
             self.rows,
             self.time_range,
-            [column for _, column in wanted],
+            [one.column for one in wanted],
             self.limits,
         )
         if source is None:
@@ -120,13 +127,13 @@ class Aggregation:
         if not len(source.chunk):
             return _Found([], [], [[] for _ in self.columns.atoms], [])
         if windows is None:
-            answer = source.windows(None, 1, wanted)
-            lone = self._lone_selector()
+            lone = self._lone_selector() is not None
+            answer = source.windows(None, 1, wanted, selected_times=lone)
             if answer is None:
                 return None
-            gids, _, *values = answer
-            times = source.selected_time(lone.name, lone.field.column) if lone and lone.field else {}
-            starts = [times.get(gid, self.time_range.start or 0) for gid in gids]
+            gids, starts, *values = answer
+            if not lone:
+                starts = [self.time_range.start or 0] * len(gids)
         else:
             first = windows.floor(int(source.chunk.time.min()))
             buckets = (source.chunk.time - first) // windows.every
@@ -299,9 +306,7 @@ class Aggregation:
         nodes = self.columns.nodes
         if self.statement.descending:
             starts, beside, atoms = starts[::-1], beside[::-1], [column[::-1] for column in atoms]
-        if not self.columns.beside and all(
-            isinstance(node, Atom) and node.index == place for place, node in enumerate(nodes)
-        ):
+        if self._plain:
             return [starts, *atoms]
         values = [evaluate(node, starts, atoms) for node in nodes]
         for order, (place, atom) in enumerate(self.columns.beside.items()):
@@ -351,5 +356,5 @@ def _finish(atom: AggregateAtom, column: Column) -> Column:
 
 def _spans(gids: Column) -> list[tuple[int, int, int]]:
     """Each group with the begin and end of its entries."""
-    changes = [0, *(place for place in range(1, len(gids)) if gids[place] != gids[place - 1]), len(gids)]
+    changes = [0, *(np.flatnonzero(np.diff(np.array(gids))) + 1).tolist(), len(gids)]
     return [(gids[first], first, last) for first, last in itertools.pairwise(changes)]

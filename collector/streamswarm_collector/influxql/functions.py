@@ -103,12 +103,12 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "count": Function(_call("count"), types=_ANY, empty=0, memory=True),
     "count distinct": Function(lambda column, _: f"count(DISTINCT {column.column})", types=_ANY, empty=0),
     "mean": Function(_call("avg"), memory=True),
-    "median": Function(_call("median")),
+    "median": Function(_call("median"), memory=True),
     "mode": Function(_mode, types=_ANY, finish=_most_frequent),
     "sum": Function(_sum, memory=True),
     "integral": Function(_call("count"), streamed=True),
     "spread": Function(lambda column, _: f"max({column.column}) - min({column.column})", memory=True),
-    "stddev": Function(_stddev),
+    "stddev": Function(_stddev, memory=True),
     "min": Function(_call("min"), time_sql=_time_of("arg_min"), order_sql="arg_min({what}, {column})", memory=True),
     "max": Function(_call("max"), time_sql=_time_of("arg_max"), order_sql="arg_max({what}, {column})", memory=True),
     "first": Function(
@@ -125,7 +125,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         order_sql="arg_max({what}, time) FILTER (WHERE {column} IS NOT NULL)",
         memory=True,
     ),
-    "percentile": Function(_percentile, time_sql=_percentile_time, arguments=1, sparse=True),
+    "percentile": Function(_percentile, time_sql=_percentile_time, arguments=1, sparse=True, memory=True),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,21 @@ from streamswarm_collector.store.recent import NO_ROWS, Chunk, ColumnValues
 from streamswarm_collector.store.schema import MeasurementSchema
 
 _MOST_CELLS = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One function of one column.
+
+    Attributes:
+        function: its name.
+        column: SQL column.
+        argument: what stands behind the field: the percentage of a percentile.
+    """
+
+    function: str
+    column: str
+    argument: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +111,17 @@ class RecentSource:
             *values,
         ]
 
-    def windows(self, buckets: Any, count: int, wanted: Sequence[tuple[str, str]]) -> "list[Column] | None":
+    def windows(
+        self, buckets: Any, count: int, wanted: Sequence[Wanted], *, selected_times: bool = False
+    ) -> "list[Column] | None":
         """Aggregates by group and window.
 
         Args:
             buckets: number of each row's window, or None without windows.
             count: how many windows there are.
-            wanted: functions and SQL columns.
+            wanted: what to compute.
+            selected_times: whether to give, in the place of window numbers, the time of the point that the selector
+                selected, the earliest of several with its value.
 
         Returns:
             Groups, window numbers and one column for each function, for the windows that hold a value of any of them;
@@ -113,31 +133,24 @@ class RecentSource:
         key = np.zeros(len(self.chunk), np.int64) if buckets is None else buckets
         if self.gids is not None:
             key = key + self.gids.astype(np.int64) * count
-        columns: dict[str, _Cells] = {}
-        for _, name in wanted:
-            if name not in columns:
-                columns[name] = _Cells.of(self.chunk, name, key, cells)
+        columns = {
+            name: _Cells.of(self.chunk, name, key, cells) for name in dict.fromkeys(one.column for one in wanted)
+        }
         found = np.zeros(cells, np.bool_)
-        for column in columns.values():
-            found |= column.counts > 0
+        for one in wanted:
+            found |= columns[one.column].has_value(one)
         there = np.flatnonzero(found)
-        values = [columns[name].aggregate(function, there) for function, name in wanted]
-        return [(there // count).tolist(), (there % count).tolist(), *values]
-
-    def selected_time(self, function: str, column: str) -> dict[int, int]:
-        """By group: the time of the point that a selector selects; the earliest of several with its value."""
-        key = np.zeros(len(self.chunk), np.int64) if self.gids is None else self.gids.astype(np.int64)
-        cells = _Cells.of(self.chunk, column, key, self.groups)
-        times = cells.selected_times(function)
-        return {group: int(times[group]) for group in np.flatnonzero(cells.counts).tolist()}
+        values = [columns[one.column].aggregate(one, there) for one in wanted]
+        places = columns[wanted[0].column].selected_times(wanted[0])[there] if selected_times else there % count
+        return [(there // count).tolist(), places.tolist(), *values]
 
 
-def can_answer(functions: Sequence[str]) -> bool:
+def can_answer(wanted: Sequence[Wanted]) -> bool:
     """Whether all of the functions are computed here."""
-    return all(FUNCTIONS[function].memory for function in functions)
+    return all(FUNCTIONS[one.function].memory for one in wanted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Cells:
     """One column's values, each with the cell (group and window) it is in."""
 
@@ -156,21 +169,81 @@ class _Cells:
             values, times, sids, key = values[kept], times[kept], sids[kept], key[kept]
         return _Cells(values, times, sids, key, np.bincount(key, minlength=cells))
 
-    def aggregate(self, function: str, there: Any) -> Column:
+    def has_value(self, wanted: Wanted) -> Any:
+        """For which cells the function gives a value."""
+        if wanted.function != "percentile":
+            return self.counts > 0
+        rank = self._rank(wanted.argument)
+        return (rank >= 1) & (rank <= self.counts)
+
+    def aggregate(self, wanted: Wanted, there: Any) -> Column:
+        """The function's value in some cells; None in those without points."""
         counts = self.counts[there]
-        if function == "count":
+        if wanted.function == "count":
             return [number or None for number in counts.tolist()]
-        if function in {"first", "last"}:
-            result = self._at_selected_time(function)[there]
-        elif function in {"sum", "mean"}:
-            result = self._sum()[there]
-            if function == "mean":
-                result = result / np.maximum(counts, 1)
-        elif function == "spread":
-            result = self._extreme(np.maximum)[there] - self._extreme(np.minimum)[there]
-        else:
-            result = self._extreme(np.minimum if function == "min" else np.maximum)[there]
-        return _listed(ColumnValues(result, None if bool(counts.all()) else counts > 0))
+        valid = self.has_value(wanted)[there]
+        return _listed(ColumnValues(self._values_of(wanted)[there], None if bool(valid.all()) else valid))
+
+    def _values_of(self, wanted: Wanted) -> Any:
+        match wanted.function:
+            case "first" | "last":
+                return self._at_selected_time(wanted)
+            case "sum":
+                return self._sum()
+            case "mean":
+                return self._sum() / np.maximum(self.counts, 1)
+            case "spread":
+                return self._extreme(np.maximum) - self._extreme(np.minimum)
+            case "stddev":
+                return self._deviation()
+            case "median":
+                return self._median()
+            case "percentile":
+                return self._percentile(wanted.argument)
+        return self._extreme(np.minimum if wanted.function == "min" else np.maximum)
+
+    def _deviation(self) -> Any:
+        """Sample standard deviation; NaN for one point, whose window is not empty, yet has none."""
+        mean = self._sum() / np.maximum(self.counts, 1)
+        squares = np.bincount(self.key, weights=(self.values - mean[self.key]) ** 2, minlength=len(self.counts))
+        return np.where(self.counts > 1, np.sqrt(squares / np.maximum(self.counts - 1, 1)), np.nan)
+
+    @cached_property
+    def _starts(self) -> Any:
+        return np.cumsum(self.counts) - self.counts
+
+    @cached_property
+    def _by_value(self) -> Any:
+        """The values ordered by cell and size."""
+        cells = len(self.counts)
+        key = self.key.astype(np.uint16) if cells <= 2**16 else self.key  # few cells are sorted by radix
+        order = np.argsort(self.values)
+        return self.values[order[np.argsort(key[order], kind="stable")]]
+
+    def _median(self) -> Any:
+        last = max(len(self.values) - 1, 0)
+        lower = self._by_value[np.minimum(self._starts + np.maximum(self.counts - 1, 0) // 2, last)]
+        upper = self._by_value[np.minimum(self._starts + self.counts // 2, last)]
+        return lower / 2 + upper / 2
+
+    def _rank(self, percentage: float) -> Any:
+        """Nearest rank, floor(n·p/100 + 0.5), counted from 1; below 1 there is no value."""
+        return np.floor(self.counts * percentage / 100 + 0.5).astype(np.int64)
+
+    def _percentile(self, percentage: float) -> Any:
+        rank = np.clip(self._rank(percentage), 1, np.maximum(self.counts, 1))
+        return self._by_value[np.minimum(self._starts + rank - 1, max(len(self.values) - 1, 0))]
+
+    def _percentile_time(self, percentage: float) -> Any:
+        """Of several points with the value that one counts whose turn it is in the order of time."""
+        value = self._percentile(percentage)
+        cells = len(self.counts)
+        below = np.bincount(self.key[self.values < value[self.key]], minlength=cells)
+        rows = np.flatnonzero(self.values == value[self.key])
+        rows = rows[np.lexsort((self.times[rows], self.key[rows]))]
+        equal = np.bincount(self.key[rows], minlength=cells)
+        place = np.cumsum(equal) - equal + self._rank(percentage) - 1 - below
+        return self.times[rows[np.clip(place, 0, max(len(rows) - 1, 0))]]
 
     def _sum(self) -> Any:
         if self.values.dtype.kind == "f":
@@ -186,21 +259,23 @@ class _Cells:
         function.at(result, self.key, self.values)
         return result
 
-    def selected_times(self, function: str) -> Any:
+    def selected_times(self, wanted: Wanted) -> Any:
         """The time of the point that a selector selects, for each cell."""
         times, key = self.times, self.key
-        if function in {"min", "max"}:
-            wanted = self._extreme(np.minimum if function == "min" else np.maximum)
-            rows = np.flatnonzero(self.values == wanted[key])
+        if wanted.function == "percentile":
+            return self._percentile_time(wanted.argument)
+        if wanted.function in {"min", "max"}:
+            extreme = self._extreme(np.minimum if wanted.function == "min" else np.maximum)
+            rows = np.flatnonzero(self.values == extreme[key])
             times, key = times[rows], key[rows]
-        latest = function == "last"
+        latest = wanted.function == "last"
         edge = np.full(len(self.counts), -(2**63) if latest else 2**63 - 1, np.int64)
         (np.maximum if latest else np.minimum).at(edge, key, times)
         return edge
 
-    def _at_selected_time(self, function: str) -> Any:
+    def _at_selected_time(self, wanted: Wanted) -> Any:
         """The value at the earliest or latest time of each cell."""
-        edge = self.selected_times(function)
+        edge = self.selected_times(wanted)
         rows = np.flatnonzero(self.times == edge[self.key])
         result = np.zeros(len(self.counts), self.values.dtype)
         # Of several rows of one time the one of the lowest series number stays: it is assigned last.

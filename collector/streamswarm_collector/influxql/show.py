@@ -126,9 +126,9 @@ def _tag_keys(_statement: ast.Show, _measurement: MeasurementSchema, series: _Ta
     return [[key] for key in sorted({key for tags in series for key in tags})]
 
 
-def _tag_values(statement: ast.Show, _measurement: MeasurementSchema, series: _Tags) -> list[Row]:
-    pairs = {(key, value) for tags in series for key, value in tags.items() if _key_wanted(statement, key)}
-    return [[key, value] for key, value in sorted(pairs)]
+def _tag_values(statement: ast.Show, measurement: MeasurementSchema, series: _Tags) -> list[Row]:
+    keys = [key for key in sorted(measurement.tag_keys) if _key_wanted(statement, key)]
+    return [[key, value] for key in keys for value in sorted({tags[key] for tags in series if key in tags})]
 
 
 def _key_wanted(statement: ast.Show, key: str) -> bool:
