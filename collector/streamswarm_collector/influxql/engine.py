@@ -21,7 +21,7 @@ from streamswarm_collector.store.schema import DatabaseSchema, QueryableStore, R
 from streamswarm_core.clock import from_ns, now_ns
 
 _EPOCH_NS: Final[Mapping[str, int]] = {**ast.DURATION_UNITS, "n": 1}
-_ROWS_AT_ONCE: Final = 20_000
+_ROWS_AT_ONCE: Final = 100_000
 _OF_SERVER: Final = frozenset(
     {
         ast.Subject.DATABASES,

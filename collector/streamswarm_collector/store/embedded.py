@@ -30,6 +30,7 @@ from streamswarm_core.lineprotocol import parse_line
 log = logging.getLogger(__name__)
 
 BARRIER_SECONDS: Final = 20.0
+_TAKE_SECONDS: Final = 0.05
 _MOST_CACHED_KEYS: Final = 500_000
 _Pending = dict[tuple[str, str], list[Entry]]
 """What waits to be taken, by bucket and measurement."""
@@ -296,8 +297,8 @@ class EmbeddedStore:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._stored_lsn < self._added_lsn or self._hurry or self._closing)
-                if not self._closing:
-                    self._news.wait_for(lambda: self._hurry or self._closing, self._flush_seconds)
+            self._gather()
+            with self._news:
                 self._hurry = False
                 closing = self._closing
             try:
@@ -309,6 +310,16 @@ class EmbeddedStore:
             self._limit_recent()
             if closing:
                 return
+
+    def _gather(self) -> None:
+        """Wait for company to what was added, and take it meanwhile, so that queries find little to take."""
+        deadline = time.monotonic() + self._flush_seconds
+        while (rest := deadline - time.monotonic()) > 0:
+            with self._news:
+                if self._news.wait_for(lambda: self._hurry or self._closing, min(rest, _TAKE_SECONDS)):
+                    return
+            with contextlib.suppress(Exception):  # the caller takes again, and says why it can't
+                self._take()
 
     def _write_until_done(self) -> None:
         """Write one flush, again and again while the disk refuses; only closing gives up (the log still has it)."""
