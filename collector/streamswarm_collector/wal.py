@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from streamswarm_core.errors import Unavailable
 
@@ -29,6 +29,8 @@ _SUFFIX: Final = ".wal"
 _DAMAGED_SUFFIX: Final = ".damaged"
 _MOST_RECORD_BYTES: Final = 256 * 1024 * 1024
 _MOST_BATCHES_PER_SYNC: Final = 1024
+_WORTH_RELEASING: Final = 1_000_000
+"""Bytes from which the open segment is begun anew when nobody needs what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class _Waiting:
     future: Future[int]
 
 
+class _NewSegment:
+    """In the place of a batch: seal the open segment."""
+
+
 class Wal:
     """An append-only log in one folder, for one process.
 
@@ -66,7 +72,7 @@ class Wal:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._segment_bytes = segment_bytes
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Waiting | _NewSegment | None] = queue.SimpleQueue()
         self._last_lsn = self._recover()
         self._segment = self._open_segment(self._last_lsn + 1)
         self._sealed: dict[Path, int] = {path: path.stat().st_size for path in self.segments() if path != self._path}
@@ -140,7 +146,12 @@ class Wal:
             return self._appended.wait_for(lambda: self._last_lsn > after, seconds)
 
     def release(self, upto: int) -> None:
-        """Delete the sealed segments whose records all have numbers up to `upto`."""
+        """Delete the sealed segments whose records all have numbers up to `upto`.
+
+        If that is everything, a large open segment is sealed, to be deleted the next time.
+        """
+        if upto >= self._last_lsn and self._segment.tell() > _WORTH_RELEASING:
+            self._queue.put(_NewSegment())
         segments = self.segments()
         for path, following in itertools.pairwise(segments):
             if _first_lsn(following) > upto + 1 or path == self._path:
@@ -193,24 +204,26 @@ class Wal:
 
     def _write_forever(self) -> None:
         while True:
-            waiting, stop = self._take_waiting()
+            waiting, following = self._take_waiting()
             if waiting and self._failure is not None:
                 _refuse(waiting, self._failure)
             elif waiting:
                 self._commit(waiting)
-            if stop:
+            if following == "stop":
                 return
+            if following == "segment" and self._failure is None:
+                self._begin_segment()
 
-    def _take_waiting(self) -> tuple[list[_Waiting], bool]:
-        """Wait for one batch and take all that came with it; the flag says that the log is being closed."""
+    def _take_waiting(self) -> tuple[list[_Waiting], Literal["", "segment", "stop"]]:
+        """Wait for one batch and take all that came with it, and say what is to be done behind them."""
         waiting: list[_Waiting] = []
-        item = self._queue.get()
-        while item is not None:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, _NewSegment):
+                return waiting, "segment"
             waiting.append(item)
             if len(waiting) >= _MOST_BATCHES_PER_SYNC or self._queue.empty():
-                return waiting, False
-            item = self._queue.get()
-        return waiting, True
+                return waiting, ""
+        return waiting, "stop"
 
     def _commit(self, waiting: list[_Waiting]) -> None:
         first = self._last_lsn + 1
@@ -237,6 +250,10 @@ class Wal:
                 return
             item.future.set_result(lsn)
         if self._segment.tell() >= self._segment_bytes:
+            self._begin_segment()
+
+    def _begin_segment(self) -> None:
+        if self._segment.tell():
             self._sealed[self._path] = self._segment.tell()
             self._segment.close()
             self._segment = self._open_segment(self._last_lsn + 1)

@@ -101,6 +101,23 @@ def test_a_reader_goes_on_where_it_stopped(tmp_path: Path) -> None:
     wal.close()
 
 
+def test_a_large_segment_that_nobody_needs_goes_even_if_it_is_not_full(tmp_path: Path) -> None:
+    wal = Wal(tmp_path)
+    append(wal, b"x" * 1_100_000)
+    wal.release(0)
+    assert append(wal, b"needed") == [2]
+    wal.release(2)
+    assert append(wal, b"y") == [3]  # comes behind the new segment
+    wal.release(2)
+    assert wal.size < 1000
+    assert payloads(wal) == [b"y"]
+    wal.close()
+    wal = Wal(tmp_path)
+    assert payloads(wal) == [b"y"]
+    assert append(wal, b"z") == [4]
+    wal.close()
+
+
 def test_a_record_that_cannot_be_handed_on_stops_the_log_and_is_there_after_a_restart(tmp_path: Path) -> None:
     def fail(_lsn: int) -> None:
         raise ValueError("no such thing")
