@@ -181,7 +181,7 @@ def test_a_batching_writer_sends_everything_when_it_is_closed(
 ) -> None:
     heard = Heard()
     with client.write_api(
-        WriteOptions(batch_size=40, flush_interval=600_000),
+        WriteOptions(batch_size=40, flush_interval=5_000),
         success_callback=heard.success,
         error_callback=heard.error,
         retry_callback=heard.retry,
@@ -197,7 +197,7 @@ def test_a_batching_writer_hears_what_was_refused_and_does_not_send_it_again(
 ) -> None:
     heard = Heard()
     with client.write_api(
-        WriteOptions(batch_size=2, flush_interval=600_000),
+        WriteOptions(batch_size=2, flush_interval=5_000),
         success_callback=heard.success,
         error_callback=heard.error,
         retry_callback=heard.retry,
@@ -226,7 +226,7 @@ def test_a_batching_writer_sends_again_what_the_collector_had_no_room_for(
     with (
         InfluxDBClient(collector.url, token=collector.token, org="ops") as client,
         client.write_api(
-            WriteOptions(batch_size=2, flush_interval=600_000, retry_interval=10, max_retry_delay=100),
+            WriteOptions(batch_size=2, flush_interval=5_000, retry_interval=10, max_retry_delay=100),
             success_callback=heard.success,
             error_callback=heard.error,
             retry_callback=make_room,
