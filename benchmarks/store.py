@@ -1,190 +1,217 @@
-"""Side by side, over HTTP with gzip and durable: the collector with its embedded store, and InfluxDB 1.6 from Debian.
+"""The collector with its embedded store beside InfluxDB 1.6 and VictoriaMetrics, over HTTP with gzip.
 
-    python -m benchmarks.store [--minutes 10] [--agents 200]
+    python -m benchmarks.store [--minutes 60] [--agents 200] [--repeat 25]
 
-The same batches go to both in turn, then the same panel queries, again in turn. Prints Markdown for
-docs/performance.md. Needs `influxd`; everything runs on loopback in a temporary folder.
+The same batches go to each in turn; then the same panels are asked of each in turn while points keep coming. Prints
+Markdown for docs/performance.md. Needs `influxd` and `victoria-metrics`; everything runs on loopback in a temporary
+folder. StreamSwarm and InfluxDB acknowledge when the batch is on disk; VictoriaMetrics acknowledges from memory.
 """
 
 import argparse
 import gzip
-import os
+import http.client
+import itertools
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
-import httpx
-import psutil
-from tests.support import INFLUXDB_CONFIG, find_free_port, wait_for_http
+from benchmarks.panels import PANELS, Panel
+from benchmarks.servers import Server, collector, influxdb, victoriametrics
 
-START = 1_700_000_000
 MEASUREMENTS = 10
 FIELDS = 8
 STEP = 10
 DATABASE = "bench"
-PANELS = {
-    "mean by 30 s and agent": "SELECT mean(f1) FROM m1 WHERE {range} GROUP BY time(30s), agent fill(none)",
-    "mean by 30 s, all agents": "SELECT mean(f1) FROM m1 WHERE {range} GROUP BY time(30s)",
-    "max by 1 min and site": "SELECT max(f2) FROM m2 WHERE {range} GROUP BY time(1m), site fill(none)",
-    "one series by 30 s": "SELECT mean(f1) FROM m1 WHERE {range} AND agent = 'a7' GROUP BY time(30s)",
-    "one series, last value": "SELECT last(f1) FROM m1 WHERE agent = 'a7'",
-    "one series, raw": "SELECT f1 FROM m1 WHERE {range} AND agent = 'a7'",
-    "last of every agent": "SELECT last(f3) FROM m3 WHERE {range} GROUP BY agent",
-    "tag values": "SHOW TAG VALUES FROM m1 WITH KEY = agent",
-}
+WRITE_PAUSE = 1.0
+SETTLE_SECONDS = 120
+QUIET_SECONDS = 30
 
 
-@contextmanager
-def server(command: list[str], environment: dict[str, str], url: str, folder: Path) -> Iterator[psutil.Process]:
-    """Run a server, wait until it answers, stop it."""
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
-    try:
-        wait_for_http(url, process, log)
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
+@dataclass
+class Side:
+    """One of the compared.
+
+    Attributes:
+        server: the running program.
+        write_seconds: of each batch.
+        cpu: seconds used while writing.
+        disk: bytes when everything has settled.
+        query_seconds: by panel.
+    """
+
+    server: Server
+    write_seconds: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+    disk: int = 0
+    query_seconds: dict[str, list[float]] = field(default_factory=dict)
 
 
-def batches(agents: int, minutes: float) -> Iterator[bytes]:
-    """One request for each step: every agent's measurements, as gzipped line protocol."""
-    source = random.Random(1)
-    for step in range(int(minutes * 60 / STEP)):
+class Client:
+    """One kept connection; much lighter than the servers it measures."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """The answer's body.
+
+        Raises:
+            RuntimeError: anything but success.
+        """
+        self._connection.request(method, path, body, {"Content-Encoding": "gzip"} if body else {})
+        answer = self._connection.getresponse()
+        text = answer.read()
+        if answer.status >= 300 or b'"error"' in text[:200]:
+            raise RuntimeError(f"{method} {path[:120]}: HTTP {answer.status} {text[:300]!r}")
+        return text
+
+
+def batches(agents: int, start: int, source: random.Random) -> Iterator[bytes]:
+    """One request for each step, without end: every agent's measurements, as gzipped line protocol."""
+    at = start
+    while True:
         lines = [
             f"m{number},agent=a{agent},site=s{agent % 10} "
-            + ",".join(f"f{field}={source.random() * 100:.3f}" for field in range(FIELDS))
-            + f" {(START + step * STEP) * 10**9}"
+            + ",".join(f"f{one}={source.random() * 100:.3f}" for one in range(FIELDS))
+            + f" {at * 10**9}"
             for agent in range(agents)
             for number in range(MEASUREMENTS)
         ]
         yield gzip.compress("\n".join(lines).encode(), 1)
+        at += STEP
 
 
-def timed(action: Callable[[], object]) -> float:
+def timed(client: Client, method: str, path: str, body: bytes | None = None) -> float:
+    """Seconds until the whole answer is there."""
     started = time.perf_counter()
-    action()
+    client.send(method, path, body)
     return time.perf_counter() - started
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def write(sides: dict[str, Side], bodies: Iterator[bytes], count: int) -> None:
+    """Send every batch to each in turn."""
+    before = {name: side.server.cpu_seconds() for name, side in sides.items()}
+    clients = {name: Client(side.server.port) for name, side in sides.items()}
+    for body in itertools.islice(bodies, count):
+        for name, side in sides.items():
+            side.write_seconds.append(timed(clients[name], "POST", f"/write?db={DATABASE}", body))
+    time.sleep(3)  # what was acknowledged is still being stored
+    for name, side in sides.items():
+        side.cpu = side.server.cpu_seconds() - before[name]
 
 
-def disk_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def settle(sides: dict[str, Side]) -> None:
+    """Wait until no folder has changed its size for a while, then note the sizes."""
+    deadline, quiet_since, seen = time.monotonic() + SETTLE_SECONDS, time.monotonic(), [0]
+    while time.monotonic() < deadline and time.monotonic() - quiet_since < QUIET_SECONDS:
+        sizes = [side.server.disk_bytes() for side in sides.values()]
+        if sizes != seen:
+            quiet_since, seen = time.monotonic(), sizes
+        time.sleep(0.5)
+    for side in sides.values():
+        side.disk = side.server.disk_bytes()
+
+
+def query(sides: dict[str, Side], start: int, stop: int, repeat: int) -> None:
+    """Ask each panel of each in turn, a range of the same length a little later each time."""
+    clients = {name: Client(side.server.port) for name, side in sides.items()}
+    for panel in PANELS:
+        for number in range(-1, repeat):
+            for name, side in sides.items():
+                path = path_of(panel, side.server, start + number, stop + number)
+                seconds = timed(clients[name], "GET", path)
+                if number >= 0:  # the first warms up
+                    side.query_seconds.setdefault(panel.name, []).append(seconds)
+
+
+def path_of(panel: Panel, server: Server, start: int, stop: int) -> str:
+    """The request for a panel in the server's own language."""
+    if server.language == "influxql":
+        text = panel.influxql.format(start=start, stop=stop)
+        return "/query?" + urlencode({"db": DATABASE, "q": text, "epoch": "ms"})
+    if panel.shape == "schema":
+        return f"/api/v1/label/{panel.promql}/values?" + urlencode({"match[]": "m1_f1", "start": start, "end": stop})
+    expression = panel.promql.format(seconds=stop - start)
+    if panel.step:
+        asked = {"query": expression, "start": start, "end": stop, "step": panel.step}
+        return "/api/v1/query_range?" + urlencode({**asked, "nocache": 1})
+    return "/api/v1/query?" + urlencode({"query": expression, "time": stop, "nocache": 1})
+
+
+def keep_writing(sides: dict[str, Side], bodies: Iterator[bytes], stopped: threading.Event) -> None:
+    """A batch a second to each, until stopped."""
+    clients = {name: Client(side.server.port) for name, side in sides.items()}
+    while not stopped.wait(WRITE_PAUSE):
+        body = next(bodies)
+        for client in clients.values():
+            client.send("POST", f"/write?db={DATABASE}", body)
+
+
+def compare(folder: Path, agents: int, minutes: float, repeat: int) -> None:
+    """Write to all, ask all, and print the table."""
+    steps = int(minutes * 60 / STEP)
+    stop = int(time.time()) // 3600 * 3600
+    start = stop - steps * STEP
+    bodies = batches(agents, start, random.Random(1))
+    with (
+        collector(folder / "ours") as ours,
+        influxdb(folder / "influx") as influx,
+        victoriametrics(folder / "vm") as vm,
+    ):
+        sides = {"StreamSwarm": Side(ours), "InfluxDB 1.6": Side(influx), "VictoriaMetrics": Side(vm)}
+        Client(influx.port).send("GET", "/query?" + urlencode({"q": f"CREATE DATABASE {DATABASE}"}))
+        write(sides, bodies, steps)
+        settle(sides)
+        stopped = threading.Event()
+        writer = threading.Thread(target=keep_writing, args=(sides, bodies, stopped))
+        writer.start()
+        try:
+            query(sides, start, stop, repeat)
+        finally:
+            stopped.set()
+            writer.join()
+    report(sides, agents, minutes, steps)
+
+
+def report(sides: dict[str, Side], agents: int, minutes: float, steps: int) -> None:
+    """Print the table; the ratio is ours to InfluxDB's."""
+    lines = agents * MEASUREMENTS
+    total = lines * steps
+    print(
+        f"{agents} agents × {MEASUREMENTS} measurements × {FIELDS} fields, {minutes:g} min at {STEP} s: {total:,} lines"
+    )
+    print()
+    print(f"| | {' | '.join(sides)} | ratio |\n| --- | {'--- | ' * len(sides)}--- |")
+    row("lines/s accepted", [lines / statistics.median(side.write_seconds) for side in sides.values()], "{:,.0f}")
+    row("CPU µs/line", [side.cpu / total * 1e6 for side in sides.values()], "{:.1f}")
+    row("bytes/value on disk", [side.disk / (total * FIELDS) for side in sides.values()], "{:.1f}")
+    for panel in PANELS:
+        seconds = [side.query_seconds[panel.name] for side in sides.values()]
+        row(f"{panel.name}, ms", [statistics.median(one) * 1e3 for one in seconds], "{:.2f}")
+        row("… its p95", [statistics.quantiles(one, n=20)[-1] * 1e3 for one in seconds], "{:.2f}")
+
+
+def row(label: str, values: list[float], shape: str) -> None:
+    print(f"| {label} | {' | '.join(map(shape.format, values))} | {values[0] / values[1]:.2f} |")
 
 
 def main() -> None:
     """Run the comparison."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--minutes", type=float, default=10, help="of data, a point every 10 s")
+    arguments.add_argument("--minutes", type=float, default=60, help="of data, a point every 10 s")
     arguments.add_argument("--agents", type=int, default=200)
+    arguments.add_argument("--repeat", type=int, default=25, help="how often each panel is asked")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        compare(Path(name), options.agents, options.minutes)
-
-
-def compare(folder: Path, agents: int, minutes: float) -> None:
-    """Write and query both, in turn, and print the table."""
-    ours_port, theirs_port = find_free_port(), find_free_port()
-    (folder / "influx").mkdir()
-    (folder / "ours").mkdir()
-    config = folder / "influx" / "influxdb.conf"
-    config.write_text(INFLUXDB_CONFIG.format(folder=folder / "influx", port=theirs_port, rpc_port=find_free_port()))
-    ours_url, theirs_url = f"http://127.0.0.1:{ours_port}", f"http://127.0.0.1:{theirs_port}"
-    environment = {
-        "STREAMSWARM_DATA": str(folder / "ours"),
-        "STREAMSWARM_COLLECTOR_PORT": str(ours_port),
-        "STREAMSWARM_COLLECTOR_AUTH": "false",
-    }
-    collector = [sys.executable, "-m", "streamswarm_cli", "collector", "run"]
-    influxd = ["influxd", "run", "-config", str(config)]
-    with (
-        server(collector, environment, f"{ours_url}/health", folder / "ours") as ours,
-        server(influxd, {}, f"{theirs_url}/ping", folder / "influx") as theirs,
-        httpx.Client(timeout=60) as client,
-    ):
-        client.post(f"{theirs_url}/query", data={"q": f"CREATE DATABASE {DATABASE}"}).raise_for_status()
-        sides = {"StreamSwarm": (ours_url, ours), "InfluxDB 1.6": (theirs_url, theirs)}
-        write_seconds, cpu = write(client, sides, agents, minutes)
-        query_seconds = {panel: query(client, sides, statement, minutes) for panel, statement in PANELS.items()}
-        disk = {"StreamSwarm": disk_bytes(folder / "ours" / "collector"), "InfluxDB 1.6": disk_bytes(folder / "influx")}
-        report(agents, minutes, write_seconds, cpu, query_seconds, disk)
-
-
-def write(
-    client: httpx.Client, sides: dict[str, tuple[str, psutil.Process]], agents: int, minutes: float
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Send every batch to one, then to the other; seconds of each request, CPU seconds of each server."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    before = {name: cpu_seconds(process) for name, (_, process) in sides.items()}
-    for body in batches(agents, minutes):
-        for name, (url, _) in sides.items():
-
-            def send(url: str = url, body: bytes = body) -> None:
-                answer = client.post(f"{url}/write?db={DATABASE}", content=body, headers={"Content-Encoding": "gzip"})
-                answer.raise_for_status()
-
-            seconds[name].append(timed(send))
-    time.sleep(2)
-    return seconds, {name: cpu_seconds(process) - before[name] for name, (_, process) in sides.items()}
-
-
-def query(
-    client: httpx.Client, sides: dict[str, tuple[str, psutil.Process]], statement: str, minutes: float
-) -> dict[str, list[float]]:
-    """Ask both in turn, fifteen times."""
-    text = statement.format(range=f"time >= {START}s AND time < {START + int(minutes * 60)}s")
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(15):
-        for name, (url, _process) in sides.items():
-
-            def ask(url: str = url) -> None:
-                answer = client.get(f"{url}/query", params={"db": DATABASE, "q": text, "epoch": "ms"})
-                answer.raise_for_status()
-                if "error" in answer.text[:200]:
-                    raise RuntimeError(answer.text[:200])
-
-            seconds[name].append(timed(ask))
-    return seconds
-
-
-def report(
-    agents: int,
-    minutes: float,
-    write_seconds: dict[str, list[float]],
-    cpu: dict[str, float],
-    query_seconds: dict[str, dict[str, list[float]]],
-    disk: dict[str, int],
-) -> None:
-    """Print the table; ratios are ours to theirs."""
-    lines = agents * MEASUREMENTS
-    total = lines * len(write_seconds["StreamSwarm"])
-    ours, theirs = "StreamSwarm", "InfluxDB 1.6"
-    rows = [
-        ("lines/s accepted", *(lines / statistics.median(write_seconds[name]) for name in (ours, theirs)), "{:,.0f}"),
-        ("CPU µs/line", *(cpu[name] / total * 1e6 for name in (ours, theirs)), "{:.1f}"),
-        ("bytes/value on disk", *(disk[name] / (total * FIELDS) for name in (ours, theirs)), "{:.1f}"),
-    ]
-    for panel, seconds in query_seconds.items():
-        medians = (statistics.median(seconds[name]) * 1e3 for name in (ours, theirs))
-        rows.append((f"{panel}, ms", *medians, "{:.2f}"))
-    print(
-        f"{agents} agents × {MEASUREMENTS} measurements × {FIELDS} fields, {minutes:g} min at {STEP} s: {total:,} lines"
-    )
-    print(f"| | {ours} | {theirs} | ratio |\n| --- | --- | --- | --- |")
-    for label, mine, other, shape in rows:
-        print(f"| {label} | {shape.format(mine)} | {shape.format(other)} | {mine / other:.2f} |")
+        compare(Path(name), options.agents, options.minutes, options.repeat)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
