@@ -355,6 +355,8 @@ def _finish(atom: AggregateAtom, column: Column) -> Column:
 
 
 def _spans(gids: Column) -> list[tuple[int, int, int]]:
-    """Each group with the begin and end of its entries."""
+    """Each group with the begin and end of its entries; they come in order."""
+    if gids[0] == gids[-1]:
+        return [(gids[0], 0, len(gids))]
     changes = [0, *(np.flatnonzero(np.diff(np.array(gids))) + 1).tolist(), len(gids)]
     return [(gids[first], first, last) for first, last in itertools.pairwise(changes)]
