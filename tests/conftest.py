@@ -15,10 +15,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         program, package = marker.args
         if shutil.which(program) is None:
-            _leave_out(f"needs {program} (Debian package {package})")
+            leave_out(f"needs {program} (Debian package {package})")
 
 
-def _leave_out(reason: str) -> None:
+def leave_out(reason: str) -> None:
+    """Skip, or fail with CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"left out although CI=true: {reason}", pytrace=False)
     pytest.skip(reason)
@@ -41,7 +42,7 @@ def free_port() -> Callable[[], int]:
 def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInfluxDB]:
     """One InfluxDB a test process; use a database of your own."""
     if shutil.which("influxd") is None:
-        _leave_out("needs influxd (Debian package influxdb)")
+        leave_out("needs influxd (Debian package influxdb)")
     folder = tmp_path_factory.mktemp("influxdb")
     port = find_free_port()
     config = folder / "influxdb.conf"

@@ -1,0 +1,52 @@
+"""The lab's fixtures; README.md says how to write a test with them."""
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+import pytest
+
+from tests.conftest import leave_out
+from tests.lab.namespace import LabError, sweep
+from tests.lab.topology import NETWORKS, Lab, MultipathBuilder, PathBuilder
+
+_HERE = FilePath(__file__).parent
+_HOSTS = [*NETWORKS, "127.0.0.1", "::1", "localhost"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lab tests run one after another, since they compete for time, and may speak to the lab's addresses."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("lab"))
+            item.add_marker(pytest.mark.allow_hosts(_HOSTS))
+            item.add_marker(pytest.mark.needs("ip", "iproute2"))
+
+
+@pytest.fixture(scope="session")
+def _namespaces() -> None:
+    """Leave lab tests out where the kernel doesn't let this user have networks."""
+    sweep()
+    try:
+        with Lab() as lab:
+            lab.path(hops=0)
+    except LabError as error:
+        leave_out(f"the lab needs root, or a user namespace (`unshare -Urn`): {error}")
+
+
+@pytest.fixture
+def lab(_namespaces: None) -> Iterator[Lab]:
+    """Builds networks that last as long as the test."""
+    with Lab() as built:
+        yield built
+
+
+@pytest.fixture
+def path(lab: Lab) -> PathBuilder:
+    """`path(delay_ms=40, loss=0.02, hops=4)`: see Lab.path."""
+    return lab.path
+
+
+@pytest.fixture
+def multipath(lab: Lab) -> MultipathBuilder:
+    """`multipath({"delay_ms": 5}, {"delay_ms": 20})`: see Lab.multipath."""
+    return lab.multipath
