@@ -30,7 +30,7 @@ def _namespaces() -> None:
         with Lab() as lab:
             lab.path(hops=0)
     except LabError as error:
-        leave_out(f"the lab needs root, or a user namespace (`unshare -Urn`): {error}")
+        leave_out(f"the network lab: {error}")
 
 
 @pytest.fixture

@@ -188,13 +188,14 @@ def test_threads_started_inside_stay_inside(path: PathBuilder) -> None:
         assert local_address() != line.near_address
 
 
-def test_programs_started_inside_end_with_the_lab() -> None:
-    with Lab() as lab:
-        process = lab.path(hops=0).near.popen(["sleep", "1000"])
-        assert process.poll() is None
+def test_programs_started_inside_end_with_the_lab(lab: Lab) -> None:
+    process = lab.path(hops=0).near.popen(["sleep", "1000"])
+    assert process.poll() is None
+    lab.close()
     assert process.poll() is not None
 
 
+@pytest.mark.usefixtures("lab")
 def test_what_a_killed_run_left_behind_is_swept() -> None:
     program = (
         "from tests.lab.namespace import Namespace; "

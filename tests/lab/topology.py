@@ -17,7 +17,6 @@ _NETWORK4: Final = int(ipaddress.IPv4Network(NETWORKS[0]).network_address)
 _NETWORK6: Final = int(ipaddress.IPv6Network(NETWORKS[1]).network_address)
 _LEAST_MTU: Final = 1_280
 _MOST_HOPS: Final = 60
-_HOST: Final[dict[str, int | str]] = {"ipv4/ping_group_range": "0 2147483647"}
 _ROUTER: Final[dict[str, int | str]] = {
     "ipv4/conf/all/forwarding": 1,
     "ipv6/conf/all/forwarding": 1,
@@ -263,7 +262,7 @@ class Lab:
     def _host(self, name: str) -> Namespace:
         host = Namespace(name)
         self._open.callback(host.close)
-        host.sysctl({**_EVERYWHERE, **_HOST})
+        host.sysctl(_EVERYWHERE)
         return host
 
     def _router(self, name: str) -> Router:
