@@ -158,7 +158,7 @@ class Namespace:
     def close(self) -> None:
         """End what was started inside and let go of the namespace."""
         for process in self._processes:
-            _end(process)
+            end(process)
         os.close(self._fd)
 
 
@@ -198,7 +198,8 @@ def _is_alive(owner: str) -> bool:
         return False
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process and all that it has started, at first politely."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)

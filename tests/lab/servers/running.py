@@ -1,0 +1,151 @@
+"""Starting a server as a process of its own, inside a namespace or on loopback, and being one."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from tests.lab.namespace import LabError, Namespace, end
+
+_ROOT: Final = Path(__file__).parents[3]
+_START_SECONDS: Final = 30.0
+_READY: Final = "ready "
+
+
+class Options(Protocol):
+    """A server's options: a frozen dataclass with the address to listen on."""
+
+    @property
+    def host(self) -> str: ...
+
+
+Given = TypeVar("Given", bound=Options)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that listens.
+
+    Attributes:
+        ports: by what they are for: "tcp", "udp", "tls", "https".
+        process: the server.
+    """
+
+    ports: dict[str, int]
+    process: subprocess.Popen[str]
+
+    @property
+    def port(self) -> int:
+        """Its only or first port."""
+        return next(iter(self.ports.values()))
+
+
+def host_for(namespace: Namespace | None) -> str:
+    """Everything of a namespace, IPv4 and IPv6; of this machine only loopback."""
+    return "127.0.0.1" if namespace is None else "::"
+
+
+@contextmanager
+def running(module: str, options: Any, namespace: Namespace | None) -> Iterator[Running]:
+    """Start `python -m tests.lab.servers.MODULE OPTIONS`, wait until it listens, and end it afterwards.
+
+    Raises:
+        LabError: it did not start; with what it said.
+    """
+    argv = [sys.executable, "-m", f"tests.lab.servers.{module}", json.dumps(dataclasses.asdict(options))]
+    process = start(argv, namespace)
+    try:
+        yield Running(_wait_until_ready(module, process), process)
+    finally:
+        end(process)
+
+
+def start(argv: list[str], namespace: Namespace | None) -> subprocess.Popen[str]:
+    """Start a program inside the namespace, or on this machine."""
+    if namespace is not None:
+        return namespace.popen(argv, cwd=_ROOT)
+    return subprocess.Popen(
+        argv,
+        cwd=_ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def be_server(options: type[Given], serve: Callable[[Given], Awaitable[dict[str, int]]]) -> None:
+    """What a server's module does when it is the program: serve until it is ended."""
+
+    async def forever() -> None:
+        ports = await serve(options(**json.loads(sys.argv[1])))
+        sys.stdout.write(_READY + json.dumps(ports) + "\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(forever())
+
+
+def listen(host: str, port: int, *, backlog: int = 128) -> socket.socket:
+    """A TCP socket; on "::" it takes IPv4 too."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server(
+        (host, port), family=family, backlog=backlog, dualstack_ipv6=host == "::", reuse_port=False
+    )
+    listener.setblocking(False)  # noqa: FBT003 - the standard library has no keyword here
+    return listener
+
+
+async def accept(
+    listener: socket.socket, handle: Callable[[socket.socket], Awaitable[None]], *, accept_ms: float = 0.0
+) -> None:
+    """Handle every connection, each in a task; taken from the kernel's backlog only after `accept_ms`."""
+    loop = asyncio.get_running_loop()
+
+    async def handled(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), connection:
+            await handle(connection)
+
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            if accept_ms:
+                await _until_readable(listener)
+                await asyncio.sleep(accept_ms / 1000)
+            connection, _ = await loop.sock_accept(listener)
+            tasks.create_task(handled(connection))
+
+
+async def _until_readable(listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(listener, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(listener)
+
+
+def _wait_until_ready(module: str, process: subprocess.Popen[str]) -> dict[str, int]:
+    assert process.stdout is not None
+    deadline, said = time.monotonic() + _START_SECONDS, []
+    while select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+        line = process.stdout.readline()
+        if line.startswith(_READY):
+            ports: dict[str, int] = json.loads(line.removeprefix(_READY))
+            return ports
+        if not line:
+            break
+        said.append(line)
+    raise LabError(f"the server {module} did not start: {''.join(said)}")
