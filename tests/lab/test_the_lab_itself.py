@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 
 import pytest
 
+from tests.lab.capture import Capture
 from tests.lab.namespace import Namespace, sweep
 from tests.lab.topology import Lab, MultipathBuilder, Path, PathBuilder
 from tests.support import eventually
@@ -172,6 +173,19 @@ def test_flows_spread_over_equal_cost_paths(multipath: MultipathBuilder, family:
         lambda: [branch.wire.truth.there.received for branch in net.branches], lambda counts: sum(counts) == 64
     )
     assert min(carried) > 0
+
+
+@needs_ping
+def test_a_capture_sees_both_directions_with_the_kernels_clock(path: PathBuilder) -> None:
+    line = path(hops=1, delay_ms=20)
+    with Capture(line.near, "to-r1") as near, Capture(line.far, "to-r1") as far:
+        line.near.run(["ping", "-n", "-c1", line.target])
+        request, reply = near.take()
+        arrived, _answered = far.take()
+    assert (request.outgoing, reply.outgoing, arrived.outgoing) == (True, False, False)
+    assert request.transport == arrived.transport
+    assert arrived.at_ns - request.at_ns >= 20_000_000
+    assert reply.at_ns - request.at_ns >= 40_000_000
 
 
 def test_threads_started_inside_stay_inside(path: PathBuilder) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from tests.lab.capture import ALL_PROTOCOLS, SO_TIMESTAMPNS, SOL_PACKET, enlarge_buffers
 from tests.lab.impairment import Impairment, Options
 from tests.lab.namespace import LabError, Namespace
 from tests.lab.relay import Counters
@@ -22,13 +23,7 @@ _ROOT: Final = Path(__file__).parents[2]
 _SIOCETHTOOL: Final = 0x8946
 # Checksums (rx, tx), scatter-gather, TSO, GSO, GRO: ETHTOOL_S… of linux/ethtool.h.
 _OFFLOADS: Final = (0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C)
-_SO_TIMESTAMPNS: Final = 35
-_SO_RCVBUFFORCE: Final = 33
-_SO_SNDBUFFORCE: Final = 32
-_SOL_PACKET: Final = 263
 _PACKET_IGNORE_OUTGOING: Final = 23
-_ALL_PROTOCOLS: Final = 0x0003
-_BUFFER_BYTES: Final = 32 * 1024 * 1024
 _ANSWER_SECONDS: Final = 30.0
 _numbers: Final = itertools.count()
 
@@ -225,14 +220,8 @@ def _switch_offloads_off(namespace: Namespace, interface: str) -> None:
 
 def _packet_socket(interface: str) -> socket.socket:
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        opened.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_BYTES)
-    except PermissionError:
-        # In a user namespace; the kernel cuts these down to net.core.rmem_max and wmem_max.
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-    opened.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-    opened.bind((interface, _ALL_PROTOCOLS))
+    opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    enlarge_buffers(opened)
+    opened.setsockopt(SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    opened.bind((interface, ALL_PROTOCOLS))
     return opened
