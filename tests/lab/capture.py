@@ -15,6 +15,7 @@ _PACKET_STATISTICS: Final = 6
 _STATISTICS: Final = struct.Struct("@II")
 _TIMESPEC: Final = struct.Struct("@ll")
 _LARGEST: Final = 65_535
+_ICMPV6: Final = 58
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Capture:
             self._socket.bind((interface, ALL_PROTOCOLS))
 
     def take(self) -> list[Captured]:
-        """The IP packets that have passed since the last call.
+        """The IP packets that have passed since the last call, but for neighbours' chatter.
 
         Raises:
             LabError: there were more than the buffer holds; ask more often.
@@ -61,7 +62,7 @@ class Capture:
                 packet, ancillary, _flags, sender = self._socket.recvmsg(_LARGEST, 64)
             except BlockingIOError:
                 break
-            if packet and packet[0] >> 4 in {4, 6}:
+            if not is_chatter(packet):
                 seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
                 outgoing = sender[2] == socket.PACKET_OUTGOING
                 packets.append(Captured(seconds * 1_000_000_000 + nanoseconds, outgoing, packet))
@@ -78,6 +79,21 @@ class Capture:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_chatter(packet: bytes) -> bool:
+    """Say whether a packet is what neighbours say to keep a link going: ARP, multicast reports, neighbour discovery.
+
+    It comes when it likes, so it is neither impaired nor counted.
+    """
+    match packet[:1] and packet[0] >> 4:
+        case 4:
+            return packet[16] >> 4 == 0xE
+        case 6:
+            discovery = packet[6] == _ICMPV6 and 133 <= packet[40] <= 137
+            return packet[24] == 0xFF or discovery
+        case _:
+            return True
 
 
 def overflow(packets: socket.socket) -> int:

@@ -24,7 +24,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from tests.lab.capture import overflow
+from tests.lab.capture import is_chatter, overflow
 from tests.lab.impairment import Impairment, bits_per_second
 
 ETHERNET_HEADER: Final = 14
@@ -126,7 +126,7 @@ class Direction:
             except BlockingIOError:
                 return
             seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
-            if _is_chatter(frame):
+            if is_chatter(frame[ETHERNET_HEADER:]):
                 self._depart.send(frame)
             else:
                 self._judge(frame, seconds * 1_000_000_000 + nanoseconds)
@@ -220,14 +220,6 @@ class Direction:
         if self.records is not None:
             head = frame[ETHERNET_HEADER : ETHERNET_HEADER + _HEAD_BYTES].hex()
             self.records.append((arrived_ns, sent_ns, len(frame) - ETHERNET_HEADER, fate, head))
-
-
-def _is_chatter(frame: bytes) -> bool:
-    """What neighbours say to keep the link itself going, such as MLD reports; neither impaired nor counted."""
-    kind = frame[12:14]
-    if kind == b"\x86\xdd":
-        return frame[ETHERNET_HEADER + 24] == 0xFF
-    return kind != b"\x08\x00" or frame[ETHERNET_HEADER + 16] >> 4 == 0xE
 
 
 def _answer(request: dict[str, Any], directions: dict[str, Direction]) -> dict[str, Any]:
