@@ -52,7 +52,7 @@ class Namespace:
         try:
             if _libc.unshare(_CLONE_NEWNET):
                 reason = os.strerror(ctypes.get_errno())
-                raise LabError(f"can't make a network namespace: {reason}; run as root, or under `unshare -Urn`")
+                raise LabError(f"can't make a network namespace: {reason}; run as root, or as tests/lab/README.md says")
             self._fd = os.open(_THIS_THREAD, os.O_RDONLY)
             _set_network(before)
         finally:
