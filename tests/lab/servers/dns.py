@@ -17,7 +17,6 @@ import ssl
 import struct
 import urllib.parse
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +29,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from tests.lab.namespace import Namespace
-from tests.lab.servers.running import Running, accept, be_server, host_for, listen, running
+from tests.lab.servers.running import Listening, accept, be_server, listen, starter
 from tests.lab.servers.web import Reply, Request, Website, server_context, streams
 
 RIGHT: Final = {"A": "192.0.2.7", "AAAA": "2001:db8::7"}
@@ -44,13 +42,11 @@ _background: Final[set[asyncio.Task[None]]] = set()
 Send = Callable[[bytes], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class DnsOptions:
+@dataclass(frozen=True, kw_only=True)
+class DnsOptions(Listening):
     """How the server behaves.
 
     Attributes:
-        host: where it listens.
-        port: for UDP and TCP; 0 takes a free one.
         certificate: a file with key and chain; with it DNS over TLS and over HTTPS are served too.
         tls_port: for DNS over TLS.
         https_port: for DNS over HTTPS, on /dns-query.
@@ -61,9 +57,7 @@ class DnsOptions:
         zone: names to records: {"www.lab.test": ["A 192.0.2.1", "TXT hello"]}.
     """
 
-    host: str
-    port: int = 0
-    certificate: str | None = None
+    certificate: Path | str | None = None
     tls_port: int = 0
     https_port: int = 0
     latency_ms: float = 0.0
@@ -73,33 +67,7 @@ class DnsOptions:
     zone: dict[str, list[str]] = field(default_factory=dict)
 
 
-def dns_server(
-    namespace: Namespace | None = None,
-    *,
-    port: int = 0,
-    certificate: Path | None = None,
-    tls_port: int = 0,
-    https_port: int = 0,
-    latency_ms: float = 0.0,
-    cold_ms: float = 0.0,
-    authoritative: bool = True,
-    authentic: bool = False,
-    zone: dict[str, list[str]] | None = None,
-) -> AbstractContextManager[Running]:
-    """Serve in a namespace, or on loopback; `ports` has "udp" (TCP is the same), "tls" and "https"."""
-    options = DnsOptions(
-        host_for(namespace),
-        port,
-        str(certificate) if certificate else None,
-        tls_port,
-        https_port,
-        latency_ms,
-        cold_ms,
-        authoritative,
-        authentic,
-        zone or {},
-    )
-    return running("dns", options, namespace)
+dns_server: Final = starter("dns", DnsOptions)
 
 
 class NameServer:

@@ -14,26 +14,22 @@ Every answer carries x-connection and x-request: which connection of the server 
 import asyncio
 import gzip
 import urllib.parse
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.lab.namespace import Namespace
-from tests.lab.servers.running import Running, accept, be_server, host_for, listen, running
+from tests.lab.servers.running import Listening, accept, be_server, listen, starter
 from tests.lab.servers.web import Reply, Request, Website, server_context
 
 _CHUNK: Final = 16_384
 _background: Final[set[asyncio.Task[None]]] = set()
 
 
-@dataclass(frozen=True)
-class HttpOptions:
+@dataclass(frozen=True, kw_only=True)
+class HttpOptions(Listening):
     """How the server behaves.
 
     Attributes:
-        host: where it listens.
-        port: 0 takes a free one.
         certificate: a file with key and chain; None serves in the clear.
         newest_tls: the newest version, such as "TLSv1_2"; None for all.
         http2: offer it by ALPN.
@@ -41,36 +37,14 @@ class HttpOptions:
         handshake_ms: how long the TLS handshake waits for the server.
     """
 
-    host: str
-    port: int = 0
-    certificate: str | None = None
+    certificate: Path | str | None = None
     newest_tls: str | None = None
     http2: bool = True
     accept_ms: float = 0.0
     handshake_ms: float = 0.0
 
 
-def http_server(
-    namespace: Namespace | None = None,
-    *,
-    port: int = 0,
-    certificate: Path | None = None,
-    newest_tls: str | None = None,
-    http2: bool = True,
-    accept_ms: float = 0.0,
-    handshake_ms: float = 0.0,
-) -> AbstractContextManager[Running]:
-    """Serve in a namespace, or on loopback; HttpOptions says what the arguments mean."""
-    options = HttpOptions(
-        host_for(namespace),
-        port,
-        str(certificate) if certificate else None,
-        newest_tls,
-        http2,
-        accept_ms,
-        handshake_ms,
-    )
-    return running("http", options, namespace)
+http_server: Final = starter("http", HttpOptions)
 
 
 async def answer(request: Request) -> Reply:

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from tests.lab.namespace import LabError, Namespace, end
 
@@ -22,14 +22,21 @@ _START_SECONDS: Final = 30.0
 _READY: Final = "ready "
 
 
-class Options(Protocol):
-    """A server's options: a frozen dataclass with the address to listen on."""
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """What all servers' options have in common.
 
-    @property
-    def host(self) -> str: ...
+    Attributes:
+        host: where it listens: everything of a namespace, IPv4 and IPv6; of this machine only loopback.
+        port: 0 takes a free one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
 
 
-Given = TypeVar("Given", bound=Options)
+Given = TypeVar("Given", bound=Listening)
+Keywords = ParamSpec("Keywords")
 
 
 @dataclass(frozen=True)
@@ -50,19 +57,36 @@ class Running:
         return next(iter(self.ports.values()))
 
 
-def host_for(namespace: Namespace | None) -> str:
-    """Everything of a namespace, IPv4 and IPv6; of this machine only loopback."""
-    return "127.0.0.1" if namespace is None else "::"
+class Starter(Protocol[Keywords]):
+    """Starts a server in a namespace, or on loopback; the keywords are those of its options."""
+
+    def __call__(
+        self, namespace: Namespace | None = None, *args: Keywords.args, **options: Keywords.kwargs
+    ) -> AbstractContextManager[Running]: ...
+
+
+def starter(module: str, options: Callable[Keywords, Listening]) -> Starter[Keywords]:
+    """Make a function that starts `python -m tests.lab.servers.MODULE`."""
+
+    def start_with(
+        namespace: Namespace | None = None, *args: Keywords.args, **given: Keywords.kwargs
+    ) -> AbstractContextManager[Running]:
+        return running(module, options(*args, **given), namespace)
+
+    return start_with
 
 
 @contextmanager
-def running(module: str, options: Any, namespace: Namespace | None) -> Iterator[Running]:
+def running(module: str, options: Listening, namespace: Namespace | None) -> Iterator[Running]:
     """Start `python -m tests.lab.servers.MODULE OPTIONS`, wait until it listens, and end it afterwards.
 
     Raises:
         LabError: it did not start; with what it said.
     """
-    argv = [sys.executable, "-m", f"tests.lab.servers.{module}", json.dumps(dataclasses.asdict(options))]
+    if namespace is not None:
+        options = dataclasses.replace(options, host="::")
+    given = json.dumps(dataclasses.asdict(options), default=str)
+    argv = [sys.executable, "-m", f"tests.lab.servers.{module}", given]
     process = start(argv, namespace)
     try:
         yield Running(_wait_until_ready(module, process), process)

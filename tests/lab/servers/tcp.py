@@ -3,25 +3,21 @@
 import asyncio
 import socket
 import struct
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from tests.lab.namespace import Namespace
-from tests.lab.servers.running import Running, accept, be_server, host_for, listen, running
+from tests.lab.servers.running import Listening, accept, be_server, listen, starter
 
 _TURNS_PER_SECOND: Final = 20
 _RESET_ON_CLOSE: Final = struct.pack("@ii", 1, 0)
 _background: Final[set[asyncio.Task[None]]] = set()
 
 
-@dataclass(frozen=True)
-class TcpOptions:
+@dataclass(frozen=True, kw_only=True)
+class TcpOptions(Listening):
     """How the server behaves.
 
     Attributes:
-        host: where it listens.
-        port: 0 takes a free one.
         accept_ms: how long a connection waits in the backlog; the kernel has shaken hands by then.
         backlog: how many may wait there; the kernel drops SYNs beyond it.
         read_bytes_per_s: the pace of reading; None for as fast as it goes.
@@ -32,8 +28,6 @@ class TcpOptions:
         reset: hang up with RST after the banner.
     """
 
-    host: str
-    port: int = 0
     accept_ms: float = 0.0
     backlog: int = 128
     read_bytes_per_s: float | None = None
@@ -44,33 +38,7 @@ class TcpOptions:
     reset: bool = False
 
 
-def tcp_server(
-    namespace: Namespace | None = None,
-    *,
-    port: int = 0,
-    accept_ms: float = 0.0,
-    backlog: int = 128,
-    read_bytes_per_s: float | None = None,
-    receive_buffer: int | None = None,
-    banner: str = "",
-    speak_ms: float = 0.0,
-    send_bytes_per_s: float | None = None,
-    reset: bool = False,
-) -> AbstractContextManager[Running]:
-    """Serve in a namespace, or on loopback; TcpOptions says what the arguments mean."""
-    options = TcpOptions(
-        host_for(namespace),
-        port,
-        accept_ms,
-        backlog,
-        read_bytes_per_s,
-        receive_buffer,
-        banner,
-        speak_ms,
-        send_bytes_per_s,
-        reset,
-    )
-    return running("tcp", options, namespace)
+tcp_server: Final = starter("tcp", TcpOptions)
 
 
 async def serve(options: TcpOptions) -> dict[str, int]:

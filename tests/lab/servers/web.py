@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import h2.config
@@ -109,7 +110,9 @@ async def streams(
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
-def server_context(certificate: str, *, newest: str | None = None, protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
+def server_context(
+    certificate: Path | str, *, newest: str | None = None, protocols: tuple[str, ...] = ()
+) -> ssl.SSLContext:
     """A server's TLS; `newest` is the newest version it speaks, such as "TLSv1_2"."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
