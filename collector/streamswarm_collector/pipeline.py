@@ -1,10 +1,13 @@
 """The collector's parts put together: parser, log, sinks."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+
+import duckdb
 
 from streamswarm_collector.batch import Batch
 from streamswarm_collector.ingest import FieldTypes, Parser
@@ -18,8 +21,11 @@ from streamswarm_collector.store.schema import RefusedError
 from streamswarm_collector.wal import Wal
 from streamswarm_core.errors import Unavailable
 
+log = logging.getLogger(__name__)
+
 _RELEASE_SECONDS: Final = 5.0
 _RETRY_AFTER_SECONDS: Final = 5.0
+_ROLLUP_SECONDS: Final = 60.0
 
 
 class UnknownDatabaseError(Exception):
@@ -53,6 +59,8 @@ class Pipeline:
                 settings.folder / "store.duckdb",
                 flush_seconds=settings.flush_seconds,
                 memory_limit=settings.store_memory,
+                rollups=settings.rollups,
+                rollup_rows=settings.rollup_rows,
                 on_flush=metrics.flush.observe,
             )
             self._embedded = EmbeddedSink(self.store, self.wal)
@@ -129,6 +137,17 @@ class Pipeline:
         while True:
             await asyncio.sleep(_RELEASE_SECONDS)
             await asyncio.to_thread(self.wal.release, self._slowest_position())
+
+    async def roll_up_forever(self, clock: Callable[[], int]) -> None:
+        """Bring the embedded store's roll-ups up to date once a minute, until cancelled."""
+        while True:
+            await asyncio.sleep(_ROLLUP_SECONDS)
+            if self.store is not None:
+                horizon = clock() - round(self._settings.rollup_lag_seconds * 1e9)
+                try:
+                    await asyncio.to_thread(self.store.refresh_rollups, horizon)
+                except (Unavailable, duckdb.Error):
+                    log.exception("roll-ups can't be brought up to date; queries read the rows themselves")
 
     def _slowest_position(self) -> int:
         return min(sink.position for sink in self._all_sinks())

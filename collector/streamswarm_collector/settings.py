@@ -42,6 +42,16 @@ class CollectorSettings(ServiceSettings, table="collector"):
     )
     flush_seconds: float = Field(1.0, ge=0.01, le=60, description="How long the embedded store collects rows.")
     store_memory: str = Field("1GB", pattern=r"^\d+(MB|GB)$", description="Memory the embedded store may use.")
+    rollups: bool = Field(
+        True,
+        description="Whether the embedded store keeps sums of minutes and hours that long queries are answered from.",
+    )
+    rollup_lag_seconds: float = Field(
+        120, ge=0, le=86_400, description="How old a window must be before it is rolled up; later points cost more."
+    )
+    rollup_rows: float = Field(
+        4, ge=1, le=3600, description="Points of one series that windows must hold on average to be rolled up."
+    )
     max_body_bytes: int = Field(25_000_000, ge=1_000, description="Largest request body, after decompression.")
     max_wal_bytes: int = Field(
         2_000_000_000, ge=1_000_000, description="Size of the log from which senders are told to wait (429)."

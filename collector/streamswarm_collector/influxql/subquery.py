@@ -10,6 +10,7 @@ import numpy as np
 
 from streamswarm_collector.influxql.source import Column, Connect, ResultSeries
 from streamswarm_collector.store.recent import ALL_TIME, Chunk, ColumnValues, RecentRows
+from streamswarm_collector.store.rollups import NO_ROLLUPS, Rollups
 from streamswarm_collector.store.schema import FieldColumn, FieldType, MeasurementSchema
 from streamswarm_collector.store.tagindex import TagIndex
 
@@ -31,6 +32,7 @@ class DerivedMeasurement:
     tags: TagIndex
     recent: RecentRows
     connect: Connect
+    rollups: Rollups = NO_ROLLUPS
 
     @property
     def series(self) -> Mapping[int, Mapping[str, str]]:

@@ -5,7 +5,7 @@ transaction as the rows that needed it.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,6 +13,15 @@ from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.store.policies import Policies
 from streamswarm_collector.store.recent import RecentRows
+from streamswarm_collector.store.rollups import (
+    NO_ROLLUPS,
+    Range,
+    Rollups,
+    StoredRollups,
+    forget_rollups,
+    no_steps,
+    storing_marks,
+)
 from streamswarm_collector.store.schema import FieldColumn, FieldType
 from streamswarm_collector.store.tagindex import TagIndex
 from streamswarm_core.lineprotocol import parse_line
@@ -46,6 +55,7 @@ class MeasurementView:
     fields: Mapping[str, FieldColumn]
     tags: TagIndex
     recent: RecentRows
+    rollups: Rollups = NO_ROLLUPS
 
     @property
     def series(self) -> Mapping[int, Mapping[str, str]]:
@@ -99,6 +109,10 @@ class Table:
         """Publish other recent rows."""
         self.view = replace(self.view, recent=recent)
 
+    def set_rollups(self, rollups: Rollups) -> None:
+        """Publish what is now known of the roll-ups."""
+        self.view = replace(self.view, rollups=rollups)
+
 
 class Catalog:
     """All databases. The writer changes it; readers take views.
@@ -129,10 +143,12 @@ class Catalog:
         for table_name, sid, key, tags in connection.execute("SELECT * FROM series").fetchall():
             by_table[table_name].sids[key] = sid
             by_table[table_name].tags[sid] = json.loads(tags)
+        rollups = StoredRollups.load(connection)
         for table_name, table in by_table.items():
             newest = connection.execute(f"SELECT sid, max(time) FROM {table_name} GROUP BY sid").fetchall()  # noqa: S608 - our own table name
             table.newest = dict(newest)
             table.last_sid = max(table.tags, default=0)
+            table.set_rollups(rollups.of(table_name))
             table.refresh(fields=True, series=True)
         row = connection.execute("SELECT max(lsn) FROM position").fetchone()
         return int(row[0]) if row and row[0] is not None else 0
@@ -171,6 +187,7 @@ class Catalog:
 
         def forget(connection: DuckDBPyConnection) -> None:
             connection.execute(f"DROP TABLE {stored}")
+            forget_rollups(connection, stored)
             for side_table in ("measurements", "fields", "series"):
                 connection.execute(f"DELETE FROM {side_table} WHERE table_name = ?", [stored])  # noqa: S608 - our own names
 
@@ -225,6 +242,13 @@ class Catalog:
             )
         )
 
+    def mark(self, table: Table, ranges: Sequence[Range]) -> None:
+        """Note that rows of these ranges change, so that roll-ups of them are made again and not used until then."""
+        rollups, made, gone = table.view.rollups.marked(ranges)
+        if made:
+            table.set_rollups(rollups)
+            self.on_change(storing_marks(table.view.table, made, gone))
+
     def add_fields(self, table: Table, types: Mapping[str, FieldType]) -> bool:
         """Add columns for the fields that are new; says whether there were any."""
         fresh = {name: kind for name, kind in types.items() if name not in table.columns}
@@ -236,7 +260,8 @@ class Catalog:
 
 
 def _empty_table(measurement: str, table_name: str) -> Table:
-    return Table(MeasurementView(measurement, table_name, {}, TagIndex({}), RecentRows()))
+    rollups = Rollups(no_steps(table_name))
+    return Table(MeasurementView(measurement, table_name, {}, TagIndex({}), RecentRows(), rollups))
 
 
 def _adding(table: str, column: FieldColumn) -> Change:

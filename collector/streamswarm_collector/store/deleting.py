@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.store.catalog import Catalog, Table
+from streamswarm_collector.store.rollups import BEGINNING, END
 
 
 def delete_rows(
@@ -47,5 +48,6 @@ def delete_rows(
             catalog.drop_series(table, {sid for sid in gone if table.newest.get(sid) == newest[sid]})
 
     catalog.on_change(delete)
+    catalog.mark(table, [(BEGINNING if start is None else start, END if stop is None else stop)])
     latest = max((chunk.last for chunk in table.view.recent.chunks), default=table.view.recent.covers_from)
     table.set_recent(table.view.recent.emptied(latest))

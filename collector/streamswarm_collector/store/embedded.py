@@ -22,6 +22,7 @@ from streamswarm_collector.store.catalog import Catalog, Change, DatabaseView, M
 from streamswarm_collector.store.deleting import delete_rows
 from streamswarm_collector.store.policies import Policy
 from streamswarm_collector.store.recent import RecentRows
+from streamswarm_collector.store.rolling import Roller, drop_rollups
 from streamswarm_collector.store.tagindex import TagIndex
 from streamswarm_collector.store.writing import Entry, coalesced, load_recent, take_block, take_rows
 from streamswarm_core.errors import ConfigError, Unavailable
@@ -44,6 +45,8 @@ class EmbeddedStore:
         flush_seconds: how long rows may wait in memory for company before they are written to the file.
         memory_limit: what DuckDB may use, as it writes it, such as "1GB".
         recent_bytes: memory for recent rows.
+        rollups: whether roll-ups are kept; without, those in the file are removed.
+        rollup_rows: rows of one series that a window has to hold on average for a roll-up to be kept.
         on_flush: told how many seconds a flush took.
 
     Raises:
@@ -57,6 +60,8 @@ class EmbeddedStore:
         flush_seconds: float = 1.0,
         memory_limit: str = "1GB",
         recent_bytes: int = 256_000_000,
+        rollups: bool = True,
+        rollup_rows: float = 4,
         on_flush: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         try:
@@ -71,6 +76,8 @@ class EmbeddedStore:
         self._recent_bytes = recent_bytes
         self._on_flush = on_flush
         self._added_lsn = self._taken_lsn = self._stored_lsn = self._catalog.load(self._connection)
+        if not rollups:
+            drop_rollups(self._connection, self._catalog)
         self._fill_recent()
         self._pending: _Pending = defaultdict(list)
         self._measurements: dict[str, str] = {}
@@ -81,6 +88,16 @@ class EmbeddedStore:
         self._broken = ""
         self._taking = threading.RLock()
         self._file_lock = threading.RLock()
+        self._rolling = threading.Lock()
+        self._roller = Roller(
+            self._catalog,
+            self._connection.cursor(),
+            self._taking,
+            self._file_lock,
+            self.flush,
+            lambda: self._closing,
+            rollup_rows if rollups else None,
+        )
         self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
         self._writer.start()
 
@@ -254,13 +271,27 @@ class EmbeddedStore:
             if not self._news.wait_for(lambda: done() or bool(self._broken), BARRIER_SECONDS) or self._broken:
                 raise Unavailable(f"the store did not write within {BARRIER_SECONDS:.0f} s: {self._failure or 'busy'}")
 
+    def refresh_rollups(self, horizon: int) -> None:
+        """Roll up the windows that end at `horizon` (nanoseconds) or before, and again those whose rows have changed.
+
+        Raises:
+            Unavailable: rows that wait could not be written in time.
+            duckdb.Error: the disk refuses.
+        """
+        with self._rolling:
+            if not self._closing:
+                self._take()
+                self._roller.refresh(horizon)
+
     def close(self) -> None:
         """Write what waits, and close the file."""
         with self._news:
             self._closing = True
             self._news.notify_all()
         self._writer.join()
-        self._connection.close()
+        with self._rolling:
+            self._roller.connection.close()
+            self._connection.close()
 
     def _changed(self, change: Change) -> None:
         self._changes.append(change)

@@ -14,6 +14,7 @@ from typing import Protocol
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.store.recent import RecentRows
+from streamswarm_collector.store.rollups import Rollups
 from streamswarm_collector.store.tagindex import TagIndex
 
 
@@ -84,6 +85,10 @@ class MeasurementSchema(Protocol):
     @property
     def recent(self) -> RecentRows:
         """The newest rows, in memory."""
+
+    @property
+    def rollups(self) -> Rollups:
+        """What has been rolled up of it."""
 
 
 class DatabaseSchema(Protocol):

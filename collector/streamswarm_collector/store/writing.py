@@ -11,6 +11,7 @@ from streamswarm_collector.bulk import block_types
 from streamswarm_collector.ingest import field_type
 from streamswarm_collector.store.catalog import Catalog, Table
 from streamswarm_collector.store.recent import ALL_TIME, Chunk, ColumnValues, RecentRows
+from streamswarm_collector.store.rollups import minutes_of
 from streamswarm_collector.store.schema import FieldType
 from streamswarm_core.point import FieldValue
 
@@ -107,6 +108,13 @@ def take_rows(catalog: Catalog, table: Table, rows: Sequence[Row]) -> None:
         _merge(catalog, table, _chunk(table, [(time_ns, sid, fields) for (time_ns, sid), fields in late.items()]))
 
 
+def _mark_late(catalog: Catalog, table: Table, chunk: Chunk) -> None:
+    """Rows may come where roll-ups have been already, those of a series that is new or was silent too."""
+    planned = table.view.rollups.planned
+    if chunk.first < planned:
+        catalog.mark(table, minutes_of(chunk.time[chunk.time < planned]))
+
+
 def _append(catalog: Catalog, table: Table, chunk: Chunk) -> None:
     stored, incoming = table.view.table, _relation(chunk)
     names = ", ".join(incoming)
@@ -117,6 +125,7 @@ def _append(catalog: Catalog, table: Table, chunk: Chunk) -> None:
         connection.unregister("incoming")
 
     catalog.on_change(insert)
+    _mark_late(catalog, table, chunk)
     table.set_recent(table.view.recent.appended(chunk))
 
 
@@ -141,6 +150,7 @@ def _merge(catalog: Catalog, table: Table, chunk: Chunk) -> None:
         connection.unregister("incoming")
 
     catalog.on_change(merge)
+    _mark_late(catalog, table, chunk)
     table.set_recent(table.view.recent.corrected(chunk))
 
 

@@ -1,0 +1,252 @@
+"""Brings roll-ups up to date: first what is marked, then the windows that have become complete since.
+
+Every step is read without holding anybody up and stored in a transaction of its own, together with how far the roll-up
+now reaches. Rows that are taken meanwhile leave marks (see rollups.py), so nothing has to stand still.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from streamswarm_collector.store.catalog import SQL_TYPES, Catalog, Table
+from streamswarm_collector.store.rollups import (
+    BEGINNING,
+    HOUR,
+    MINUTE,
+    Range,
+    Rollup,
+    Rollups,
+    forget_rollups,
+    merged,
+)
+from streamswarm_collector.store.schema import FieldColumn, FieldType
+
+_NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
+_AT_ONCE: Final = 6 * HOUR
+"""How much is rolled up in one transaction: it bounds memory, and how long a flush can have to wait."""
+
+
+class _GoneError(Exception):
+    """The measurement was dropped, or the store closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a refresh does for one measurement, decided while nothing could be taken."""
+
+    bucket: str
+    table: Table
+    fields: Mapping[str, FieldColumn]
+    marked: tuple[Range, ...]
+    goals: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
+class Roller:
+    """Refreshes the roll-ups of a store.
+
+    Attributes:
+        catalog: the measurements.
+        connection: of its own.
+        taking: held by whoever changes the catalog.
+        file_lock: held by whoever writes the file.
+        flush: returns when everything taken before is in the file.
+        closing: whether to stop between two steps.
+        least_rows: rows that a window of a series must hold on average for a step to be kept; None keeps none.
+    """
+
+    catalog: Catalog
+    connection: DuckDBPyConnection
+    taking: threading.RLock
+    file_lock: threading.RLock
+    flush: Callable[[], None]
+    closing: Callable[[], bool]
+    least_rows: float | None
+
+    def refresh(self, horizon: int) -> None:
+        """Bring all roll-ups up to date, with the windows that end at `horizon` or before.
+
+        Raises:
+            Unavailable: rows that wait can't be written.
+            duckdb.Error: the file can't be read or written.
+        """
+        if self.least_rows is None:
+            return
+        with self.taking:
+            works = [work for bucket, table in self.catalog.tables() if (work := _plan(bucket, table, horizon))]
+        if not works:
+            return
+        # From here on late rows leave marks; those that were taken before have to be in what is read.
+        self.flush()
+        for work in works:
+            try:
+                self._carry_out(work)
+            except _GoneError:
+                continue
+            except duckdb.Error:
+                if self.catalog.find(work.bucket, work.table.view.name) is work.table:
+                    raise
+
+    def _carry_out(self, work: _Work) -> None:
+        table = work.table
+        for step in table.view.rollups.steps:
+            for start, stop in work.marked:
+                first, last = max(step.floor(start), step.since), min(step.ceiling(stop), step.until)
+                self._roll(work, step.step, first, last)
+        if work.marked:
+            self._unmark(work)
+        for length, goal in work.goals:
+            self._roll(work, length, table.view.rollups.step(length).until, goal)
+        with self.taking:
+            rollups = table.view.rollups
+            table.set_rollups(replace(rollups, planned=rollups.reached(), handled=0))
+
+    def _roll(self, work: _Work, length: int, start: int, stop: int) -> None:
+        """Roll up a range of whole windows, some hours at a time, leaping over times without rows."""
+        while start < stop:
+            if self.closing():
+                raise _GoneError
+            row = self.connection.execute(
+                f"SELECT min(time) FROM {work.table.view.table} WHERE time >= ? AND time < ?",  # noqa: S608 - our own name
+                [start, stop],
+            ).fetchone()
+            step = work.table.view.rollups.step(length)
+            end = stop if row is None or row[0] is None else min(stop, step.floor(row[0]) + _AT_ONCE)
+            pays = self._read(work, step, start, end)
+            self._store(work, step, start, end, pays=pays)
+            start = end
+
+    def _read(self, work: _Work, step: Rollup, start: int, stop: int) -> bool:
+        """Put the partial results into a temporary table; says whether it pays to keep them."""
+        finer = work.table.view.rollups.step(MINUTE)
+        from_finer = step.step > MINUTE and finer.kept and finer.since <= start and stop <= finer.until
+        source = finer.table if from_finer else work.table.view.table
+        parts = _parts_of_parts if from_finer else _parts_of_rows
+        known = [field for field in work.fields.values() if not from_finer or field.column in finer.columns]
+        columns = [part for field in known for part in parts(field)]
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE rolled AS SELECT time - (time % {step.step} + {step.step}) % {step.step} "  # noqa: S608 - our own names
+            f"AS time, sid, count(*) AS n, {', '.join(columns)} FROM {source} "
+            "WHERE time >= ? AND time < ? GROUP BY 1, 2 ORDER BY 1, 2",
+            [start, stop],
+        )
+        if from_finer or step.kept:
+            return True
+        rows, windows = self.connection.execute("SELECT sum(n), count(*) FROM rolled").fetchall()[0]
+        return bool(windows) and rows >= (self.least_rows or 0) * windows
+
+    def _store(self, work: _Work, step: Rollup, start: int, stop: int, *, pays: bool) -> None:
+        until = max(step.until, stop)
+        changed = replace(step, until=until) if pays else replace(step, since=until, until=until)
+        table, connection = work.table.view.table, self.connection
+        with self.file_lock:
+            if self.catalog.find(work.bucket, work.table.view.name) is not work.table:
+                raise _GoneError
+            connection.execute("BEGIN")
+            try:
+                if pays:
+                    changed = replace(changed, columns=_add_columns(connection, changed, work.fields))
+                    if start < step.until:
+                        connection.execute(f"DELETE FROM {step.table} WHERE time >= ? AND time < ?", [start, stop])  # noqa: S608 - our own name
+                    connection.execute(f"INSERT INTO {step.table} BY NAME SELECT * EXCLUDE (n) FROM rolled")  # noqa: S608 - our own name
+                connection.execute("DELETE FROM rollups WHERE table_name = ? AND step = ?", [table, step.step])
+                connection.execute(
+                    "INSERT INTO rollups VALUES (?, ?, ?, ?)", [table, step.step, changed.since, changed.until]
+                )
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        with self.taking:
+            work.table.set_rollups(work.table.view.rollups.with_step(changed))
+
+    def _unmark(self, work: _Work) -> None:
+        """What was marked when the refresh began has been rolled up again."""
+        table = work.table
+        with self.taking:
+            handled = table.view.rollups.handled
+        with self.file_lock:
+            self.connection.execute(
+                "DELETE FROM rollup_marks WHERE table_name = ? AND number <= ?", [table.view.table, handled]
+            )
+        with self.taking:
+            rollups = table.view.rollups
+            table.set_rollups(replace(rollups, marks=tuple(one for one in rollups.marks if one.number > handled)))
+
+
+def _plan(bucket: str, table: Table, horizon: int) -> _Work | None:
+    """What is to be done for a measurement, if anything; from now on rows in what will be rolled up leave marks."""
+    rollups = table.view.rollups
+    newest = max(table.newest.values(), default=BEGINNING)
+    goals = []
+    for step in rollups.steps:
+        # A step that did not pay so far is tried again when an hour is complete.
+        unit = step if step.kept else rollups.step(HOUR)
+        goal = min(unit.floor(horizon), unit.floor(newest) + unit.step)
+        if table.newest and goal > step.until:
+            goals.append((step.step, goal))
+    if not goals and not rollups.marks:
+        return None
+    planned = max([rollups.planned, *(goal for _, goal in goals)])
+    handled = max((mark.number for mark in rollups.marks), default=0)
+    table.set_rollups(replace(rollups, planned=planned, handled=handled))
+    marked = merged((mark.start, mark.stop) for mark in rollups.marks)
+    return _Work(bucket, table, table.view.fields, tuple(marked), tuple(goals))
+
+
+def part_types(field: FieldColumn) -> dict[str, str]:
+    """Columns that a roll-up has for a field, with their SQL types; an integer's sum may be wider than the integer."""
+    column, kind = field.column, SQL_TYPES[field.type]
+    if field.type not in _NUMERIC:
+        return {f"{column}_n": "INTEGER"}
+    total = "HUGEINT" if field.type is FieldType.INTEGER else kind
+    return {f"{column}_n": "INTEGER", f"{column}_sum": total, f"{column}_low": kind, f"{column}_high": kind}
+
+
+def _parts_of_rows(field: FieldColumn) -> list[str]:
+    column = field.column
+    count = f"CAST(count({column}) AS INTEGER) AS {column}_n"
+    if field.type not in _NUMERIC:
+        return [count]
+    return [
+        count,
+        f"sum({column}) AS {column}_sum",
+        f"min({column}) AS {column}_low",
+        f"max({column}) AS {column}_high",
+    ]
+
+
+def _parts_of_parts(field: FieldColumn) -> list[str]:
+    column = field.column
+    count = f"CAST(sum({column}_n) AS INTEGER) AS {column}_n"
+    if field.type not in _NUMERIC:
+        return [count]
+    return [
+        count,
+        f"sum({column}_sum) AS {column}_sum",
+        f"min({column}_low) AS {column}_low",
+        f"max({column}_high) AS {column}_high",
+    ]
+
+
+def _add_columns(connection: DuckDBPyConnection, step: Rollup, fields: Mapping[str, FieldColumn]) -> frozenset[str]:
+    """Make the table, and columns for fields that are new; returns the field columns that it now has."""
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {step.table} (time BIGINT NOT NULL, sid INTEGER NOT NULL)")
+    fresh = [field for field in fields.values() if field.column not in step.columns]
+    for field in fresh:
+        for name, kind in part_types(field).items():
+            connection.execute(f"ALTER TABLE {step.table} ADD COLUMN {name} {kind}")
+    return step.columns.union(field.column for field in fresh)
+
+
+def drop_rollups(connection: DuckDBPyConnection, catalog: Catalog) -> None:
+    """Remove all roll-ups, for a store that is to have none."""
+    connection.execute("BEGIN")
+    for _, table in catalog.tables():
+        forget_rollups(connection, table.view.table)
+        table.set_rollups(Rollups())
+    connection.execute("COMMIT")
