@@ -17,6 +17,7 @@ from streamswarm_collector.influxql.filling import fill_linear, fill_previous
 from streamswarm_collector.influxql.integral import integrals
 from streamswarm_collector.influxql.memory import RecentSource, Wanted, can_answer
 from streamswarm_collector.influxql.raw import as_list
+from streamswarm_collector.influxql.rollups import Rolled, any_present, whole_value
 from streamswarm_collector.influxql.source import Column, Connect, Groups, Limits, ResultSeries, limited, source_sql
 from streamswarm_collector.influxql.windows import Windows
 from streamswarm_collector.store.schema import FieldColumn, MeasurementSchema
@@ -41,7 +42,7 @@ class _Found:
 
 @dataclass
 class Aggregation:
-    """A SELECT of aggregates on one measurement."""
+    """A SELECT of aggregates on one measurement; what is to be said about how it was answered goes to `notes`."""
 
     statement: ast.Select
     measurement: MeasurementSchema
@@ -52,6 +53,7 @@ class Aggregation:
     now_ns: int
     limits: Limits
     connect: Connect
+    notes: list[str]
 
     def run(self) -> list[ResultSeries]:
         """Answer it.
@@ -154,11 +156,8 @@ class Aggregation:
         windows = self._windows
         connection = self.connect()
         zone_windows = self._zone_windows(windows) if windows and windows.zone else []
-        source, parameters = source_sql(
-            self.measurement, self.groups, self.rows, self.time_range, connection, zone_windows=zone_windows
-        )
-        values = [atom.function.sql(atom.field, atom.arguments) for atom in atoms if atom.field]
         lone = self._lone_selector()
+        rolled = None if lone or self.columns.beside else self._rolled(atoms, zone_windows)
         if windows is not None:
             time = "window_start" if windows.zone else windows.sql()
         elif lone and lone.field and lone.function.time_sql:
@@ -166,6 +165,25 @@ class Aggregation:
         else:
             # Without windows the answer's time is the lower bound; without one, the epoch.
             time = str(self.time_range.start or 0)
+        if rolled:
+            source, parameters = rolled.source(
+                self.measurement,
+                atoms,
+                self.groups,
+                self.rows,
+                time if windows else "",
+                connection,
+                zone_windows=zone_windows,
+            )
+            values, present = [whole_value(atom) for atom in atoms], any_present(atoms)
+            time = "bucket" if windows else time
+            self.notes.append(rolled.note())
+        else:
+            source, parameters = source_sql(
+                self.measurement, self.groups, self.rows, self.time_range, connection, zone_windows=zone_windows
+            )
+            values = [atom.function.sql(atom.field, atom.arguments) for atom in atoms if atom.field]
+            present = _present(atoms)
         single = len(self.groups.tags) == 1
         grouping = [*([] if single else ["gid"]), *(["bucket"] if windows else [])]
         selected = [*values, *self._beside_sql()]
@@ -173,7 +191,7 @@ class Aggregation:
             f"SELECT {'CAST(0 AS INTEGER) AS gid' if single else 'gid'}, {time} AS bucket, "
             f"{', '.join(f'{one} AS c{number}' for number, one in enumerate(selected))} {source} "
             + (f"GROUP BY {', '.join(grouping)} " if grouping else "")
-            + f"HAVING {_present(atoms)} ORDER BY 1, 2",
+            + f"HAVING {present} ORDER BY 1, 2",
             parameters,
         )
         fetched = relation.fetchnumpy()
@@ -185,6 +203,11 @@ class Aggregation:
             for atom in self.columns.atoms
         ]
         return _Found(gids, starts, asked, columns[-1] if len(columns) > len(atoms) else [])
+
+    def _rolled(self, atoms: Sequence[AggregateAtom], zone_windows: Sequence[int]) -> Rolled | None:
+        return Rolled.of(
+            self.measurement.rollups, atoms, self.rows, self.time_range, self._windows, zone_windows, self.limits
+        )
 
     def _zone_windows(self, windows: Windows) -> list[int]:
         start, stop = self.time_range.start, self.time_range.stop

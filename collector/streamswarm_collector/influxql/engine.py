@@ -79,6 +79,7 @@ class Engine:
         params: Mapping[str, object] | None = None,
         may_change: bool = False,
         at_once: bool = False,
+        rollups: bool = True,
     ) -> QueryReply:
         """Answer one or several statements. NaN stays NaN, which a JSON writer has to make null.
 
@@ -90,6 +91,7 @@ class Engine:
             params: values of `$name`.
             may_change: whether whoever asks may change the store.
             at_once: whether to give up on what needs the file or many rows.
+            rollups: whether roll-ups may be used.
 
         Raises:
             PostponedError: it can't be answered at once.
@@ -99,10 +101,15 @@ class Engine:
             statements = parse(text, params)
         except ParseError as error:
             return _not_understood(error)
+        limits = self._limits if rollups else replace(self._limits, rollups_from=None)
+        limits = replace(limits, rows_at_once=_ROWS_AT_ONCE) if at_once else limits
         results: list[dict[str, Any]] = []
         for number, statement in enumerate(statements):
+            notes: list[str] = []
             try:
-                series = self._answer(statement, database, policy, may_change=may_change, at_once=at_once)
+                series = self._answer(
+                    statement, database, policy, limits, notes, may_change=may_change, at_once=at_once
+                )
             except ParseError as error:
                 return _not_understood(error)
             except (ExecutionError, RefusedError) as error:
@@ -120,11 +127,21 @@ class Engine:
                 zone = statement.zone if isinstance(statement, ast.Select) else None
                 timed = isinstance(statement, ast.Select)
                 result["series"] = [_render(one, epoch, zone, timed=timed) for one in series]
+            if notes:
+                result["messages"] = [{"level": "info", "text": note} for note in dict.fromkeys(notes)]
             results.append(result)
         return QueryReply(200, {"results": results})
 
     def _answer(
-        self, statement: ast.Statement, database: str | None, policy: str | None, *, may_change: bool, at_once: bool
+        self,
+        statement: ast.Statement,
+        database: str | None,
+        policy: str | None,
+        limits: Limits,
+        notes: list[str],
+        *,
+        may_change: bool,
+        at_once: bool,
     ) -> list[ResultSeries]:
         match statement:
             case ast.Show(ast.Subject.RETENTION_POLICIES):
@@ -135,12 +152,11 @@ class Engine:
                 schema = self._store.whole_database(_required(statement.database or database))
                 return show(statement, schema, self._now_ns())
             case ast.Select():
-                schema = self._schema(statement, database, policy)
+                schema, now = self._schema(statement, database, policy), self._now_ns()
                 if at_once:
-                    limits = replace(self._limits, rows_at_once=_ROWS_AT_ONCE)
-                    return execute_select(statement, schema, _postpone, now_ns=self._now_ns(), limits=limits)
+                    return execute_select(statement, schema, _postpone, now_ns=now, limits=limits, notes=notes)
                 with self._connecting() as connect:
-                    return execute_select(statement, schema, connect, now_ns=self._now_ns(), limits=self._limits)
+                    return execute_select(statement, schema, connect, now_ns=now, limits=limits, notes=notes)
             case _ if at_once:
                 raise PostponedError
             case _:

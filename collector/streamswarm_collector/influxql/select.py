@@ -21,6 +21,7 @@ def execute_select(
     *,
     now_ns: int,
     limits: Limits,
+    notes: list[str],
     within: TimeRange | None = None,
 ) -> list[ResultSeries]:
     """Answer a SELECT.
@@ -31,6 +32,7 @@ def execute_select(
         connect: gives the statement's connection to the file.
         now_ns: what `now()` means.
         limits: what it may cost.
+        notes: takes what is to be said about how it was answered.
         within: the range of an outer SELECT, which narrows that of this one.
 
     Raises:
@@ -44,7 +46,7 @@ def execute_select(
     time_range, condition = split_time(statement.where, now_ns, statement.zone)
     if within is not None:
         time_range = time_range.intersected(within)
-    measurements = _measurements(statement, database, connect, time_range, now_ns, limits)
+    measurements = _measurements(statement, database, connect, time_range, now_ns, limits, notes)
     answer: list[ResultSeries] = []
     for measurement in measurements:
         rows = filter_rows(condition, measurement)
@@ -56,7 +58,7 @@ def execute_select(
         elif aggregate:
             columns = aggregate_columns(statement, measurement)
             answer += Aggregation(
-                statement, measurement, columns, groups, rows, time_range, now_ns, limits, connect
+                statement, measurement, columns, groups, rows, time_range, now_ns, limits, connect, notes
             ).run()
         else:
             raw = raw_columns(statement, measurement, measurements, groups.keys)
@@ -71,6 +73,7 @@ def _measurements(
     time_range: TimeRange,
     now_ns: int,
     limits: Limits,
+    notes: list[str],
 ) -> list[MeasurementSchema]:
     inner = [source for source in statement.sources if isinstance(source, ast.Select)]
     named = [source for source in statement.sources if isinstance(source, ast.Measurement)]
@@ -87,6 +90,7 @@ def _measurements(
             connect,
             now_ns=now_ns,
             limits=limits,
+            notes=notes,
             within=time_range,
         )
     ]

@@ -26,11 +26,13 @@ class Limits:
         buckets: windows of all series together.
         rows: rows of all series together.
         rows_at_once: rows in memory to be looked at without postponing the statement.
+        rollups_from: nanoseconds that roll-ups have to cover before they are used; None for never.
     """
 
     buckets: int = 500_000
     rows: int = 1_000_000
     rows_at_once: int = sys.maxsize
+    rollups_from: int | None = 3_600_000_000_000
 
 
 @dataclass(slots=True)
@@ -137,14 +139,16 @@ def source_sql(
     connection: DuckDBPyConnection,
     *,
     zone_windows: Sequence[int] = (),
+    table: str | None = None,
 ) -> tuple[str, list[object]]:
     """`FROM … WHERE …` that yields the matching rows, and its bound values; with several groups a row has its `gid`.
 
-    With `zone_windows`, begins of windows, a row has the begin of its window as `window_start`.
+    With `zone_windows`, begins of windows, a row has the begin of its window as `window_start`. `table` is read
+    in place of the measurement's own.
     """
     parameters: list[object] = []
     conditions = []
-    source = measurement.table
+    source = table or measurement.table
     if len(groups.tags) == 1:
         if len(groups.sids) < len(measurement.series):
             conditions.append("sid IN (SELECT unnest(?))" if len(groups.sids) > 1 else "sid = ?")

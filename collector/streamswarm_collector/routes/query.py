@@ -102,6 +102,8 @@ class QueryRoute:
             if not size.isdecimal() or int(size) < 1:
                 return refuse(400, f"invalid chunk_size {size!r}; a number of rows from 1", v2=False)
             chunk_rows = int(size)
+        if parameters.get("rollups", "true") not in {"true", "false"}:
+            return refuse(400, f"invalid rollups {parameters['rollups']!r}; true or false", v2=False)
         pretty = parameters.get("pretty") == "true"
 
         def answer(*, at_once: bool = False) -> tuple[int, list[bytes]]:
@@ -113,6 +115,7 @@ class QueryRoute:
                 params=bound,
                 may_change=may_change,
                 at_once=at_once,
+                rollups=parameters.get("rollups") != "false",
             )
             bodies = in_chunks(reply.body, chunk_rows) if chunk_rows else iter([reply.body])
             return reply.status, [_dump(body, pretty=pretty) for body in bodies]
@@ -147,7 +150,8 @@ def in_chunks(body: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, Any]]
             if "values" in series:
                 piece["values"] = series["values"][start : start + rows]
             partial = {"partial": True} if place + 1 < len(pieces) else {}
-            yield {"results": [{"statement_id": result["statement_id"], "series": [piece], **partial}]}
+            messages = {"messages": result["messages"]} if place == 0 and "messages" in result else {}
+            yield {"results": [{"statement_id": result["statement_id"], "series": [piece], **messages, **partial}]}
 
 
 async def _parameters(request: Request) -> dict[str, str]:
