@@ -50,7 +50,7 @@ class CollectorSettings(ServiceSettings, table="collector"):
         120, ge=0, le=86_400, description="How old a window must be before it is rolled up; later points cost more."
     )
     rollup_rows: float = Field(
-        4, ge=1, le=3600, description="Points of one series that windows must hold on average to be rolled up."
+        12, ge=2, le=3600, description="Points of one series that windows must hold on average to be rolled up."
     )
     max_body_bytes: int = Field(25_000_000, ge=1_000, description="Largest request body, after decompression.")
     max_wal_bytes: int = Field(

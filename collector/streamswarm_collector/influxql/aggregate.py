@@ -205,9 +205,7 @@ class Aggregation:
         return _Found(gids, starts, asked, columns[-1] if len(columns) > len(atoms) else [])
 
     def _rolled(self, atoms: Sequence[AggregateAtom], zone_windows: Sequence[int]) -> Rolled | None:
-        return Rolled.of(
-            self.measurement.rollups, atoms, self.rows, self.time_range, self._windows, zone_windows, self.limits
-        )
+        return Rolled.of(self.measurement, atoms, self.rows, self.time_range, self._windows, zone_windows, self.limits)
 
     def _zone_windows(self, windows: Windows) -> list[int]:
         start, stop = self.time_range.start, self.time_range.stop

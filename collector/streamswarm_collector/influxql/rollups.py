@@ -50,7 +50,7 @@ class Rolled:
 
     @staticmethod
     def of(
-        rollups: Rollups,
+        measurement: MeasurementSchema,
         atoms: Sequence[AggregateAtom],
         rows: RowFilter,
         time_range: TimeRange,
@@ -59,6 +59,7 @@ class Rolled:
         limits: Limits,
     ) -> "Rolled | None":
         """None where raw rows have to be asked, or where asking them costs little."""
+        rollups = measurement.rollups
         if limits.rollups_from is None or rows.sql or not rollups.reached() > BEGINNING:
             return None
         if any(atom.name not in _PARTIAL or not atom.field or not atom.field.column.isidentifier() for atom in atoms):
@@ -67,7 +68,8 @@ class Rolled:
         for rollup in reversed(rollups.steps):
             if rollup.kept and _holds(rollup.step, windows, zone_windows):
                 parts = [piece for part in parts for piece in _split(part, rollup, rollups)]
-        if sum(map(_length, parts)) < limits.rollups_from or not 1 <= len(parts) <= _MOST_PARTS:
+        saved = sum(map(_rows_of_series, parts)) * len(measurement.series)
+        if saved < limits.rollups_from or not 1 <= len(parts) <= _MOST_PARTS:
             return None
         return Rolled(tuple(parts))
 
@@ -193,8 +195,9 @@ def _split(part: Part, rollup: Rollup, rollups: Rollups) -> list[Part]:
     return found
 
 
-def _length(part: Part) -> int:
-    """Nanoseconds that a part takes from a roll-up."""
+def _rows_of_series(part: Part) -> float:
+    """About how many rows of a series need not be read because a roll-up has them."""
     if part.rollup is None or part.range.stop is None:
         return 0
-    return part.range.stop - (BEGINNING if part.range.start is None else part.range.start)
+    length = part.range.stop - (BEGINNING if part.range.start is None else part.range.start)
+    return length / part.rollup.step * part.rollup.density

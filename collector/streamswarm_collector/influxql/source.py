@@ -26,13 +26,13 @@ class Limits:
         buckets: windows of all series together.
         rows: rows of all series together.
         rows_at_once: rows in memory to be looked at without postponing the statement.
-        rollups_from: nanoseconds that roll-ups have to cover before they are used; None for never.
+        rollups_from: rows that roll-ups have to save from being read before they are used; None for never.
     """
 
     buckets: int = 500_000
     rows: int = 1_000_000
     rows_at_once: int = sys.maxsize
-    rollups_from: int | None = 3_600_000_000_000
+    rollups_from: int | None = 200_000
 
 
 @dataclass(slots=True)

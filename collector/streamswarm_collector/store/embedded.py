@@ -61,7 +61,7 @@ class EmbeddedStore:
         memory_limit: str = "1GB",
         recent_bytes: int = 256_000_000,
         rollups: bool = True,
-        rollup_rows: float = 4,
+        rollup_rows: float = 12,
         on_flush: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         try:

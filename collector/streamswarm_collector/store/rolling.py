@@ -116,12 +116,12 @@ class Roller:
             ).fetchone()
             step = work.table.view.rollups.step(length)
             end = stop if row is None or row[0] is None else min(stop, step.floor(row[0]) + _AT_ONCE)
-            pays = self._read(work, step, start, end)
-            self._store(work, step, start, end, pays=pays)
+            density = self._read(work, step, start, end)
+            self._store(work, step, start, end, density)
             start = end
 
-    def _read(self, work: _Work, step: Rollup, start: int, stop: int) -> bool:
-        """Put the partial results into a temporary table; says whether it pays to keep them."""
+    def _read(self, work: _Work, step: Rollup, start: int, stop: int) -> float:
+        """Put the partial results into a temporary table; returns the rows of a window, 0 if it isn't to be kept."""
         finer = work.table.view.rollups.step(MINUTE)
         from_finer = step.step > MINUTE and finer.kept and finer.since <= start and stop <= finer.until
         source = finer.table if from_finer else work.table.view.table
@@ -134,28 +134,30 @@ class Roller:
             "WHERE time >= ? AND time < ? GROUP BY 1, 2 ORDER BY 1, 2",
             [start, stop],
         )
-        if from_finer or step.kept:
-            return True
-        rows, windows = self.connection.execute("SELECT sum(n), count(*) FROM rolled").fetchall()[0]
-        return bool(windows) and rows >= (self.least_rows or 0) * windows
+        if step.kept:
+            return step.density
+        if from_finer:
+            return finer.density * (step.step // finer.step)
+        ((density,),) = self.connection.execute("SELECT CAST(sum(n) / count(*) AS DOUBLE) FROM rolled").fetchall()
+        return density if density is not None and density >= (self.least_rows or 0) else 0.0
 
-    def _store(self, work: _Work, step: Rollup, start: int, stop: int, *, pays: bool) -> None:
+    def _store(self, work: _Work, step: Rollup, start: int, stop: int, density: float) -> None:
         until = max(step.until, stop)
-        changed = replace(step, until=until) if pays else replace(step, since=until, until=until)
+        changed = replace(step, since=step.since if density else until, until=until, density=density)
         table, connection = work.table.view.table, self.connection
         with self.file_lock:
             if self.catalog.find(work.bucket, work.table.view.name) is not work.table:
                 raise _GoneError
             connection.execute("BEGIN")
             try:
-                if pays:
+                if density:
                     changed = replace(changed, columns=_add_columns(connection, changed, work.fields))
                     if start < step.until:
                         connection.execute(f"DELETE FROM {step.table} WHERE time >= ? AND time < ?", [start, stop])  # noqa: S608 - our own name
                     connection.execute(f"INSERT INTO {step.table} BY NAME SELECT * EXCLUDE (n) FROM rolled")  # noqa: S608 - our own name
                 connection.execute("DELETE FROM rollups WHERE table_name = ? AND step = ?", [table, step.step])
                 connection.execute(
-                    "INSERT INTO rollups VALUES (?, ?, ?, ?)", [table, step.step, changed.since, changed.until]
+                    "INSERT INTO rollups VALUES (?, ?, ?, ?, ?)", [table, step.step, changed.since, until, density]
                 )
                 connection.execute("COMMIT")
             except BaseException:
@@ -194,7 +196,8 @@ def _plan(bucket: str, table: Table, horizon: int) -> _Work | None:
     planned = max([rollups.planned, *(goal for _, goal in goals)])
     handled = max((mark.number for mark in rollups.marks), default=0)
     table.set_rollups(replace(rollups, planned=planned, handled=handled))
-    marked = merged((mark.start, mark.stop) for mark in rollups.marks)
+    # Reading what lies between two marks takes less time than one more transaction.
+    marked = merged(((mark.start, mark.stop) for mark in rollups.marks), gap=HOUR)
     return _Work(bucket, table, table.view.fields, tuple(marked), tuple(goals))
 
 

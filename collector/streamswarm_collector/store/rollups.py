@@ -22,7 +22,7 @@ _MOST_RANGES: Final = 16
 _MOST_MARKS: Final = 256
 
 TABLES: Final = """
-CREATE TABLE IF NOT EXISTS rollups (table_name VARCHAR, step BIGINT, since BIGINT, until BIGINT);
+CREATE TABLE IF NOT EXISTS rollups (table_name VARCHAR, step BIGINT, since BIGINT, until BIGINT, density DOUBLE);
 CREATE TABLE IF NOT EXISTS rollup_marks (table_name VARCHAR, number BIGINT, start BIGINT, stop BIGINT);
 """
 
@@ -39,6 +39,7 @@ class Rollup:
         table: its SQL table, `(time, sid, <field column>_n, _sum, _low, _high …)`, time being a window's begin.
         since: begin of the first window that was rolled up.
         until: end of the last; the same as `since` where it doesn't pay to keep the roll-up.
+        density: rows in a window of one series, on average, when it was begun.
         columns: field columns it has. A field that is missing has no value in any window that is true.
     """
 
@@ -46,6 +47,7 @@ class Rollup:
     table: str
     since: int = BEGINNING
     until: int = BEGINNING
+    density: float = 0.0
     columns: frozenset[str] = frozenset()
 
     @property
@@ -148,15 +150,15 @@ def no_steps(table: str) -> tuple[Rollup, ...]:
     return tuple(Rollup(step, name) for step, name in zip(STEP_NAMES, rollup_tables(table), strict=True))
 
 
-def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Ranges in order, those that touch joined.
+def merged(ranges: Iterable[Range], *, gap: int = 0) -> list[Range]:
+    """Ranges in order, those that touch joined, or are no further apart than `gap`.
 
     >>> merged([(5, 7), (1, 2), (2, 3), (6, 9)])
     [(1, 3), (5, 9)]
     """
     found: list[Range] = []
     for start, stop in sorted(ranges):
-        if found and start <= found[-1][1]:
+        if found and start <= found[-1][1] + gap:
             found[-1] = (found[-1][0], max(found[-1][1], stop))
         else:
             found.append((start, stop))
@@ -198,10 +200,11 @@ class StoredRollups:
             "SELECT table_name, column_name FROM duckdb_columns() WHERE column_name LIKE '%\\_n' ESCAPE '\\'"
         ).fetchall():
             columns.setdefault(table, set()).add(column.removesuffix("_n"))
-        for table, step, since, until in connection.execute("SELECT * FROM rollups").fetchall():
+        for table, step, since, until, density in connection.execute("SELECT * FROM rollups").fetchall():
             rollups = found.of(table)
             known = rollups.step(step)
-            stored = replace(known, since=since, until=until, columns=frozenset(columns.get(known.table, ())))
+            present = frozenset(columns.get(known.table, ()))
+            stored = Rollup(step, known.table, since, until, density, present)
             found.by_table[table] = rollups.with_step(stored)
         for table, *mark in connection.execute("SELECT * FROM rollup_marks ORDER BY number").fetchall():
             rollups = found.of(table)

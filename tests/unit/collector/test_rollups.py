@@ -1,0 +1,400 @@
+"""Roll-ups never change an answer: every query is asked with and without them."""
+
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from streamswarm_collector.batch import Row
+from streamswarm_collector.influxql.engine import Engine
+from streamswarm_collector.influxql.source import Limits
+from streamswarm_collector.routes.query import in_chunks
+from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.store.rollups import HOUR, MINUTE, Mark, Rollup, Rollups
+
+START = 1_711_834_200
+"""2024-03-30 21:30 UTC; clocks change in Berlin at 01:00 UTC, and a day of its windows has 23 hours."""
+SECOND = 1_000_000_000
+
+
+@contextmanager
+def opened(path: Path, *, rollup_rows: float = 1, rollups: bool = True) -> Iterator[EmbeddedStore]:
+    store = EmbeddedStore(path, flush_seconds=0.01, recent_bytes=0, rollup_rows=rollup_rows, rollups=rollups)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def asked(store: EmbeddedStore, statement: str) -> tuple[Any, str]:
+    """The answer, which must be the one from raw rows, and how it was found."""
+    engine = Engine(store, now_ns=lambda: at(8 * 3600), limits=Limits(rollups_from=1))
+    answer = engine.execute(statement, database="d", epoch="s").body
+    said = " ".join(one["text"] for result in answer["results"] for one in result.pop("messages", []))
+    assert answer == engine.execute(statement, database="d", epoch="s", rollups=False).body, statement
+    return answer["results"][0].get("series", answer["results"][0].get("error")), said
+
+
+def at(seconds: float) -> int:
+    return round((START + seconds) * SECOND)
+
+
+def every_ten_seconds(hours: float, series: str = "m,host=a", **fields: float) -> list[Row]:
+    return [Row(series, at(10 * step), fields or {"x": step / 4}) for step in range(int(hours * 360))]
+
+
+# Multiples of a quarter: their sums are exact, so answers can be compared exactly.
+values = st.dictionaries(st.sampled_from("xyn"), st.integers(-400, 400), min_size=1).flatmap(
+    lambda drawn: st.sampled_from(
+        [
+            {name: one * 2**40 if name == "n" else one / 4 for name, one in drawn.items()},
+            {"s": "up", "x": sum(drawn.values()) / 4},
+        ]
+    )
+)
+seconds = st.one_of(st.integers(0, 6 * 3600), st.integers(0, 180).map(lambda minute: minute * 60))
+points = st.lists(
+    st.tuples(st.sampled_from(["m,host=a", "m,host=b", "m,site=z"]), seconds, values), min_size=1, max_size=40
+)
+operations = st.one_of(
+    st.tuples(st.just("write"), points),
+    st.tuples(st.just("write"), points),
+    st.tuples(st.just("refresh"), seconds),
+    st.tuples(st.just("refresh"), st.just(7 * 3600)),
+    st.tuples(st.just("delete"), st.tuples(st.sampled_from([[1], [2], [1, 2, 3]]), seconds, seconds)),
+    st.tuples(st.just("open again"), st.none()),
+)
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> str:
+    calls = st.one_of(
+        st.builds("{}({})".format, st.sampled_from(["count", "sum", "mean", "min", "max", "spread"]), numeric),
+        st.builds("{}({})".format, st.sampled_from(["count", "sum", "mean", "min", "max", "spread"]), numeric),
+        st.sampled_from(["count(s)", "sum(n) / count(n)", "difference(max(x))", "max(*)"]),
+        st.sampled_from(["median(x)", "sum(n::float)", "count(s)", "mean(*)"]),
+    )
+    columns = ", ".join(draw(st.lists(calls, min_size=1, max_size=3)))
+    terms = []
+    first, last = sorted([draw(seconds), draw(seconds)])
+    lower = draw(st.booleans())
+    if lower:
+        terms.append(f"time {draw(st.sampled_from(['>=', '>']))} {START + first}s")
+    if draw(st.integers(0, 2)):
+        terms.append(f"time {draw(st.sampled_from(['<', '<=']))} {START + last}s")
+    terms += draw(st.sampled_from([[], [], ["host = 'a'"], ["host =~ /a|b/"], ["site = ''"], []]))
+    terms += ["x > 0"] if draw(st.integers(0, 9)) == 0 else []
+    by = draw(st.sampled_from([[], ["host"], ["*"]]))
+    zone = ""
+    if draw(st.integers(0, 3)):
+        window = draw(st.sampled_from(["1m", "5m", "7m", "90s", "1h", "2h", "1h,30m", "1h,-10s", "1d"]))
+        by = [f"time({window})", *by]
+        # Without a bound there are windows from the first point to now.
+        fill = "none" if len(terms) < 2 or not lower else draw(st.sampled_from(["none", "null", "0", "previous"]))
+        zone = draw(st.sampled_from(["", "", " tz('Europe/Berlin')", " tz('Asia/Kolkata')"])) if lower else ""
+        zone = f" fill({fill}){draw(st.sampled_from(['', ' ORDER BY time DESC', ' LIMIT 3']))}{zone}"
+    where = f" WHERE {' AND '.join(terms)}" if terms else ""
+    return f"SELECT {columns} FROM m{where}" + (f" GROUP BY {', '.join(by)}" if by else "") + zone
+
+
+numeric = st.sampled_from(["x", "y", "n"])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(operations, min_size=3, max_size=10), st.lists(queries(), min_size=4, max_size=8), st.sampled_from([1, 3])
+)
+def test_whatever_happens_to_rows_answers_are_those_from_the_rows(
+    tmp_path_factory: pytest.TempPathFactory, done: list[tuple[str, Any]], statements: list[str], rollup_rows: int
+) -> None:
+    path = tmp_path_factory.mktemp("rollups") / "s.duckdb"
+    store = EmbeddedStore(path, flush_seconds=0.01, recent_bytes=0, rollup_rows=rollup_rows)
+    store.create_database("d")
+    try:
+        for lsn, (what, how) in enumerate(done, start=1):
+            match what:
+                case "write":
+                    store.add(lsn, "d", [Row(series, at(second), fields) for series, second, fields in how])
+                case "refresh":
+                    store.refresh_rollups(at(how))
+                case "delete":
+                    sids, first, last = how
+                    store.delete("d", "m", sids, at(min(first, last)), at(max(first, last)))
+                case _:
+                    store.close()
+                    store = EmbeddedStore(path, flush_seconds=0.01, recent_bytes=0, rollup_rows=rollup_rows)
+            store.flush()
+            for statement in statements[lsn % 3 :: 3]:
+                asked(store, statement)
+        for _ in range(2):
+            for statement in statements:
+                _, said = asked(store, statement)
+                event(said or "answered from rows")
+            store.refresh_rollups(at(7 * 3600))
+    finally:
+        store.close()
+
+
+def test_the_coarsest_step_is_taken_and_rows_for_the_ends(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(6))
+        store.refresh_rollups(at(5.75 * 3600))
+        store.refresh_rollups(at(5.75 * 3600))
+        within = f"time >= {START + 100}s AND time < {START + 20_000}s"
+        for window, said in {
+            "1h": "answered from 1h and 1m roll-ups, and raw rows where there are none",
+            "1h,30m": "answered from 1m roll-ups, and raw rows where there are none",
+            "5m": "answered from 1m roll-ups, and raw rows where there are none",
+            "90s": "",
+        }.items():
+            assert asked(store, f"SELECT mean(x), max(x) FROM m WHERE {within} GROUP BY time({window})")[1] == said
+        whole = f"time >= {START + 1800}s AND time < {START + 9000}s"
+        assert asked(store, f"SELECT sum(x) FROM m WHERE {whole}")[1] == "answered from 1h roll-ups"
+        assert asked(store, "SELECT max(x) FROM m")[1] == ""  # a lone selector shows its point's time
+        assert asked(store, "SELECT max(x) FROM m WHERE x > 7 GROUP BY host")[1] == ""
+        assert asked(store, "SELECT sum(a) FROM (SELECT mean(x) AS a FROM m GROUP BY time(1h))")[1] != ""
+
+
+def test_windows_of_a_zone_are_taken_from_a_step_that_they_begin_with(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(48))
+        store.refresh_rollups(at(47 * 3600))
+        store.refresh_rollups(at(47 * 3600))
+        within = f"time >= {START}s AND time < {START + 45 * 3600}s"
+        for zone, window, steps in [
+            ("Europe/Berlin", "1d", "1h and 1m"),
+            ("Europe/Berlin", "1h", "1h and 1m"),
+            ("Asia/Kolkata", "1h", "1m"),
+            ("Australia/Lord_Howe", "6h", "1h and 1m"),
+        ]:
+            found, said = asked(store, f"SELECT count(x) FROM m WHERE {within} GROUP BY time({window}) tz('{zone}')")
+            assert said.startswith(f"answered from {steps} roll-ups"), (zone, window)
+            if window == "1d":
+                assert [row[1] for row in found[0]["values"]] == [360 * 1.5, 360 * 23, 360 * 20.5]
+
+
+def test_late_points_and_deletion_are_seen_before_and_after_the_next_refresh(tmp_path: Path) -> None:
+    count = f"SELECT count(x) FROM m WHERE time >= {START}s AND time < {START + 36_000}s"
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(10))
+        store.refresh_rollups(at(36_000))
+        assert asked(store, count)[0][0]["values"][0][1] == 3600
+        store.add(2, "d", [Row("m,host=a", at(5001), {"x": 1.0}), Row("m,host=new", at(7001), {"x": 1.0})])
+        assert asked(store, count)[0][0]["values"][0][1] == 3602
+        assert store.database("d").measurements["m"].rollups.marks
+        store.delete("d", "m", [1], at(0), at(1000))
+        assert asked(store, count)[0][0]["values"][0][1] == 3502
+    with opened(tmp_path / "s.duckdb") as store:
+        assert asked(store, count)[0][0]["values"][0][1] == 3502
+        store.refresh_rollups(at(36_000))
+        assert not store.database("d").measurements["m"].rollups.marks
+        found, said = asked(store, count)
+        assert found[0]["values"][0][1] == 3502
+        assert "roll-ups" in said
+
+
+def test_a_field_that_comes_later_has_no_values_where_it_was_not(tmp_path: Path) -> None:
+    both = f"SELECT count(x), count(late), sum(late) FROM m WHERE time >= {START}s AND time < {START + 36_000}s"
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(6))
+        store.refresh_rollups(at(18_000))
+        store.add(2, "d", [Row("m,host=a", at(6 * 3600 + 10 * step), {"late": step}) for step in range(1440)])
+        for horizon in (18_000, 30_000, 36_000):
+            found, said = asked(store, both)
+            assert found[0]["values"][0][1:] == (2160, 1440, 1439 * 720)
+            assert "roll-ups" in said
+            store.refresh_rollups(at(horizon))
+        store.add(3, "d", [Row("m,host=a", at(11), {"late": 5})])
+        assert asked(store, both)[0][0]["values"][0][2] == 1441
+        store.refresh_rollups(at(36_000))
+        assert asked(store, both)[0][0]["values"][0][2] == 1441
+
+
+def test_measurements_with_few_rows_are_not_rolled_up(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb", rollup_rows=12) as store:
+        store.add(1, "d", every_ten_seconds(30, "m"))
+        store.add(2, "d", [Row("rare", at(600 * step), {"x": 1.0}) for step in range(180)])
+        store.add(3, "d", [Row("dense", at(step), {"x": 1.0}) for step in range(7200)])
+        store.refresh_rollups(at(30 * 3600))
+        kept = {
+            name: [step.step for step in view.rollups.steps if step.kept]
+            for name, view in store.database("d").measurements.items()
+        }
+        assert kept == {"m": [HOUR], "rare": [], "dense": [MINUTE, HOUR]}
+        # It was one point in ten minutes and is one in a second from now on.
+        store.add(4, "d", [Row("rare", at(30 * 3600 + 1800 + step), {"x": 1.0}) for step in range(7200)])
+        store.refresh_rollups(at(40 * 3600))
+        rollups = store.database("d").measurements["rare"].rollups
+        assert [step.kept for step in rollups.steps] == [True, True]
+        assert (
+            "roll-ups"
+            in asked(store, f"SELECT sum(x) FROM rare WHERE time >= {START}s AND time < {START + 200_000}s")[1]
+        )
+
+
+def test_a_refresh_without_news_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        for number in range(5):
+            store.add(number + 1, "d", every_ten_seconds(2, f"m{number}"))
+        store.refresh_rollups(at(90_000))
+        store.refresh_rollups(at(90_000))
+        rolled: list[object] = []
+        monkeypatch.setattr(
+            "streamswarm_collector.store.rolling.Roller._carry_out", lambda _, work: rolled.append(work)
+        )
+        store.refresh_rollups(at(90_000))
+        assert rolled == []
+        store.add(9, "d", [Row("m3", at(9000), {"x": 1.0})])
+        store.refresh_rollups(at(90_000))
+        assert len(rolled) == 1
+
+
+def test_dropping_a_measurement_drops_its_roll_ups(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(3))
+        store.refresh_rollups(at(9000))
+        with store.changing() as catalog:
+            catalog.drop_measurement("d", "m")
+        store.add(2, "d", every_ten_seconds(1))
+        assert asked(store, "SELECT count(x) FROM m")[0][0]["values"][0][1] == 360
+        assert tables(store) == {"m2"}
+
+
+def test_a_store_without_roll_ups_removes_those_of_the_file(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(3))
+        store.refresh_rollups(at(9000))
+        assert tables(store) == {"m1", "m1_1m", "m1_1h"}
+    with opened(tmp_path / "s.duckdb", rollups=False) as store:
+        store.add(2, "d", [Row("m,host=a", at(11), {"x": 1.0})])
+        store.refresh_rollups(at(9000))
+        assert tables(store) == {"m1"}
+        assert asked(store, "SELECT count(x) FROM m")[1] == ""
+    with opened(tmp_path / "s.duckdb") as store:
+        store.refresh_rollups(at(9000))
+        found, said = asked(store, "SELECT count(x) FROM m")
+        assert found[0]["values"][0][1] == 1081
+        assert "roll-ups" in said
+
+
+def tables(store: EmbeddedStore) -> set[str]:
+    with store.cursor() as cursor:
+        found = cursor.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'm_' OR table_name LIKE 'm__1_'"
+        )
+        return {name for (name,) in found.fetchall()}
+
+
+def test_rows_taken_while_a_refresh_is_under_way_are_not_lost_from_it(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(1))
+        finished = threading.Event()
+
+        def refresh() -> None:
+            while not finished.is_set():
+                store.refresh_rollups(at(20_000))
+
+        threads = [threading.Thread(target=refresh) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        source = random.Random(1)
+        try:
+            for lsn in range(2, 200):
+                first = source.randrange(20_000)
+                rows = [
+                    Row("m,host=" + "abc"[lsn % 3], at(first + step), {"x": 1.0, f"f{lsn // 50}": 2})
+                    for step in range(20)
+                ]
+                store.add(lsn, "d", rows)
+                if lsn % 20 == 0:
+                    store.delete("d", "m", [1], at(first), at(first + 1000))
+        finally:
+            finished.set()
+            for thread in threads:
+                thread.join()
+        for last in range(2):
+            for window in ("1m", "1h"):
+                within = f"time >= {START}s AND time < {START + 20_001}s"
+                _, said = asked(store, f"SELECT count(x), sum(f1) FROM m WHERE {within} GROUP BY time({window}), host")
+            if not last:
+                store.refresh_rollups(at(20_000))
+        assert "roll-ups" in said
+
+
+CHILD = """
+import random, sys, threading
+from pathlib import Path
+from streamswarm_collector.batch import Row
+from streamswarm_collector.store.embedded import EmbeddedStore
+
+start, source = int(sys.argv[2]), random.Random(int(sys.argv[3]))
+store = EmbeddedStore(Path(sys.argv[1]), flush_seconds=0.01, recent_bytes=0, rollup_rows=1)
+
+def refresh():
+    while True:
+        store.refresh_rollups((start + 30_000) * 10**9)
+        print("refreshed", flush=True)
+
+threading.Thread(target=refresh, daemon=True).start()
+lsn = store.stored_lsn
+while True:
+    lsn += 1
+    first, name = source.randrange(36_000), source.choice("abc")
+    fields = {"x": 1.0, f"f{source.randrange(6)}": 3}
+    store.add(lsn, "d", [Row(f"m,host={name}", (start + first + step) * 10**9, fields) for step in range(30)])
+    if lsn % 7 == 0:
+        store.delete("d", "m", [1], (start + first) * 10**9, (start + first + 900) * 10**9)
+    store.flush()
+"""
+
+
+def test_kill_nine_during_refreshes_leaves_no_wrong_roll_up(tmp_path: Path) -> None:
+    path, used = tmp_path / "s.duckdb", 0
+    for turn in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path), str(START), str(turn)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            for _ in range(1 + 2 * turn):
+                assert child.stdout.readline() == "refreshed\n"
+            child.kill()
+        with opened(path) as store:
+            for window in ("1m", "1h"):
+                within = f"time >= {START}s AND time < {START + 36_000}s"
+                used += bool(asked(store, f"SELECT count(x), sum(f1) FROM m WHERE {within} GROUP BY time({window})")[1])
+                asked(store, f"SELECT count(x), max(f2), sum(x) FROM m WHERE {within} GROUP BY time({window}), host")
+            store.refresh_rollups(at(36_000))
+            asked(store, "SELECT count(x), sum(f3) FROM m GROUP BY host")
+    assert used
+
+
+def test_many_marks_become_one() -> None:
+    rollups = Rollups((Rollup(MINUTE, "t", until=10**6 * MINUTE),), planned=10**6 * MINUTE)
+    for number in range(300):
+        rollups, _, _ = rollups.marked([(2 * number * MINUTE, (2 * number + 1) * MINUTE)])
+    assert len(rollups.marks) < 256
+    assert rollups.marks[0].start == 0
+    assert max(mark.stop for mark in rollups.marks) == 599 * MINUTE
+    assert rollups.marked([(4 * MINUTE, 5 * MINUTE)])[1] == []
+
+
+def test_a_change_while_a_mark_is_handled_leaves_another() -> None:
+    rollups = Rollups((Rollup(MINUTE, "t", until=9 * MINUTE),), (Mark(4, 0, MINUTE),), 9 * MINUTE, handled=4)
+    assert rollups.marked([(0, MINUTE)])[1] == [Mark(5, 0, MINUTE)]
+    assert rollups.marked([(9 * MINUTE, 10 * MINUTE)])[1] == []
+
+
+def test_messages_stand_in_the_first_chunk_only() -> None:
+    series = {"columns": ["v"], "values": [[1], [2]]}
+    body = {"results": [{"statement_id": 0, "series": [series], "messages": [{"level": "info", "text": "t"}]}]}
+    first, second = in_chunks(body, 1)
+    assert "messages" in first["results"][0]
+    assert "messages" not in second["results"][0]
