@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from streamswarm_collector.influxql.raw import as_list
 from streamswarm_collector.influxql.rollups import Rolled, any_present, whole_value
 from streamswarm_collector.influxql.source import Column, Connect, Groups, Limits, ResultSeries, limited, source_sql
 from streamswarm_collector.influxql.windows import Windows
-from streamswarm_collector.store.schema import FieldColumn, MeasurementSchema
+from streamswarm_collector.store.schema import FieldColumn, FieldType, MeasurementSchema
+
+_EMPTY: Final[Mapping[FieldType, Any]] = {FieldType.STRING: "", FieldType.BOOLEAN: False}
+"""What InfluxDB makes of fill(number) where the values are of another type."""
 
 
 @dataclass(slots=True)
@@ -317,6 +320,9 @@ class Aggregation:
         """What a window without points holds; a count is 0 only where the series has a point to count at all."""
         fill = self.statement.fill
         if isinstance(fill, ast.Number):
+            shows_values = atom.name in {"mode", "first", "last"} and any(value is not None for value in column)
+            if atom.field and shows_values:
+                return _EMPTY.get(atom.field.type, fill.value)
             return fill.value
         if fill is ast.FillMode.NULL and any(value is not None for value in column):
             return atom.function.empty
