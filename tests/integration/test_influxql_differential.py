@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamswarm_collector.influxql.engine import Engine
+from streamswarm_collector.influxql.source import Limits
 from streamswarm_collector.ingest import FieldTypes, Parser
 from streamswarm_collector.store.embedded import EmbeddedStore
 from tests.support import RunningInfluxDB
@@ -67,22 +69,32 @@ def points(number: int) -> str:
     return "\n".join(lines)
 
 
-@pytest.fixture(scope="module", params=["memory", "file"])
+ANSWERED_FROM: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="module", params=["memory", "file", "roll-ups"])
 def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, influxdb: RunningInfluxDB
 ) -> Iterator[Engine]:
-    """With all rows among the recent ones in memory, and with all of them in the file only."""
+    """All rows among the recent ones in memory; all in the file only; with roll-ups, a third of the points late."""
     folder: Path = tmp_path_factory.mktemp("differential")
-    store = EmbeddedStore(folder / "store.duckdb", recent_bytes=256_000_000 if request.param == "memory" else 0)
+    recent_bytes = 256_000_000 if request.param == "memory" else 0
+    store = EmbeddedStore(folder / "store.duckdb", recent_bytes=recent_bytes, rollup_rows=1)
     parser = Parser(FieldTypes())
     for number in range(DATABASES):
         name = f"diff{number}"
         influxdb.create_database(name)
         influxdb.write(name, points(number))
-        batch = parser.parse(points(number), database=name, precision="ns", received_ns=1, stamp={})
-        store.add(number + 1, name, batch.rows, batch.blocks)
+    lines = {f"diff{number}": points(number).splitlines() for number in range(DATABASES)}
+    for lsn, (name, part) in enumerate(((name, part) for part in (0, 1) for name in lines), start=1):
+        own = lines[name]
+        first, last = (0, len(own) * 2 // 3) if part == 0 else (len(own) * 2 // 3, len(own))
+        batch = parser.parse("\n".join(own[first:last]), database=name, precision="ns", received_ns=1, stamp={})
+        store.add(lsn, name, batch.rows, batch.blocks)
+        if request.param == "roll-ups" and lsn == DATABASES:
+            store.refresh_rollups((ZONE_START + 240 * 3600) * 10**9)
     store.flush()
-    yield Engine(store)
+    yield Engine(store, limits=Limits(rollups_from=1))
     store.close()
 
 
@@ -401,6 +413,17 @@ def test_generated_queries_get_influxdbs_answers(
     database = f"diff{number}"
     reply = engine.execute(statement, database=database, epoch="ns")
     assert reply.status == 200, (statement, reply.body)
+    ANSWERED_FROM.update(message["text"] for result in reply.body["results"] for message in result.get("messages", []))
     ours, theirs = comparable(reply.body), comparable(influxdb.query(database, statement))
     if ours != theirs and not known_difference(statement, ours, theirs):
         pytest.fail(f"{database}: {statement}\nours:   {ours}\ntheirs: {theirs}", pytrace=False)
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_share_of_these_queries_was_answered_from_roll_ups(request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["engine"] == "roll-ups":
+        assert ANSWERED_FROM.total() > CASES / 20, ANSWERED_FROM
+        assert any("1h" in text for text in ANSWERED_FROM)
+        assert any("raw rows" in text for text in ANSWERED_FROM)
+    else:
+        assert not ANSWERED_FROM
