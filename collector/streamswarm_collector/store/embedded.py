@@ -271,17 +271,21 @@ class EmbeddedStore:
             if not self._news.wait_for(lambda: done() or bool(self._broken), BARRIER_SECONDS) or self._broken:
                 raise Unavailable(f"the store did not write within {BARRIER_SECONDS:.0f} s: {self._failure or 'busy'}")
 
-    def refresh_rollups(self, horizon: int) -> None:
+    def refresh_rollups(self, horizon: int) -> int:
         """Roll up the windows that end at `horizon` (nanoseconds) or before, and again those whose rows have changed.
+
+        Returns:
+            How many measurements there was something to do for.
 
         Raises:
             Unavailable: rows that wait could not be written in time.
             duckdb.Error: the disk refuses.
         """
         with self._rolling:
-            if not self._closing:
-                self._take()
-                self._roller.refresh(horizon)
+            if self._closing:
+                return 0
+            self._take()
+            return self._roller.refresh(horizon)
 
     def close(self) -> None:
         """Write what waits, and close the file."""

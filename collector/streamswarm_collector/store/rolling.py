@@ -67,19 +67,22 @@ class Roller:
     closing: Callable[[], bool]
     least_rows: float | None
 
-    def refresh(self, horizon: int) -> None:
+    def refresh(self, horizon: int) -> int:
         """Bring all roll-ups up to date, with the windows that end at `horizon` or before.
+
+        Returns:
+            How many measurements there was something to do for.
 
         Raises:
             Unavailable: rows that wait can't be written.
             duckdb.Error: the file can't be read or written.
         """
         if self.least_rows is None:
-            return
+            return 0
         with self.taking:
             works = [work for bucket, table in self.catalog.tables() if (work := _plan(bucket, table, horizon))]
         if not works:
-            return
+            return 0
         # From here on late rows leave marks; those that were taken before have to be in what is read.
         self.flush()
         for work in works:
@@ -90,6 +93,7 @@ class Roller:
             except duckdb.Error:
                 if self.catalog.find(work.bucket, work.table.view.name) is work.table:
                     raise
+        return len(works)
 
     def _carry_out(self, work: _Work) -> None:
         table = work.table
@@ -111,7 +115,7 @@ class Roller:
             if self.closing():
                 raise _GoneError
             row = self.connection.execute(
-                f"SELECT min(time) FROM {work.table.view.table} WHERE time >= ? AND time < ?",  # noqa: S608 - our own name
+                f"SELECT min(time) FROM {_rows(work.table)} WHERE time >= ? AND time < ?",  # noqa: S608 - our own name
                 [start, stop],
             ).fetchone()
             step = work.table.view.rollups.step(length)
@@ -124,7 +128,7 @@ class Roller:
         """Put the partial results into a temporary table; returns the rows of a window, 0 if it isn't to be kept."""
         finer = work.table.view.rollups.step(MINUTE)
         from_finer = step.step > MINUTE and finer.kept and finer.since <= start and stop <= finer.until
-        source = finer.table if from_finer else work.table.view.table
+        source = finer.table if from_finer else _rows(work.table)
         parts = _parts_of_parts if from_finer else _parts_of_rows
         known = [field for field in work.fields.values() if not from_finer or field.column in finer.columns]
         columns = [part for field in known for part in parts(field)]
@@ -201,7 +205,12 @@ def _plan(bucket: str, table: Table, horizon: int) -> _Work | None:
     return _Work(bucket, table, table.view.fields, tuple(marked), tuple(goals))
 
 
-def part_types(field: FieldColumn) -> dict[str, str]:
+def _rows(table: Table) -> str:
+    """A relation with every row of a measurement."""
+    return table.view.table
+
+
+def _part_types(field: FieldColumn) -> dict[str, str]:
     """Columns that a roll-up has for a field, with their SQL types; an integer's sum may be wider than the integer."""
     column, kind = field.column, SQL_TYPES[field.type]
     if field.type not in _NUMERIC:
@@ -241,7 +250,7 @@ def _add_columns(connection: DuckDBPyConnection, step: Rollup, fields: Mapping[s
     connection.execute(f"CREATE TABLE IF NOT EXISTS {step.table} (time BIGINT NOT NULL, sid INTEGER NOT NULL)")
     fresh = [field for field in fields.values() if field.column not in step.columns]
     for field in fresh:
-        for name, kind in part_types(field).items():
+        for name, kind in _part_types(field).items():
             connection.execute(f"ALTER TABLE {step.table} ADD COLUMN {name} {kind}")
     return step.columns.union(field.column for field in fresh)
 

@@ -1,5 +1,6 @@
 """Roll-ups never change an answer: every query is asked with and without them."""
 
+import asyncio
 import random
 import subprocess
 import sys
@@ -16,9 +17,13 @@ from hypothesis import strategies as st
 from streamswarm_collector.batch import Row
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.source import Limits
+from streamswarm_collector.metrics import CollectorMetrics
+from streamswarm_collector.pipeline import Pipeline
 from streamswarm_collector.routes.query import in_chunks
+from streamswarm_collector.settings import CollectorSettings
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.rollups import HOUR, MINUTE, Mark, Rollup, Rollups
+from tests.support import eventually
 
 START = 1_711_834_200
 """2024-03-30 21:30 UTC; clocks change in Berlin at 01:00 UTC, and a day of its windows has 23 hours."""
@@ -240,21 +245,15 @@ def test_measurements_with_few_rows_are_not_rolled_up(tmp_path: Path) -> None:
         )
 
 
-def test_a_refresh_without_news_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_without_news_does_nothing(tmp_path: Path) -> None:
     with opened(tmp_path / "s.duckdb") as store:
         for number in range(5):
             store.add(number + 1, "d", every_ten_seconds(2, f"m{number}"))
         store.refresh_rollups(at(90_000))
         store.refresh_rollups(at(90_000))
-        rolled: list[object] = []
-        monkeypatch.setattr(
-            "streamswarm_collector.store.rolling.Roller._carry_out", lambda _, work: rolled.append(work)
-        )
-        store.refresh_rollups(at(90_000))
-        assert rolled == []
+        assert store.refresh_rollups(at(90_000)) == 0
         store.add(9, "d", [Row("m3", at(9000), {"x": 1.0})])
-        store.refresh_rollups(at(90_000))
-        assert len(rolled) == 1
+        assert store.refresh_rollups(at(90_000)) == 1
 
 
 def test_dropping_a_measurement_drops_its_roll_ups(tmp_path: Path) -> None:
@@ -374,6 +373,28 @@ def test_kill_nine_during_refreshes_leaves_no_wrong_roll_up(tmp_path: Path) -> N
             store.refresh_rollups(at(36_000))
             asked(store, "SELECT count(x), sum(f3) FROM m GROUP BY host")
     assert used
+
+
+async def test_a_collector_rolls_up_by_itself_what_is_older_than_the_lag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamswarm_collector.pipeline._ROLLUP_SECONDS", 0.01)
+    pipeline = Pipeline(CollectorSettings(data=tmp_path, rollup_lag_seconds=3600), CollectorMetrics())
+    store = pipeline.store
+    assert store is not None
+    store.add(1, "d", every_ten_seconds(6))
+    refreshing = asyncio.create_task(pipeline.roll_up_forever(lambda: at(5 * 3600)))
+
+    def reached() -> int:
+        return store.database("d").measurements["m"].rollups.reached()
+
+    try:
+        # 21:30 and five hours, an hour ago, is in the window that begins at 01:00.
+        await asyncio.to_thread(eventually, reached, lambda until: until == at(3.5 * 3600))
+    finally:
+        refreshing.cancel()
+        await asyncio.gather(refreshing, return_exceptions=True)
+        pipeline.close()
 
 
 def test_many_marks_become_one() -> None:
