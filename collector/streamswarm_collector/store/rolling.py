@@ -29,6 +29,9 @@ _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
 _AT_ONCE: Final = 6 * HOUR
 """How much is rolled up in one transaction: it bounds memory, and how long a flush can have to wait."""
 
+_EXTENDED_BY: Final = 15 * MINUTE
+"""A statement and a transaction take longer than the rows of one minute, so minutes are rolled up some at a time."""
+
 
 class _GoneError(Exception):
     """The measurement was dropped, or the store closes."""
@@ -191,8 +194,8 @@ def _plan(bucket: str, table: Table, horizon: int) -> _Work | None:
     goals = []
     for step in rollups.steps:
         # A step that did not pay so far is tried again when an hour is complete.
-        unit = step if step.kept else rollups.step(HOUR)
-        goal = min(unit.floor(horizon), unit.floor(newest) + unit.step)
+        unit = max(_EXTENDED_BY, step.step) if step.kept else HOUR
+        goal = min(horizon - horizon % unit, newest - newest % unit + unit)
         if table.newest and goal > step.until:
             goals.append((step.step, goal))
     if not goals and not rollups.marks:
