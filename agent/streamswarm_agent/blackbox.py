@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import DnsParams, HttpParams, IcmpParams, ProbeParams, TcpParams
 
@@ -34,20 +33,20 @@ class Module:
     export: Callable[[CollectorRegistry, _Fields], None]
 
 
-async def measure(module_name: str, target: str, icmp: IcmpEngine, *, hostname: str = "") -> CollectorRegistry:
+async def measure(module_name: str, target: str, engines: Engines, *, hostname: str = "") -> CollectorRegistry:
     """Run a module once; the registry that is returned holds its metrics.
 
     Args:
         module_name: a key of MODULES.
         target: as blackbox_exporter takes it.
-        icmp: the agent's engine.
+        engines: what the agent's runs share.
         hostname: not used; accepted because scrape configurations send it.
     """
     _ = hostname
     module = MODULES[module_name]
     registry = CollectorRegistry()
     started = time.monotonic()
-    points = await PROBES[module.probe].run(module.target(target), module.params(target), Context(icmp))
+    points = await PROBES[module.probe].run(module.target(target), module.params(target), Context(engines))
     point: Point = points[0]
     fields = point.fields
     _gauge(registry, "probe_success", "Displays whether or not the probe was a success", fields.get("up", 0))

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from streamswarm_agent import blackbox
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__
 from streamswarm_core.catalogue import CATALOGUE
@@ -67,7 +67,7 @@ class PointCollector(Collector):
 def create_exporter(
     settings: AgentSettings,
     points: Callable[[], Iterable[Point]],
-    icmp: IcmpEngine,
+    engines: Engines,
     health: Callable[[], dict[str, object]],
 ) -> Starlette:
     """Put the exporter together.
@@ -78,7 +78,7 @@ def create_exporter(
     Args:
         settings: the agent's settings.
         points: what is exported.
-        icmp: for `/probe`.
+        engines: for `/probe`.
         health: what `/health` says beside "ok".
     """
     registry = CollectorRegistry()
@@ -98,7 +98,7 @@ def create_exporter(
         if module not in blackbox.MODULES:
             known = ", ".join(blackbox.MODULES)
             return PlainTextResponse(f"unknown module {module!r}; one of {known}\n", 400)
-        answer = await blackbox.measure(module, target, icmp, hostname=request.query_params.get("hostname", ""))
+        answer = await blackbox.measure(module, target, engines, hostname=request.query_params.get("hostname", ""))
         return Response(generate_latest(answer), media_type=CONTENT_TYPE_LATEST)
 
     async def index(_request: Request) -> Response:

@@ -1,8 +1,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import Context, find_probe
+from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS
@@ -17,8 +16,8 @@ async def run_once(name: str, target: str, params: Mapping[str, Any]) -> list[Po
     probe = find_probe(name)
     if probe is None or name not in SPECS:
         raise ConfigError(f"no probe {name!r}; one of {', '.join(SPECS)}")
-    engine = IcmpEngine()
+    engines = Engines()
     try:
-        return await probe.run(target, SPECS[name].params.model_validate(params), Context(engine))
+        return await probe.run(target, SPECS[name].params.model_validate(params), Context(engines))
     finally:
-        engine.close()
+        engines.close()

@@ -18,8 +18,7 @@ from streamswarm_agent.enrol import Credential
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.latest import LatestPoints
-from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import Context, find_probe
+from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_agent.schedule import Scheduler
 from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
@@ -68,14 +67,14 @@ class Runner:
             refused_file=settings.folder / "refused.log",
             interval=settings.flush_seconds,
         )
-        self._icmp = IcmpEngine()
+        self._engines = Engines()
         self._latest = LatestPoints()
         self._memory: dict[str, Context] = {}
         self._scheduler = Scheduler(self._run, concurrency=settings.concurrency)
         self._etag = ""
         self._clock_offset: float | None = None
         self._process = psutil.Process()
-        app = create_exporter(settings, self._exported, self._icmp, self._health)
+        app = create_exporter(settings, self._exported, self._engines, self._health)
         self._server = uvicorn.Server(uvicorn_config(app, settings.host, settings.port))
 
     async def run(self) -> None:
@@ -107,12 +106,12 @@ class Runner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._spool.close()
-        self._icmp.close()
+        self._engines.close()
         self._writer.close()
         await self._client.aclose()
 
     async def _run(self, assignment: Assignment) -> None:
-        context = self._memory.setdefault(assignment.id, Context(self._icmp))
+        context = self._memory.setdefault(assignment.id, Context(self._engines))
         stamp = now_ns()
         try:
             async with asyncio.timeout(assignment.timeout):

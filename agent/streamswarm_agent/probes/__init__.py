@@ -4,7 +4,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
-from streamswarm_agent.probes.base import Context, Probe
+from streamswarm_agent.probes.base import Context, Engine, Engines, Probe
 from streamswarm_agent.probes.dns import DnsProbe
 from streamswarm_agent.probes.http import HttpProbe
 from streamswarm_agent.probes.icmp import IcmpProbe
@@ -33,4 +33,4 @@ def find_probe(name: str) -> Probe | None:
     return PROBES.get(name) or third_party_probes().get(name)
 
 
-__all__ = ["PROBES", "Context", "Probe", "find_probe"]
+__all__ = ["PROBES", "Context", "Engine", "Engines", "Probe", "find_probe"]

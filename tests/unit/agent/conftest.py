@@ -2,12 +2,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import Context
+from streamswarm_agent.probes import Context, Engines
 
 
 @pytest.fixture
 async def context() -> AsyncIterator[Context]:
-    engine = IcmpEngine()
-    yield Context(engine)
-    engine.close()
+    engines = Engines()
+    yield Context(engines)
+    engines.close()

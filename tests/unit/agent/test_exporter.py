@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.latest import LatestPoints
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue.host import HOST_CPU
@@ -23,10 +23,10 @@ POINTS = [
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    engine = IcmpEngine()
-    with serve_app(create_exporter(AgentSettings(), lambda: POINTS, engine, dict)) as url:
+    engines = Engines()
+    with serve_app(create_exporter(AgentSettings(), lambda: POINTS, engines, dict)) as url:
         yield url
-    engine.close()
+    engines.close()
 
 
 def values(text: str, name: str) -> dict[str, float]:
@@ -88,7 +88,7 @@ def test_a_bad_probe_request_says_what_is_accepted(url: str, query: str, words: 
 )
 def test_probing_from_other_hosts_needs_a_token(token: str, sent: str, status: int) -> None:
     settings = AgentSettings(host="0.0.0.0", probe_token=token)  # type: ignore[arg-type] # noqa: S104
-    with serve_app(create_exporter(settings, list, IcmpEngine(), dict)) as url:
+    with serve_app(create_exporter(settings, list, Engines(), dict)) as url:
         answer = httpx.get(
             f"{url}/probe?target=127.0.0.1:1&module=tcp_connect",
             headers={"Authorization": f"Bearer {sent}"} if sent else {},
