@@ -1,11 +1,14 @@
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from streamswarm_cli.services import AGENT
@@ -15,6 +18,9 @@ from streamswarm_core.clock import from_ns
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import SPECS
+
+_WIDEST_ROW: Final = 1_000
+_FEW_BYTES: Final = 100_000
 
 
 def probe(
@@ -40,11 +46,12 @@ def probe(
     if spec.has_target and not target:
         raise ConfigError(f"{name} needs a target, such as {spec.example_target}")
     points = asyncio.run(AGENT.module("oneoff").run_once(name, target, _parse_options(name, option or [])))
-    for point in points:
-        if as_json:
+    if as_json:
+        for point in points:
             typer.echo(json.dumps(_as_record(point)))
-        else:
-            Console(soft_wrap=True).print(_point_table(point))
+    else:
+        for _, alike in itertools.groupby(points, key=lambda point: point.measurement):
+            _print_points(list(alike))
     raise typer.Exit(0 if all(point.fields.get("up", 1) for point in points) else 1)
 
 
@@ -83,6 +90,35 @@ def _as_record(point: Point) -> dict[str, Any]:
     return {"measurement": point.measurement, "time": time, "tags": dict(point.tags), "fields": dict(point.fields)}
 
 
+def _print_points(points: list[Point]) -> None:
+    """A single point with what its fields mean; several, such as the hops of a path, as rows of one table."""
+    console = Console(soft_wrap=True)
+    if len(points) == 1:
+        console.print(_point_table(points[0]))
+        return
+    table = _rows_table(points)
+    # Rows are for comparing: a line that is wider than the terminal reads better than cells that are cut off.
+    widest = Measurement.get(console, console.options.update(max_width=_WIDEST_ROW), table).maximum
+    Console(soft_wrap=True, width=max(console.width, widest)).print(table)
+
+
+def _rows_table(points: list[Point]) -> Table:
+    common = dict(set.intersection(*(set(point.tags.items()) for point in points)))
+    titled = "  ".join([points[0].measurement, *(f"{key}={common[key]}" for key in points[0].tags if key in common)])
+    tags = list(dict.fromkeys(key for point in points for key in point.tags if key not in common))
+    measurement = CATALOGUE[points[0].measurement]
+    fields = [field for field in measurement.fields if any(field.name in point.fields for point in points)]
+    table = Table(*tags, *(field.name for field in fields), title=titled, title_justify="left", box=SIMPLE)
+    for point in points:
+        values = (point.fields.get(field.name) for field in fields)
+        cells = (
+            "" if value is None else format_value(value, field.unit)
+            for value, field in zip(values, fields, strict=True)
+        )
+        table.add_row(*(point.tags.get(tag, "") for tag in tags), *cells)
+    return table
+
+
 def _point_table(point: Point) -> Table:
     tags = "  ".join(f"{key}={value}" for key, value in point.tags.items())
     table = Table("field", "value", "meaning", title=f"{point.measurement}  {tags}", title_justify="left")
@@ -99,6 +135,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
     '12.300 ms'
     >>> format_value(0.5, RATIO)
     '50.0 %'
+    >>> format_value(1_492, BYTES)
+    '1,492 B'
     """
     if isinstance(value, str):
         return value
@@ -108,6 +146,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
         return f"{value * 100:.1f} %"
     if unit == STATE:
         return "yes" if value else "no"
+    if unit == BYTES and isinstance(value, int) and abs(value) < _FEW_BYTES:
+        return f"{value:,} B"
     if unit in (BYTES, BYTES_PER_SECOND, BITS_PER_SECOND):
         return _format_scaled(float(value), {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s"}[unit])
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
