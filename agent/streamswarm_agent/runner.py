@@ -18,6 +18,7 @@ from streamswarm_agent.enrol import Credential
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.latest import LatestPoints
+from streamswarm_agent.net.geo import PlaceNames
 from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_agent.schedule import Scheduler
 from streamswarm_agent.sender import Sender
@@ -67,7 +68,7 @@ class Runner:
             refused_file=settings.folder / "refused.log",
             interval=settings.flush_seconds,
         )
-        self._engines = Engines()
+        self._engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file))
         self._latest = LatestPoints()
         self._memory: dict[str, Context] = {}
         self._scheduler = Scheduler(self._run, concurrency=settings.concurrency)

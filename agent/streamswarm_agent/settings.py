@@ -39,6 +39,12 @@ class AgentSettings(ServiceSettings, table="agent"):
     spool_max_bytes: int = Field(
         256_000_000, ge=1_000_000, description="Disk space for points that can't be sent; then the oldest are dropped."
     )
+    geo_asn_file: Path | None = Field(
+        None, description="MaxMind-format file with autonomous systems, such as GeoLite2-ASN.mmdb, for traceroute."
+    )
+    geo_city_file: Path | None = Field(
+        None, description="MaxMind-format file with places, such as GeoLite2-City.mmdb, for traceroute."
+    )
     concurrency: int = Field(256, ge=1, le=10_000, description="Runs under way at the same time.")
 
     @property

@@ -13,7 +13,17 @@ from rich.table import Table
 
 from streamswarm_cli.services import AGENT
 from streamswarm_core.catalogue import CATALOGUE
-from streamswarm_core.catalogue.model import BITS_PER_SECOND, BYTES, BYTES_PER_SECOND, RATIO, SECONDS, STATE, Unit
+from streamswarm_core.catalogue.model import (
+    BITS_PER_SECOND,
+    BYTES,
+    BYTES_PER_SECOND,
+    METRES,
+    NUMBER,
+    RATIO,
+    SECONDS,
+    STATE,
+    Unit,
+)
 from streamswarm_core.clock import from_ns
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.point import FieldValue, Point
@@ -21,6 +31,7 @@ from streamswarm_core.probespecs import SPECS
 
 _WIDEST_ROW: Final = 1_000
 _FEW_BYTES: Final = 100_000
+_SYMBOLS: Final = {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s", METRES: "m"}
 
 
 def probe(
@@ -142,14 +153,16 @@ def format_value(value: FieldValue, unit: Unit) -> str:
         return value
     if unit == SECONDS:
         return _format_seconds(float(value))
+    if unit == NUMBER:
+        return str(value)
     if unit == RATIO:
         return f"{value * 100:.1f} %"
     if unit == STATE:
         return "yes" if value else "no"
     if unit == BYTES and isinstance(value, int) and abs(value) < _FEW_BYTES:
         return f"{value:,} B"
-    if unit in (BYTES, BYTES_PER_SECOND, BITS_PER_SECOND):
-        return _format_scaled(float(value), {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s"}[unit])
+    if unit in _SYMBOLS:
+        return _format_scaled(float(value), _SYMBOLS[unit])
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
     return f"{text} {unit.name}" if unit.suffix else text
 

@@ -10,12 +10,14 @@ from streamswarm_agent.probes.http import HttpProbe
 from streamswarm_agent.probes.icmp import IcmpProbe
 from streamswarm_agent.probes.system import SystemProbe
 from streamswarm_agent.probes.tcp import TcpProbe
+from streamswarm_agent.probes.traceroute import TracerouteProbe
 
 PROBES: Final[dict[str, Probe]] = {
     "icmp": IcmpProbe(),
     "dns": DnsProbe(),
     "tcp": TcpProbe(),
     "http": HttpProbe(),
+    "traceroute": TracerouteProbe(),
     "system": SystemProbe(),
 }
 

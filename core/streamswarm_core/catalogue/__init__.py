@@ -10,8 +10,9 @@ from streamswarm_core.catalogue.host import HOST
 from streamswarm_core.catalogue.ml import ML
 from streamswarm_core.catalogue.model import Catalogue, Field, Kind, Measurement, Metric, Unit
 from streamswarm_core.catalogue.network import NETWORK
+from streamswarm_core.catalogue.path import PATH
 from streamswarm_core.catalogue.platform import PLATFORM
 
-CATALOGUE: Final = Catalogue((*NETWORK, *HOST, *ML, *PLATFORM))
+CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM))
 
 __all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

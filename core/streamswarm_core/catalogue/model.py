@@ -48,9 +48,12 @@ HERTZ = Unit("hertz", "hertz", "hertz")
 PER_SECOND = Unit("per second", "per_second", "cps")
 RPM = Unit("revolutions per minute", "rpm", "rotrpm")
 COUNT = Unit("count", "", "short")
+NUMBER = Unit("number", "", "none")
 STATE = Unit("0 or 1", "", "bool_on_off")
 SCORE = Unit("score 0..1", "", "percentunit")
 DAYS = Unit("days", "days", "d")
+METRES = Unit("metres", "meters", "lengthm")
+DEGREES = Unit("degrees", "degrees", "degree")
 TEXT = Unit("text", "", "string")
 
 

@@ -11,12 +11,14 @@ from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
 from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
+from streamswarm_core.probespecs.traceroute import TRACEROUTE_SPEC, TraceMethod, TracerouteParams
 
 SPECS: Final[dict[str, ProbeSpec]] = {
     "icmp": ICMP_SPEC,
     "dns": DNS_SPEC,
     "tcp": TCP_SPEC,
     "http": HTTP_SPEC,
+    "traceroute": TRACEROUTE_SPEC,
     "system": SYSTEM_SPEC,
 }
 
@@ -30,4 +32,6 @@ __all__ = [
     "ProbeSpec",
     "SystemParams",
     "TcpParams",
+    "TraceMethod",
+    "TracerouteParams",
 ]

@@ -51,6 +51,15 @@ def test_a_probe_as_json_is_one_point_a_line(tmp_path: Path) -> None:
     assert (point["measurement"], point["fields"]["up"], point["fields"]["sent"]) == ("icmp", 1, 2)
 
 
+def test_points_of_one_kind_are_the_rows_of_one_table(tmp_path: Path) -> None:
+    done = streamswarm("probe", "traceroute", "127.0.0.1", "-o", "multipath=true", "-o", "count=1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout[done.stdout.index("traceroute_flow") :].splitlines()
+    assert table[0] == "traceroute_flow  target=127.0.0.1  method=icmp  family=ipv4"
+    rows = [line.split()[:3] for line in table if line.strip().startswith("00")]
+    assert rows == [[f"00{number}", "127.0.0.1", "1"] for number in range(6)]
+
+
 def test_a_probe_of_something_that_is_down_exits_with_one(tmp_path: Path) -> None:
     done = streamswarm("probe", "tcp", f"127.0.0.1:{find_free_port()}", folder=tmp_path)
     assert done.returncode == 1

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import httpx
 
+from streamswarm_core.probespecs import SPECS
 from streamswarm_core.tokens import TokenVerifier
 from tests.unit.controlplane.conftest import Client, enrol_agent
 
@@ -140,5 +141,5 @@ def test_the_status_lists_assignments_even_when_the_store_is_away(admin: Client)
 
 def test_every_probe_is_described_with_a_schema_for_forms(admin: Client) -> None:
     probes = {probe["name"]: probe for probe in admin.http.get("/probes").json()}
-    assert set(probes) == {"icmp", "dns", "tcp", "http", "system"}
+    assert set(probes) == set(SPECS)
     assert probes["icmp"]["params"]["properties"]["count"]["maximum"] == 100
