@@ -8,6 +8,7 @@ from streamswarm_agent.probes.base import Context, Engine, Engines, Probe
 from streamswarm_agent.probes.dns import DnsProbe
 from streamswarm_agent.probes.http import HttpProbe
 from streamswarm_agent.probes.icmp import IcmpProbe
+from streamswarm_agent.probes.mtu import MtuProbe
 from streamswarm_agent.probes.system import SystemProbe
 from streamswarm_agent.probes.tcp import TcpProbe
 from streamswarm_agent.probes.traceroute import TracerouteProbe
@@ -18,6 +19,7 @@ PROBES: Final[dict[str, Probe]] = {
     "tcp": TcpProbe(),
     "http": HttpProbe(),
     "traceroute": TracerouteProbe(),
+    "mtu": MtuProbe(),
     "system": SystemProbe(),
 }
 

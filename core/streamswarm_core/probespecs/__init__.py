@@ -9,6 +9,7 @@ from streamswarm_core.probespecs.dns import DNS_SPEC, DnsParams
 from streamswarm_core.probespecs.http import HTTP_SPEC, HttpParams
 from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.mtu import MTU_SPEC, MtuParams
 from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
 from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
 from streamswarm_core.probespecs.traceroute import TRACEROUTE_SPEC, TraceMethod, TracerouteParams
@@ -19,6 +20,7 @@ SPECS: Final[dict[str, ProbeSpec]] = {
     "tcp": TCP_SPEC,
     "http": HTTP_SPEC,
     "traceroute": TRACEROUTE_SPEC,
+    "mtu": MTU_SPEC,
     "system": SYSTEM_SPEC,
 }
 
@@ -28,6 +30,7 @@ __all__ = [
     "Family",
     "HttpParams",
     "IcmpParams",
+    "MtuParams",
     "ProbeParams",
     "ProbeSpec",
     "SystemParams",

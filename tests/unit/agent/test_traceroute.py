@@ -119,6 +119,18 @@ async def test_a_silent_resolver_leaves_names_out(context: Context, monkeypatch:
     assert "name" not in hop.fields
 
 
+@pytest.mark.parametrize(("target", "header", "largest"), [("127.0.0.1", 20, 65_535), ("::1", 40, 65_536)])
+async def test_loopback_takes_the_largest_packets_there_are(
+    target: str, header: int, largest: int, context: Context
+) -> None:
+    (point,) = await run("mtu", target, context)
+    assert point.fields["up"] == 1
+    assert (point.fields["pmtu"], point.fields["interface_mtu"]) == (largest, 65_536)
+    assert point.fields["tcp_mss"] == largest - header - 20
+    assert point.fields["black_hole"] == 0
+    assert "limiting_hop" not in point.fields
+
+
 def probe_as(privileges: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["setpriv", *privileges, "--", sys.executable, "-m", "streamswarm_cli", "probe", *arguments, "--json"]
     path = os.pathsep.join(str(ROOT / folder) for folder in ("agent", "cli", "core"))
@@ -137,7 +149,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is 
 
 
 @needs_root
-@pytest.mark.parametrize("probe", ["traceroute"])
+@pytest.mark.parametrize("probe", ["traceroute", "mtu"])
 def test_the_capability_for_raw_packets_is_all_that_is_needed(probe: str) -> None:
     only_raw = ["--bounding-set=-all,+net_raw", "--inh-caps=-all,+net_raw"]
     done = probe_as(only_raw, probe, "127.0.0.1")
@@ -146,7 +158,7 @@ def test_the_capability_for_raw_packets_is_all_that_is_needed(probe: str) -> Non
 
 
 @needs_root
-@pytest.mark.parametrize("probe", ["traceroute"])
+@pytest.mark.parametrize("probe", ["traceroute", "mtu"])
 def test_without_it_the_fault_says_what_to_do(probe: str) -> None:
     done = probe_as(["--bounding-set=-net_raw", "--inh-caps=-net_raw"], probe, "127.0.0.1")
     assert done.returncode == 1, done.stderr
