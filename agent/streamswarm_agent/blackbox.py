@@ -148,7 +148,7 @@ def _dns_params(target: str) -> DnsParams:
 
 MODULES: Final[dict[str, Module]] = {
     "http_2xx": Module("http", lambda _: HttpParams(), _as_url, _export_http),
-    "tcp_connect": Module("tcp", lambda _: TcpParams(), _same, _export_nothing),
+    "tcp_connect": Module("tcp", lambda _: TcpParams(count=1, response="off"), _same, _export_nothing),
     "icmp": Module("icmp", lambda _: IcmpParams(count=1), _same, _export_icmp),
     "dns": Module("dns", _dns_params, lambda _: "example.com", _export_dns),
 }

@@ -43,15 +43,6 @@ DNS: Final = probe_measurement(
     tags=("server", "record_type"),
 )
 
-TCP: Final = probe_measurement(
-    "tcp",
-    "TCP connection set-up.",
-    Field("resolve", SECONDS, "Name resolution; absent for an address.", worse="up"),
-    Field("connect", SECONDS, "From SYN to the connection being established.", worse="up", feature=True),
-    Field("rtt", SECONDS, "The kernel's smoothed round-trip time after the handshake (TCP_INFO).", worse="up"),
-    tags=("family",),
-)
-
 HTTP: Final = probe_measurement(
     "http",
     "One HTTP request, split into its phases.",
@@ -69,4 +60,4 @@ HTTP: Final = probe_measurement(
     tags=("family",),
 )
 
-NETWORK: Final = (ICMP, DNS, TCP, HTTP)
+NETWORK: Final = (ICMP, DNS, HTTP)

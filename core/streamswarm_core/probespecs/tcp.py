@@ -1,8 +1,8 @@
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 
-from streamswarm_core.catalogue.network import TCP
+from streamswarm_core.catalogue.tcp import TCP
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
 
@@ -11,12 +11,33 @@ class TcpParams(ProbeParams):
 
     wait: float = Field(3.0, gt=0, le=60, description="Seconds to wait for the connection.")
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
+    count: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="Handshakes, one after the other; those after the first show how network delay varies.",
+    )
+    response: Literal["auto", "banner", "close", "off"] = Field(
+        "auto",
+        description=(
+            "The sign of the server program to wait for: its banner, or that it closes when the agent does. `auto` "
+            "takes the banner on ports where the server speaks first."
+        ),
+    )
+    send: str | None = Field(
+        None, min_length=1, max_length=4096, description="Text to send once connected; the answer is the sign then."
+    )
+    response_wait: float = Field(1.0, gt=0, le=60, description="Seconds to wait for that sign.")
+    slow_network: float = Field(0.2, gt=0, le=60, description="Network delay in seconds from which it counts as slow.")
+    slow_server: float = Field(
+        0.2, gt=0, le=60, description="Server processing in seconds from which it counts as slow."
+    )
 
 
 TCP_SPEC: Final = ProbeSpec(
     name="tcp",
-    title="TCP connect",
-    help="Time to set up a TCP connection.",
+    title="TCP handshake",
+    help="Phases of a TCP handshake, and the network's delay apart from the server's.",
     params=TcpParams,
     measurements=(TCP,),
     example_target="www.example.com:443",
