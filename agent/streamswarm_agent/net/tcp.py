@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from streamswarm_agent.faults import from_os_error
+from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.net.tcpinfo import TcpInfo, read_tcp_info
 
@@ -115,6 +115,9 @@ async def shake_hands(address: Address, wait: float, handshake: Handshake) -> so
         handshake.syn_retransmits = info.total_retrans if info else 0
         handshake.icmp = _icmp_error(opened, address.family)
         opened.close()
+        if handshake.icmp is not None and handshake.icmp.prohibited:
+            # IPv6 calls this EACCES, as if this host forbade it.
+            raise ProbeFault(Fault.UNREACHABLE, f"{handshake.icmp.offender} says that a filter forbids it") from None
         raise from_os_error(error) from None
     except BaseException:
         opened.close()
@@ -127,7 +130,7 @@ async def _connect(opened: socket.socket, address: Address, handshake: Handshake
     code = opened.connect_ex(address.sockaddr)
     handed_over = time.monotonic()
     if code == errno.EINPROGRESS:
-        await _wait_for(opened, writable=True)
+        await wait_for(opened, writable=True)
         code = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     told = time.monotonic()
     if code:
@@ -155,7 +158,7 @@ async def first_sign(opened: socket.socket, wait: float) -> float | None:
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         async with asyncio.timeout(wait):
-            await _wait_for(opened, writable=False)
+            await wait_for(opened, writable=False)
         told, told_wall = time.monotonic(), time.time_ns()
         _, ancillary, _, _ = opened.recvmsg(1, socket.CMSG_SPACE(_TIMESPEC.size))
     except TimeoutError:
@@ -170,7 +173,8 @@ async def first_sign(opened: socket.socket, wait: float) -> float | None:
     return told
 
 
-async def _wait_for(opened: socket.socket, *, writable: bool) -> None:
+async def wait_for(opened: socket.socket, *, writable: bool) -> None:
+    """Wait until a non-blocking socket can be written, or else read."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
 
