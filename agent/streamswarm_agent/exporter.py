@@ -48,7 +48,7 @@ class PointCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family for each field of each measurement that has points."""
         by_measurement: dict[str, list[Point]] = {}
-        for point in self._points():
+        for point in _newest_of_each_series(self._points()):
             by_measurement.setdefault(point.measurement, []).append(point)
         for name, points in by_measurement.items():
             measurement = CATALOGUE[name]
@@ -62,6 +62,12 @@ class PointCollector(Collector):
                         family.add_metric(values, float(point.fields[field.name]))
                 if family.samples:
                     yield family
+
+
+def _newest_of_each_series(points: Iterable[Point]) -> Iterable[Point]:
+    """A run may write several points of one series, such as the course of a transfer; a scrape takes the last."""
+    newest = {(point.measurement, frozenset(point.tags.items())): point for point in points}
+    return newest.values()
 
 
 def create_exporter(

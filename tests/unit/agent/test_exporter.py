@@ -3,15 +3,17 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamswarm_agent.exporter import create_exporter
+from streamswarm_agent.exporter import PointCollector, create_exporter
 from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue.host import HOST_CPU
 from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.catalogue.tcp import TCP_WINDOW_SAMPLE
 from tests.support import find_free_port, serve_app
 
 POINTS = [
@@ -44,6 +46,17 @@ def test_points_are_exported_under_the_catalogues_names(url: str) -> None:
     assert values(text, "streamswarm_icmp_rtt_mean_seconds") == {"gw": 0.0125}
     assert values(text, "streamswarm_host_cpu_usage_ratio") == {"host": 0.25}
     assert "# HELP streamswarm_icmp_loss_ratio Share of requests without a reply in time." in text
+
+
+def test_of_several_points_of_one_series_the_last_is_exported() -> None:
+    tags = {"test": "bulk", "target": "192.0.2.1:9"}
+    course = [TCP_WINDOW_SAMPLE.point(tags, time_ns=time_ns, rtt=time_ns / 1000) for time_ns in (1, 2, 3)]
+    registry = CollectorRegistry()
+    registry.register(PointCollector(lambda: course))
+    lines = generate_latest(registry).decode().splitlines()
+    assert [line for line in lines if "_rtt_seconds{" in line] == [
+        'streamswarm_tcp_window_sample_rtt_seconds{direction="",family="",target="192.0.2.1:9",test="bulk"} 0.003'
+    ]
 
 
 @pytest.mark.needs("promtool", "prometheus")
