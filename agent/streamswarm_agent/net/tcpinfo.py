@@ -58,10 +58,12 @@ class TcpInfo:
         ssthresh: slow start threshold, segments; `cwnd` likewise.
         total_retrans: segments sent again since connect, SYNs too.
         max_pacing_rate: bytes per second, where one was set.
+        notsent_bytes: in the send buffer and not yet sent.
         delivery_rate: bytes per second, newest.
         busy: seconds with data to send or under way; `rwnd_limited` and `sndbuf_limited` of these.
         dsack_dups: segments that arrived twice by the peer's account: sent again for nothing.
         reord_seen: reordering events.
+        delivered: segments that are known to have arrived, acknowledged or not.
         rcv_ooopack: segments received out of order.
         snd_wnd: the peer's receive window, bytes.
     """
@@ -87,12 +89,14 @@ class TcpInfo:
     max_pacing_rate: int | None
     bytes_acked: int | None
     bytes_received: int | None
+    notsent_bytes: int | None
     min_rtt: float | None
-    data_segs_in: int | None
+    data_segs_out: int | None
     delivery_rate: int | None
     busy: float | None
     rwnd_limited: float | None
     sndbuf_limited: float | None
+    delivered: int | None
     bytes_sent: int | None
     bytes_retrans: int | None
     dsack_dups: int | None
@@ -143,12 +147,14 @@ class TcpInfo:
             max_pacing_rate=number("max_pacing_rate", _NO_RATE),
             bytes_acked=number("bytes_acked"),
             bytes_received=number("bytes_received"),
+            notsent_bytes=number("notsent_bytes"),
             min_rtt=seconds("min_rtt", _NO_RTT),
-            data_segs_in=number("data_segs_in"),
+            data_segs_out=number("data_segs_out"),
             delivery_rate=number("delivery_rate", 0),
             busy=seconds("busy_time"),
             rwnd_limited=seconds("rwnd_limited"),
             sndbuf_limited=seconds("sndbuf_limited"),
+            delivered=number("delivered"),
             bytes_sent=number("bytes_sent"),
             bytes_retrans=number("bytes_retrans"),
             dsack_dups=number("dsack_dups"),

@@ -1,9 +1,12 @@
 """A bounded bulk transfer over one connection, and looks at it as it goes."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import socket
 import struct
+import termios
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +20,7 @@ from streamswarm_core.clock import now_ns
 _CHUNK: Final = 64 * 1024
 _SO_MAX_PACING_RATE: Final = 47
 _LONGEST_HEAD: Final = 16 * 1024
+_LAST_PAUSE: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +104,21 @@ async def upload(
     try:
         while (now := time.monotonic()) < until:
             if now >= course.due:
-                seen = course.look(opened)
-                if seen is not None and not left and seen.transferred >= size + len(head):
+                course.look(opened)
+            if not left:
+                # The last acknowledgement ends the transfer, so its time must not be rounded up to the next look.
+                if _all_acknowledged(opened):
                     course.finished = True
                     break
+                await asyncio.sleep(_LAST_PAUSE)
+                continue
             try:
-                sent = opened.send(waiting) if left else 0
+                sent = opened.send(waiting)
             except BlockingIOError:
-                sent = 0
+                await _ready_or(opened, min(until, course.due), writable=True)
+                continue
             left -= sent
             waiting = waiting[sent:] or memoryview(_noise())[: min(left, _CHUNK)]
-            if not sent:
-                await _writable_or_due(opened, course, until, more=bool(left))
     except OSError as error:
         raise from_os_error(error) from None
     finally:
@@ -136,7 +143,7 @@ async def download(opened: socket.socket, course: Course, *, size: int, seconds:
             try:
                 chunk = opened.recv(_CHUNK)
             except BlockingIOError:
-                await _readable_or(opened, min(until, course.due))
+                await _ready_or(opened, min(until, course.due), writable=False)
                 continue
             if not chunk:
                 course.finished = True
@@ -157,21 +164,16 @@ def _noise() -> bytes:
     return os.urandom(_CHUNK)
 
 
-async def _writable_or_due(opened: socket.socket, course: Course, until: float, *, more: bool) -> None:
-    pause = max(0.0, min(until, course.due) - time.monotonic())
-    if not more:
-        await asyncio.sleep(pause)
-        return
-    try:
-        async with asyncio.timeout(pause):
-            await wait_for(opened, writable=True)
-    except TimeoutError:
-        return
+def _all_acknowledged(opened: socket.socket) -> bool:
+    # Who only waits isn't told of a reset.
+    code = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    queued: int = struct.unpack("@i", fcntl.ioctl(opened, termios.TIOCOUTQ, b"\0" * 4))[0]
+    return not queued
 
 
-async def _readable_or(opened: socket.socket, when: float) -> None:
-    try:
+async def _ready_or(opened: socket.socket, when: float, *, writable: bool) -> None:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(max(0.0, when - time.monotonic())):
-            await wait_for(opened, writable=False)
-    except TimeoutError:
-        return
+            await wait_for(opened, writable=writable)

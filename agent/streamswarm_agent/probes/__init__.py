@@ -12,11 +12,13 @@ from streamswarm_agent.probes.mtu import MtuProbe
 from streamswarm_agent.probes.system import SystemProbe
 from streamswarm_agent.probes.tcp import TcpProbe
 from streamswarm_agent.probes.traceroute import TracerouteProbe
+from streamswarm_agent.probes.tcp_window import TcpWindowProbe
 
 PROBES: Final[dict[str, Probe]] = {
     "icmp": IcmpProbe(),
     "dns": DnsProbe(),
     "tcp": TcpProbe(),
+    "tcp_window": TcpWindowProbe(),
     "http": HttpProbe(),
     "traceroute": TracerouteProbe(),
     "mtu": MtuProbe(),

@@ -13,11 +13,13 @@ from streamswarm_core.probespecs.mtu import MTU_SPEC, MtuParams
 from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
 from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
 from streamswarm_core.probespecs.traceroute import TRACEROUTE_SPEC, TraceMethod, TracerouteParams
+from streamswarm_core.probespecs.tcp_window import TCP_WINDOW_SPEC, TcpWindowParams
 
 SPECS: Final[dict[str, ProbeSpec]] = {
     "icmp": ICMP_SPEC,
     "dns": DNS_SPEC,
     "tcp": TCP_SPEC,
+    "tcp_window": TCP_WINDOW_SPEC,
     "http": HTTP_SPEC,
     "traceroute": TRACEROUTE_SPEC,
     "mtu": MTU_SPEC,
@@ -37,4 +39,5 @@ __all__ = [
     "TcpParams",
     "TraceMethod",
     "TracerouteParams",
+    "TcpWindowParams",
 ]

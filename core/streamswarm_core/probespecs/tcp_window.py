@@ -18,7 +18,12 @@ class TcpWindowParams(ProbeParams):
     max_bytes: int = Field(2_000_000, ge=10_000, le=1_000_000_000, description="Bytes to transfer at most.")
     max_seconds: float = Field(10.0, ge=0.1, le=120, description="Seconds to transfer at most.")
     rate: int | None = Field(
-        None, ge=1_000, description="Bytes per second to send at most, paced by the kernel; as fast as goes if not given."
+        None,
+        ge=1_000,
+        description="Bytes per second to send at most, paced by the kernel; as fast as goes if not given.",
+    )
+    congestion_control: str | None = Field(
+        None, pattern=r"^[a-z0-9_]{1,15}$", description="Such as `cubic` or `bbr`; this host's own choice if not given."
     )
     sample_interval: float = Field(0.01, ge=0.001, le=10, description="Seconds between two looks at the connection.")
     keep_samples: int = Field(50, ge=0, le=500, description="Looks that are written as `tcp_window_sample`, at most.")

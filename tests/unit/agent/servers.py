@@ -2,8 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,34 @@ async def http_server(
     server = await asyncio.start_server(handle, host, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def tcp_server(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], host: str = "127.0.0.1"
+) -> AsyncIterator[str]:
+    """Runs `handle` for each connection and closes it; yields host:port. Ends when all connections are over."""
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def handle_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await handle(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        under_way.add(asyncio.create_task(handle_and_close(reader, writer)))
+
+    server = await asyncio.start_server(accept, host, 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        async with asyncio.timeout(10):
+            await asyncio.gather(*under_way)
     finally:
         server.close()
         await server.wait_closed()

@@ -2,8 +2,6 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,34 +14,12 @@ from streamswarm_core.catalogue.tcp import HandshakeFinding
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS, TcpParams
 from tests.support import find_free_port
-
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.unit.agent.servers import tcp_server
 
 
 async def run(target: str, context: Context, **options: object) -> Point:
     (point,) = await PROBES["tcp"].run(target, TcpParams.model_validate(options), context)
     return point
-
-
-@asynccontextmanager
-async def server(handle: Handler, host: str = "127.0.0.1") -> AsyncIterator[str]:
-    """Runs `handle` for each connection and closes it; yields host:port."""
-
-    async def handle_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await handle(reader, writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    listening = await asyncio.start_server(handle_and_close, host, 0)
-    try:
-        port = listening.sockets[0].getsockname()[1]
-        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    finally:
-        listening.close()
-        await listening.wait_closed()
 
 
 async def until_closed(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -70,7 +46,7 @@ async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @pytest.mark.parametrize(("host", "family"), [("127.0.0.1", "ipv4"), ("::1", "ipv6")])
 async def test_a_handshake_is_split_into_phases_and_described(host: str, family: str, context: Context) -> None:
-    async with server(until_closed, host) as target:
+    async with tcp_server(until_closed, host) as target:
         point = await run(target, context)
     fields = point.fields
     assert (point.tags["family"], fields["up"], fields["finding"]) == (family, 1, HandshakeFinding.HEALTHY)
@@ -88,7 +64,7 @@ async def test_a_handshake_is_split_into_phases_and_described(host: str, family:
 
 
 async def test_one_handshake_has_no_error_bar_until_an_earlier_run_is_remembered(context: Context) -> None:
-    async with server(until_closed) as target:
+    async with tcp_server(until_closed) as target:
         first = await run(target, context, count=1)
         second = await run(target, context, count=1)
     assert "network_delay_error" not in first.fields
@@ -96,7 +72,7 @@ async def test_one_handshake_has_no_error_bar_until_an_earlier_run_is_remembered
 
 
 async def test_a_late_banner_is_the_servers_time_and_not_the_networks(context: Context) -> None:
-    async with server(greet_late) as target:
+    async with tcp_server(greet_late) as target:
         point = await run(target, context, response="banner", slow_server=0.02)
     assert point.fields["server_processing"] >= 0.04  # type: ignore[operator]
     assert point.fields["syn_ack"] < point.fields["response"]  # type: ignore[operator]
@@ -104,14 +80,14 @@ async def test_a_late_banner_is_the_servers_time_and_not_the_networks(context: C
 
 
 async def test_the_answer_to_what_is_sent_is_waited_for(context: Context) -> None:
-    async with server(echo_late) as target:
+    async with tcp_server(echo_late) as target:
         point = await run(target, context, send="hello\r\n")
     assert point.fields["response"] >= 0.05  # type: ignore[operator]
     assert "send its answer" in str(point.fields["analysis"])
 
 
 async def test_a_program_that_says_nothing_when_it_should_is_slow(context: Context) -> None:
-    async with server(until_closed) as target:
+    async with tcp_server(until_closed) as target:
         point = await run(target, context, response="banner", response_wait=0.05)
     assert (point.fields["up"], point.fields["finding"]) == (1, HandshakeFinding.SLOW_SERVER)
     assert "response" not in point.fields
@@ -126,7 +102,7 @@ async def test_a_program_that_never_accepts_is_not_called_slow_for_not_closing(c
 
 
 async def test_without_a_sign_only_the_network_is_measured(context: Context) -> None:
-    async with server(until_closed) as target:
+    async with tcp_server(until_closed) as target:
         point = await run(target, context, response="off")
     assert "response" not in point.fields
     assert point.fields["network_delay"] > 0  # type: ignore[operator]
@@ -142,7 +118,7 @@ async def test_a_closed_port_is_refused(host: str, context: Context) -> None:
 
 
 async def test_a_connection_that_is_reset_before_the_banner_is_down(context: Context) -> None:
-    async with server(reset) as target:
+    async with tcp_server(reset) as target:
         point = await run(target, context, response="banner")
     assert (point.fields["up"], point.fields["error"]) == (0, Fault.RESET)
     assert point.fields["finding"] == HandshakeFinding.RESET

@@ -21,10 +21,11 @@ def test_every_word_is_read_from_its_place() -> None:
     assert (info.mss, info.unacked, info.sacked, info.lost, info.retrans) == (102, 104, 105, 106, 107)
     assert (info.rtt, info.rttvar, info.ssthresh, info.cwnd) == (115e-6, 116e-6, 117, 118)
     assert (info.rcv_rtt, info.total_retrans, info.max_pacing_rate) == (121e-6, 123, 201)
-    assert (info.bytes_acked, info.bytes_received, info.min_rtt, info.data_segs_in) == (202, 203, 303e-6, 304)
+    assert (info.bytes_acked, info.bytes_received, info.min_rtt, info.data_segs_out) == (202, 203, 303e-6, 305)
+    assert info.notsent_bytes == 302
     assert (info.delivery_rate, info.busy, info.rwnd_limited, info.sndbuf_limited) == (400, 401e-6, 402e-6, 403e-6)
     assert (info.bytes_sent, info.bytes_retrans, info.dsack_dups, info.reord_seen) == (420, 421, 430, 431)
-    assert (info.rcv_ooopack, info.snd_wnd) == (432, 433)
+    assert (info.delivered, info.rcv_ooopack, info.snd_wnd) == (410, 432, 433)
 
 
 def test_what_an_older_kernel_does_not_know_is_absent_and_not_zero() -> None:
