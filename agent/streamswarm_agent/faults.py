@@ -44,6 +44,7 @@ _BY_ERRNO: Final = {
     errno.ECONNRESET: Fault.RESET,
     errno.EPIPE: Fault.RESET,
     errno.ECONNABORTED: Fault.RESET,
+    errno.ENOTCONN: Fault.RESET,
     errno.ETIMEDOUT: Fault.TIMEOUT,
     errno.EHOSTUNREACH: Fault.UNREACHABLE,
     errno.ENETUNREACH: Fault.UNREACHABLE,

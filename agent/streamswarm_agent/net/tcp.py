@@ -6,6 +6,7 @@ byte, the socket's error queue for the ICMP message that ended an attempt.
 """
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import os
@@ -153,18 +154,20 @@ async def first_sign(opened: socket.socket, wait: float) -> float | None:
     The first byte's arrival is the kernel's; that of a close is when this program was told.
 
     Raises:
-        ProbeFault: the connection was reset or broke.
+        OSError: the connection was reset or broke.
     """
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         async with asyncio.timeout(wait):
             await wait_for(opened, writable=False)
-        told, told_wall = time.monotonic(), time.time_ns()
-        _, ancillary, _, _ = opened.recvmsg(1, socket.CMSG_SPACE(_TIMESPEC.size))
     except TimeoutError:
         return None
-    except OSError as error:
-        raise from_os_error(error) from None
+    told, told_wall = time.monotonic(), time.time_ns()
+    # One byte, for a longer read has the time of its last packet.
+    _, ancillary, _, _ = opened.recvmsg(1, socket.CMSG_SPACE(_TIMESPEC.size))
+    with contextlib.suppress(OSError):
+        # Closing with bytes unread would send a reset.
+        opened.recv(65_536)
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _TIMESPEC.unpack(content[: _TIMESPEC.size])

@@ -110,7 +110,7 @@ async def upload(
                 if _all_acknowledged(opened):
                     course.finished = True
                     break
-                await asyncio.sleep(_LAST_PAUSE)
+                await asyncio.sleep(min(course.interval, max(_LAST_PAUSE, (course.looks[-1].info.rtt or 0.0) / 8)))
                 continue
             try:
                 sent = opened.send(waiting)

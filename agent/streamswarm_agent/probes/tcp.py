@@ -18,11 +18,12 @@ import socket
 import statistics
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from streamswarm_agent.faults import ProbeFault
+from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.targets import Address, resolve, split_host_port
 from streamswarm_agent.net.tcp import Handshake, first_sign, shake_hands
 from streamswarm_agent.net.tcpinfo import TcpInfo
@@ -41,6 +42,47 @@ _ECN_ASKED: Final = {"1", "3", "4", "5"}
 
 
 @dataclass(slots=True)
+class _Run:
+    """One run as it goes.
+
+    Attributes:
+        handshakes: in order, the last one may have failed.
+        sign: which sign of the program is waited for: `banner`, `answer`, `close`, or `off`.
+        response: seconds until it came.
+        reset: the connection was reset when the agent closed it.
+        fault: why the first handshake failed, or that its connection was reset.
+        later_fault: why a later handshake failed.
+    """
+
+    handshakes: list[Handshake] = field(default_factory=list)
+    sign: str = "off"
+    response: float | None = None
+    reset: bool = False
+    fault: ProbeFault | None = None
+    later_fault: ProbeFault | None = None
+
+    @property
+    def completed(self) -> list[Handshake]:
+        return [handshake for handshake in self.handshakes if handshake.total is not None]
+
+    @property
+    def syns_lost(self) -> bool:
+        return any(handshake.syn_retransmits for handshake in self.handshakes)
+
+    @property
+    def delays(self) -> list[float]:
+        """SYN-ACK times; those after a repeated SYN, good to a millisecond only, where there are no others."""
+        exact = [one.syn_ack for one in self.completed if one.syn_ack is not None and not one.syn_retransmits]
+        return exact or [one.syn_ack for one in self.completed if one.syn_ack is not None]
+
+    @property
+    def resolution(self) -> float:
+        """What the clocks leave open, seconds."""
+        exact = [one.resolution for one in self.completed if not one.syn_retransmits]
+        return max(exact, default=_TIMESTAMP_STEP)
+
+
+@dataclass(slots=True)
 class _Seen:
     """What an assignment remembers of its target from run to run."""
 
@@ -48,71 +90,60 @@ class _Seen:
     delays: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_DELAYS))
     established: float | None = None
 
-
-@dataclass(slots=True)
-class _Run:
-    """One run as it goes."""
-
-    handshakes: list[Handshake] = field(default_factory=list)
-    sign: str = "off"
-    response: float | None = None
-    reset: bool = False
-    later_fault: ProbeFault | None = None
+    def remember(self, address: Address | None, run: _Run, now: float) -> None:
+        """Add the run's SYN-ACK times to those of earlier runs to the same address."""
+        if address is not None and self.host != address.host:
+            self.host, self.established = address.host, None
+            self.delays.clear()
+        if run.completed:
+            self.established = now
+        self.delays.extend(run.delays)
 
 
 class TcpProbe:
     """TCP handshakes, the first of which is described."""
 
     async def run(self, target: str, params: TcpParams, context: Context) -> list[Point]:
-        """Up if the first handshake was completed and not reset at once."""
+        """Up if the first handshake was completed and its connection not reset while the program's sign was awaited."""
         stamp, started = context.wall_ns(), context.monotonic()
         tags = {"target": target}
-        fields: dict[str, FieldValue | None] = {}
-        run, address, fault = _Run(), None, None
+        fields: dict[str, FieldValue | None] = {"up": 1}
+        run, address = _Run(), None
         try:
             host, port = split_host_port(target)
             address = await resolve(host, port, params.family)
             tags["family"] = address.family_tag
             fields["resolve"] = address.resolve
             await _measure(address, port, params, run)
-        except ProbeFault as raised:
-            fault = raised
+        except ProbeFault as fault:
+            run.fault = fault
             fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
-        else:
-            fields["up"] = 1
-        seen = context.memory.setdefault("tcp", _Seen())
+        seen: _Seen = context.memory.setdefault("tcp", _Seen())
         now = context.monotonic()
-        fields |= _describe(run, _remember(seen, address, run, now))
-        evidence = Evidence(
-            fault=fault,
-            later_fault=run.later_fault,
-            icmp=run.handshakes[0].icmp if run.handshakes else None,
-            handshakes=len(_completed(run)),
-            syn_retransmits=tuple(handshake.syn_retransmits for handshake in run.handshakes),
-            network_delay=_number(fields["network_delay"]),
-            network_delay_error=_number(fields["network_delay_error"]),
-            sign=run.sign,
-            reset=run.reset,
-            response=run.response,
-            server_processing=_number(fields["server_processing"]),
-            open_lately=seen.established is not None and now - seen.established < _OPEN_SECONDS,
-            pings=await _ping(address, context) if address and _lost_syns(run) else None,
-            wait=params.wait,
-            response_wait=params.response_wait,
-            slow_network=params.slow_network,
-            slow_server=params.slow_server,
-        )
-        finding, analysis = explain(evidence)
-        return [
-            TCP.point(
-                tags,
-                time_ns=stamp,
-                finding=finding.value,
-                analysis=analysis,
-                **fields,
-                duration=context.monotonic() - started,
+        seen.remember(address, run, now)
+        split = _split_delay(run, seen.delays)
+        timed_out = run.fault is not None and run.fault.fault is Fault.TIMEOUT
+        pings = await _ping(address, context) if address and (timed_out or run.syns_lost) else None
+        fields["finding"], fields["analysis"] = explain(
+            Evidence(
+                fault=run.fault,
+                later_fault=run.later_fault,
+                icmp=run.handshakes[0].icmp if run.handshakes else None,
+                syn_retransmits=tuple(handshake.syn_retransmits for handshake in run.handshakes),
+                **split,
+                sign=run.sign,
+                reset=run.reset,
+                response=run.response,
+                open_lately=seen.established is not None and now - seen.established < _OPEN_SECONDS,
+                pings=pings,
+                wait=params.wait,
+                response_wait=params.response_wait,
+                slow_network=params.slow_network,
+                slow_server=params.slow_server,
             )
-        ]
+        )
+        fields |= {**_describe(run), **split}
+        return [TCP.point(tags, time_ns=stamp, **fields, duration=context.monotonic() - started)]
 
 
 async def _measure(address: Address, port: int, params: TcpParams, run: _Run) -> None:
@@ -125,21 +156,7 @@ async def _measure(address: Address, port: int, params: TcpParams, run: _Run) ->
     with await shake_hands(address, params.wait, first) as opened:
         run.sign = _sign(port, params)
         if run.sign != "off":
-            began = first.established or time.monotonic()
-            if params.send is not None:
-                began = time.monotonic()
-                opened.send(params.send.encode())
-            elif run.sign == "close":
-                began = time.monotonic()
-                opened.shutdown(socket.SHUT_WR)
-            try:
-                arrived = await first_sign(opened, params.response_wait)
-            except ProbeFault:
-                if run.sign != "close":
-                    raise
-                # The program took the connection and answered our close: rudely, but it is a sign.
-                run.reset, arrived = True, time.monotonic()
-            run.response = None if arrived is None else max(0.0, arrived - began)
+            await _await_sign(opened, params, first, run)
     for _ in range(params.count - 1):
         run.handshakes.append(again := Handshake())
         try:
@@ -157,47 +174,49 @@ def _sign(port: int, params: TcpParams) -> str:
     return "banner" if port in _SERVER_SPEAKS_FIRST else "close"
 
 
-def _completed(run: _Run) -> list[Handshake]:
-    return [handshake for handshake in run.handshakes if handshake.total is not None]
+async def _await_sign(opened: socket.socket, params: TcpParams, handshake: Handshake, run: _Run) -> None:
+    began = time.monotonic()
+    try:
+        if params.send is not None:
+            opened.send(params.send.encode())
+        elif run.sign == "close":
+            opened.shutdown(socket.SHUT_WR)
+        elif handshake.established is not None:
+            began = handshake.established
+        arrived = await first_sign(opened, params.response_wait)
+    except OSError as error:
+        if run.sign != "close":
+            raise from_os_error(error) from None
+        # The program took the connection and answered our close: rudely, but it is a sign.
+        run.reset, arrived = True, time.monotonic()
+    if arrived is not None:
+        run.response = max(0.0, arrived - began)
 
 
-def _lost_syns(run: _Run) -> bool:
-    return any(handshake.syn_retransmits for handshake in run.handshakes)
+def _split_delay(run: _Run, delays: Collection[float]) -> dict[str, float | None]:
+    """The network's delay, its error and the server's part, as the module's docstring has it."""
+    if not run.delays:
+        return {}
+    delay = statistics.median(run.delays)
+    error = max(abs(one - delay) for one in delays) + run.resolution if len(delays) > 1 else None
+    processing = None if run.response is None else max(0.0, run.response - delay)
+    return {"network_delay": delay, "network_delay_error": error, "server_processing": processing}
 
 
-def _remember(seen: _Seen, address: Address | None, run: _Run, now: float) -> list[float]:
-    """Add the run's SYN-ACK times to those of earlier runs to the same address; returns them all."""
-    if address is not None and seen.host != address.host:
-        seen.host = address.host
-        seen.delays.clear()
-        seen.established = None
-    if _completed(run):
-        seen.established = now
-    seen.delays.extend(handshake.syn_ack for handshake in _completed(run) if handshake.syn_ack is not None)
-    return list(seen.delays)
-
-
-def _describe(run: _Run, delays: list[float]) -> dict[str, FieldValue | None]:
-    delay = _median([handshake.syn_ack for handshake in _completed(run) if handshake.syn_ack is not None])
-    error = None
-    if delay is not None and len(delays) > 1:
-        resolution = max(handshake.resolution for handshake in _completed(run))
-        if _lost_syns(run):
-            resolution = max(resolution, _TIMESTAMP_STEP)
-        error = max(abs(one - delay) for one in delays) + resolution
-    fields: dict[str, FieldValue | None] = {
-        "handshakes": len(_completed(run)),
-        "network_delay": delay,
-        "network_delay_error": error,
+def _describe(run: _Run) -> dict[str, FieldValue | None]:
+    if not run.handshakes:
+        return {}
+    first = run.handshakes[0]
+    return {
+        "handshakes": len(run.completed),
+        "syn_retransmits": sum(handshake.syn_retransmits for handshake in run.handshakes),
+        "connect": first.connect,
+        "syn_ack": first.syn_ack,
+        "ack": first.ack,
+        "total": first.total,
         "response": run.response,
-        "server_processing": None if run.response is None or delay is None else max(0.0, run.response - delay),
+        **(_negotiated(first.info) if first.info else {}),
     }
-    if run.handshakes:
-        first = run.handshakes[0]
-        fields["syn_retransmits"] = sum(handshake.syn_retransmits for handshake in run.handshakes)
-        fields |= {"connect": first.connect, "syn_ack": first.syn_ack, "ack": first.ack, "total": first.total}
-        fields |= _negotiated(first.info) if first.info else {}
-    return fields
 
 
 def _negotiated(info: TcpInfo, sysctl: Path = Path("/proc/sys/net/ipv4/tcp_ecn")) -> dict[str, FieldValue | None]:
@@ -217,14 +236,6 @@ def _asks_for_ecn(sysctl: Path) -> bool:
         return sysctl.read_text(encoding="ascii").strip() in _ECN_ASKED
     except OSError:
         return False
-
-
-def _median(values: list[float]) -> float | None:
-    return statistics.median(values) if values else None
-
-
-def _number(value: FieldValue | None) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 async def _ping(address: Address, context: Context) -> Pings | None:

@@ -27,7 +27,6 @@ class Evidence:
         fault: why the first handshake failed, or that its connection was reset.
         later_fault: why a later handshake of the run failed.
         icmp: the ICMP message that ended the first handshake.
-        handshakes: how many were completed.
         syn_retransmits: repeated SYNs of each handshake.
         sign: what was waited for: `banner`, `answer`, `close` or `off`.
         reset: the connection was reset when the agent closed it.
@@ -39,7 +38,6 @@ class Evidence:
     fault: ProbeFault | None = None
     later_fault: ProbeFault | None = None
     icmp: IcmpError | None = None
-    handshakes: int = 0
     syn_retransmits: tuple[int, ...] = ()
     network_delay: float | None = None
     network_delay_error: float | None = None
@@ -127,7 +125,8 @@ def _explain_fault(seen: Evidence, fault: ProbeFault) -> tuple[HandshakeFinding,
 
 
 def _explain_silence(seen: Evidence) -> tuple[HandshakeFinding, str]:
-    silence = f"{1 + sum(seen.syn_retransmits)} SYNs in {seen.wait:g} s were not answered"
+    syns = 1 + sum(seen.syn_retransmits)
+    silence = f"{syns} {'SYN' if syns == 1 else 'SYNs'} in {seen.wait:g} s went unanswered"
     if seen.pings is None:
         return (
             HandshakeFinding.NO_ANSWER,
@@ -136,13 +135,13 @@ def _explain_silence(seen: Evidence) -> tuple[HandshakeFinding, str]:
     if not seen.pings.received:
         return (
             HandshakeFinding.NO_ANSWER,
-            f"{silence}, nor was a ping: the host or the way there is down, or all is filtered",
+            f"{silence}, and so did the pings: the host or the way there is down, or all is filtered",
         )
     if seen.open_lately:
         return HandshakeFinding.BACKLOG_OVERFLOW, f"{silence}, though the port was open lately and pings are answered"
     return (
         HandshakeFinding.FILTERED,
-        f"{silence}, but pings are: a firewall drops them, or the accept queue of the port is full",
+        f"{silence}, but pings are answered: a firewall drops them, or the accept queue of the port is full",
     )
 
 

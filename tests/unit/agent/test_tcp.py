@@ -125,6 +125,34 @@ async def test_a_connection_that_is_reset_before_the_banner_is_down(context: Con
     assert point.fields["syn_ack"] > 0  # type: ignore[operator]
 
 
+async def test_a_connection_that_is_reset_when_the_agent_closes_it_is_up_and_says_so(context: Context) -> None:
+    async def reset_at_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await reset(reader, writer)
+
+    async with tcp_server(reset_at_the_end) as target:
+        point = await run(target, context)
+    assert (point.fields["up"], point.fields["finding"]) == (1, HandshakeFinding.RESET)
+    assert "error" not in point.fields
+    assert point.fields["response"] > 0  # type: ignore[operator]
+
+
+async def test_a_connection_that_is_already_gone_when_the_agent_closes_it_raises_nothing(context: Context) -> None:
+    async with tcp_server(reset) as target:
+        points = [await run(target, context, response_wait=0.2) for _ in range(20)]
+    assert all(point.fields["up"] == 1 for point in points)
+
+
+async def test_a_time_out_shorter_than_the_first_repetition_is_still_explained(context: Context) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        target = f"127.0.0.1:{deaf.getsockname()[1]}"
+        await run(target, context, count=1, response="off")
+        point = await run(target, context, wait=0.2)
+    assert (point.fields["error"], point.fields["syn_retransmits"]) == (Fault.TIMEOUT, 0)
+    assert "1 SYNs" not in str(point.fields["analysis"])
+    assert "in 0.2 s" in str(point.fields["analysis"])
+
+
 async def test_a_name_that_does_not_exist_says_so(context: Context) -> None:
     point = await run("nowhere.invalid:80", context)
     assert (point.fields["up"], point.fields["error"]) in [(0, Fault.NO_SUCH_NAME), (0, Fault.RESOLVER_FAILURE)]
@@ -163,9 +191,7 @@ SILENT = Evidence(
     slow_network=0.2,
     slow_server=0.2,
 )
-OPEN = replace(
-    SILENT, fault=None, handshakes=3, syn_retransmits=(0, 0, 0), network_delay=0.01, network_delay_error=0.001
-)
+OPEN = replace(SILENT, fault=None, syn_retransmits=(0, 0, 0), network_delay=0.01, network_delay_error=0.001)
 BY_FILTER = IcmpError(kind=3, code=13, offender="192.0.2.1", prohibited=True)
 BY_ROUTER = IcmpError(kind=3, code=1, offender="192.0.2.1", prohibited=False)
 
@@ -203,8 +229,8 @@ BY_ROUTER = IcmpError(kind=3, code=1, offender="192.0.2.1", prohibited=False)
             HandshakeFinding.PACKET_LOSS,
             "a later handshake of the run failed",
         ),
-        (SILENT, HandshakeFinding.NO_ANSWER, "3 SYNs in 3 s were not answered; .* could not be pinged"),
-        (replace(SILENT, pings=Pings(5, 0)), HandshakeFinding.NO_ANSWER, "nor was a ping"),
+        (SILENT, HandshakeFinding.NO_ANSWER, "3 SYNs in 3 s went unanswered; .* could not be pinged"),
+        (replace(SILENT, pings=Pings(5, 0)), HandshakeFinding.NO_ANSWER, "so did the pings"),
         (replace(SILENT, pings=Pings(5, 5)), HandshakeFinding.FILTERED, "a firewall drops them, or"),
         (
             replace(SILENT, pings=Pings(5, 5), open_lately=True),
