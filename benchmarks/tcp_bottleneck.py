@@ -182,7 +182,7 @@ def main() -> None:
 def render(found: collections.Counter[tuple[str, str]]) -> str:
     names = [str(name) for name in CLASSES]
     others = sorted({said for _, said in found} - set(names))
-    rows = ["| truth \\\\ said | " + " | ".join([*names, *others, "right"]) + " |"]
+    rows = ["| truth / said | " + " | ".join([*names, *others, "right"]) + " |"]
     rows.append("| --- |" + " --- |" * (len(names) + len(others) + 1))
     for truth in names:
         total = sum(count for (was, _), count in found.items() if was == truth)

@@ -26,7 +26,6 @@ from typing import Final
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.targets import Address, resolve, split_host_port
 from streamswarm_agent.net.tcp import Handshake, first_sign, shake_hands
-from streamswarm_agent.net.tcpinfo import TcpInfo
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.probes.tcp_finding import Evidence, Pings, explain
 from streamswarm_core.catalogue.tcp import TCP
@@ -142,7 +141,7 @@ class TcpProbe:
                 slow_server=params.slow_server,
             )
         )
-        fields |= {**_describe(run), **split}
+        fields |= {**_phases(run), **split, **_negotiated(run)}
         return [TCP.point(tags, time_ns=stamp, **fields, duration=context.monotonic() - started)]
 
 
@@ -203,7 +202,7 @@ def _split_delay(run: _Run, delays: Collection[float]) -> dict[str, float | None
     return {"network_delay": delay, "network_delay_error": error, "server_processing": processing}
 
 
-def _describe(run: _Run) -> dict[str, FieldValue | None]:
+def _phases(run: _Run) -> dict[str, FieldValue | None]:
     if not run.handshakes:
         return {}
     first = run.handshakes[0]
@@ -215,11 +214,13 @@ def _describe(run: _Run) -> dict[str, FieldValue | None]:
         "ack": first.ack,
         "total": first.total,
         "response": run.response,
-        **(_negotiated(first.info) if first.info else {}),
     }
 
 
-def _negotiated(info: TcpInfo, sysctl: Path = Path("/proc/sys/net/ipv4/tcp_ecn")) -> dict[str, FieldValue | None]:
+def _negotiated(run: _Run, sysctl: Path = Path("/proc/sys/net/ipv4/tcp_ecn")) -> dict[str, FieldValue | None]:
+    info = run.handshakes[0].info if run.handshakes else None
+    if info is None:
+        return {}
     return {
         "mss": info.mss,
         "remote_window": info.snd_wnd,
