@@ -4,8 +4,10 @@
 
 The tcp probe (and, beside it, the wall clock that it also writes) and Debian's prometheus-blackbox-exporter connect in
 turn to the same server, over a plain veth and over a wire with delay, on an idle machine and with every core loaded.
-The truth is the capture's time from SYN out to SYN-ACK in, by the kernel's clock. Prints Markdown for docs/accuracy.md.
-Needs root and prometheus-blackbox-exporter.
+The truth is the capture's time from SYN out to SYN-ACK in, by the kernel's clock. Then a server greets late over paths
+of more and more jitter, and the probe's server_processing is held against a capture on the server's side (from the ACK
+in to the banner out), to see how often the stated error holds. Prints Markdown for docs/accuracy.md. Needs root and
+prometheus-blackbox-exporter.
 """
 
 import argparse
@@ -35,7 +37,7 @@ PORT = 7011
 BLACKBOX_PORT = 9115
 CONFIG = "modules: {tcp_connect: {prober: tcp, timeout: 5s, tcp: {preferred_ip_protocol: ip4}}}\n"
 PORTS, FLAGS = struct.Struct("!HH"), 13
-SYN, SYN_ACK = 0x02, 0x12
+SYN, SYN_ACK, ACK, PUSH = 0x02, 0x12, 0x10, 0x08
 
 
 @contextlib.contextmanager
@@ -131,6 +133,52 @@ def compare(line: Line, interface: str, count: int) -> dict[str, list[float]]:
     return errors
 
 
+def server_time(seen: Capture) -> float | None:
+    """From the ACK in to the first bytes out, seconds, of the first connection whose SYN was captured."""
+    client, accepted = None, None
+    for packet in seen.take():
+        if len(packet.transport) <= FLAGS or PORT not in PORTS.unpack_from(packet.transport):
+            continue
+        source, destination = PORTS.unpack_from(packet.transport)
+        flags = packet.transport[FLAGS]
+        if packet.outgoing and destination == client and flags & PUSH and accepted is not None:
+            return (packet.at_ns - accepted) / 1e9
+        if not packet.outgoing and flags == SYN and client is None:
+            client = source
+        elif not packet.outgoing and flags == ACK and source == client and accepted is None:
+            accepted = packet.at_ns
+    return None
+
+
+def split(line: Line, interface: str, count: int) -> list[tuple[float, float]]:
+    """Error of server_processing and the error that was stated, seconds; run after run of one assignment."""
+    params = TcpParams(response="banner", response_wait=10)
+    engine = IcmpEngine()
+    results = []
+    try:
+        with Capture(line.far, interface) as seen, line.near.entered():
+            context = Context(engine)
+            for _ in range(count):
+                (point,) = asyncio.run(PROBES["tcp"].run(f"{line.target}:{PORT}", params, context))
+                truth = server_time(seen)
+                if truth is not None and "network_delay_error" in point.fields:
+                    error = float(point.fields["server_processing"]) - truth
+                    results.append((error, float(point.fields["network_delay_error"])))
+    finally:
+        engine.close()
+    return results
+
+
+def split_row(jitter: float, results: list[tuple[float, float]]) -> str:
+    absolute = sorted(abs(error) * 1e3 for error, _ in results)
+    stated = statistics.median(error for _, error in results) * 1e3
+    # From twenty round trips on, which is after seven runs of three.
+    late = results[7:]
+    held = sum(abs(error) <= bound for error, bound in late) / len(late)
+    median = statistics.median(absolute)
+    return f"| {jitter:g} | {median:.2f} | {absolute[-1]:.2f} | {stated:.2f} | {held:.0%} | {len(late)} |"
+
+
 def row(path: str, load: str, side: str, errors: list[float]) -> str:
     absolute = sorted(abs(error) * 1e6 for error in errors)
     p99 = absolute[min(len(absolute) - 1, int(len(absolute) * 0.99))]
@@ -157,6 +205,13 @@ def main() -> None:
                     with loaded:
                         for side, errors in compare(line, f"to-{line.routers[0].name}", arguments.count).items():
                             print(row(path, load, side, errors), flush=True)
+    print("\n| jitter ms | median error ms | worst ms | stated error, median ms | within it | n |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for jitter in (0.0, 2.0, 10.0):
+        with Lab() as lab:
+            line = lab.path(hops=1, delay_ms=arguments.delay_ms, jitter_ms=jitter)
+            with tcp_server(line.far, port=PORT, banner="220 here", speak_ms=30):
+                print(split_row(jitter, split(line, f"to-{line.routers[-1].name}", arguments.count)), flush=True)
 
 
 if __name__ == "__main__":
