@@ -30,7 +30,7 @@ from tests.lab.topology import Path as Line
 from tests.support import eventually
 
 from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.probespecs import TcpParams
 
 PORT = 7011
@@ -119,7 +119,7 @@ def compare(line: Line, interface: str, count: int) -> dict[str, list[float]]:
     engine = IcmpEngine()
     try:
         with Capture(line.near, interface) as seen, line.near.entered():
-            context = Context(engine)
+            context = Context(Engines(engine))
             for _ in range(count):
                 kernel, wall = asyncio.run(ask_ours(line, context))
                 if (truth := handshake(seen)) is not None:
@@ -157,7 +157,7 @@ def split(line: Line, interface: str, count: int) -> list[tuple[float, float]]:
     results = []
     try:
         with Capture(line.far, interface) as seen, line.near.entered():
-            context = Context(engine)
+            context = Context(Engines(engine))
             for _ in range(count):
                 (point,) = asyncio.run(PROBES["tcp"].run(f"{line.target}:{PORT}", params, context))
                 truth = server_time(seen)

@@ -20,7 +20,7 @@ from tests.lab.servers.tcp import tcp_server
 from tests.lab.topology import Lab, Path
 
 from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.tcp import Bottleneck
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import TcpWindowParams
@@ -132,7 +132,7 @@ def measure(path: Path, scenario: Scenario, control: str) -> Point:
     async def run() -> Point:
         flapping = asyncio.create_task(flap(path, scenario)) if scenario.flap else None
         try:
-            points = await PROBES["tcp_window"].run(f"{path.target}:{PORT}", params, Context(engine))
+            points = await PROBES["tcp_window"].run(f"{path.target}:{PORT}", params, Context(Engines(engine)))
         finally:
             if flapping:
                 flapping.cancel()

@@ -7,7 +7,7 @@ import pytest
 
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.tcp import HandshakeFinding
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import TcpParams
@@ -32,7 +32,7 @@ async def run(line: Path, context: Context, **options: object) -> Point:
 @pytest.fixture
 async def context() -> AsyncIterator[Context]:
     engine = IcmpEngine()
-    yield Context(engine)
+    yield Context(Engines(engine))
     engine.close()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.tcp import Bottleneck
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import TcpWindowParams
@@ -19,7 +19,7 @@ PORT = 7009
 @pytest.fixture
 async def context() -> AsyncIterator[Context]:
     engine = IcmpEngine()
-    yield Context(engine)
+    yield Context(Engines(engine))
     engine.close()
 
 

@@ -12,8 +12,8 @@ from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 from streamswarm_core.probespecs.mtu import MTU_SPEC, MtuParams
 from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
 from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
-from streamswarm_core.probespecs.traceroute import TRACEROUTE_SPEC, TraceMethod, TracerouteParams
 from streamswarm_core.probespecs.tcp_window import TCP_WINDOW_SPEC, TcpWindowParams
+from streamswarm_core.probespecs.traceroute import TRACEROUTE_SPEC, TraceMethod, TracerouteParams
 
 SPECS: Final[dict[str, ProbeSpec]] = {
     "icmp": ICMP_SPEC,
@@ -37,7 +37,7 @@ __all__ = [
     "ProbeSpec",
     "SystemParams",
     "TcpParams",
+    "TcpWindowParams",
     "TraceMethod",
     "TracerouteParams",
-    "TcpWindowParams",
 ]

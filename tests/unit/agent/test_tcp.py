@@ -163,7 +163,7 @@ async def test_a_full_accept_queue_of_a_port_known_to_be_open_is_told_from_a_fil
     # Linux drops SYNs while the accept queue is full; nobody accepts here, so the first run fills it.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
         target = f"127.0.0.1:{deaf.getsockname()[1]}"
-        fresh = Context(context.icmp)
+        fresh = Context(context.engines)
         before = await run(target, context, count=1, response="off")
         point = await run(target, context, wait=1.5)
         stranger = await run(target, fresh, wait=1.5)
