@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from streamswarm_core import __version__
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue import Metric as MetricKind
 from streamswarm_core.catalogue.common import STAMPED_TAGS
+from streamswarm_core.exposition import expose
 from streamswarm_core.point import Point
 from streamswarm_core.promnames import exported_fields, metric_name
 from streamswarm_core.settings import is_loopback
@@ -90,8 +91,8 @@ def create_exporter(
     registry = CollectorRegistry()
     registry.register(PointCollector(points))
 
-    async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request) -> Response:
+        return expose(registry, request)
 
     async def probe(request: Request) -> Response:
         refusal = _refuse(request, settings)
@@ -105,7 +106,7 @@ def create_exporter(
             known = ", ".join(blackbox.MODULES)
             return PlainTextResponse(f"unknown module {module!r}; one of {known}\n", 400)
         answer = await blackbox.measure(module, target, engines, hostname=request.query_params.get("hostname", ""))
-        return Response(generate_latest(answer), media_type=CONTENT_TYPE_LATEST)
+        return expose(answer, request)
 
     async def index(_request: Request) -> Response:
         return HTMLResponse(_INDEX % ", ".join(blackbox.MODULES))

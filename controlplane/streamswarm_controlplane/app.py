@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +27,7 @@ from streamswarm_controlplane.tokens import routes as tokens
 from streamswarm_controlplane.users import routes as users
 from streamswarm_core import __version__
 from streamswarm_core.clock import now
+from streamswarm_core.exposition import expose
 from streamswarm_core.reader import open_reader
 from streamswarm_core.tokens import Scope, SigningKey
 
@@ -123,9 +124,9 @@ def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSett
         return JSONResponse({"status": "ok", "name": "streamswarm-controlplane", "version": __version__})
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
+    def metrics(request: Request) -> Response:
         with database.session() as session:
             found = [state_of(agent, settings, now()) for agent in list_agents(session)]
         for state in AgentState:
             states.labels(state.value).set(found.count(state))
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return expose(registry, request)

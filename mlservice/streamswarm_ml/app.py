@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
+from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.pipeline import Pipeline
@@ -79,8 +80,9 @@ def create_app(settings: MlSettings) -> Starlette:
             }
         )
 
-    async def exposition(_request: Request) -> Response:
-        return Response(metrics.render(pipeline), media_type=CONTENT_TYPE_LATEST)
+    async def exposition(request: Request) -> Response:
+        metrics.observe(pipeline)
+        return expose(metrics.registry, request)
 
     return Starlette(
         routes=[Route("/health", health), Route("/status", status), Route("/metrics", exposition)], lifespan=lifespan
@@ -109,18 +111,18 @@ class _Metrics:
     """What the service says of itself, in a registry of its own."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._series = Gauge("streamswarm_ml_series", "Series watched.", registry=self._registry)
-        self._open = Gauge("streamswarm_ml_open_anomalies", "Series in an anomaly.", registry=self._registry)
-        self._lag = Gauge("streamswarm_ml_lag_seconds", "Age of the newest scored point.", registry=self._registry)
-        self._cycle = Gauge("streamswarm_ml_cycle_seconds", "Duration of the last cycle.", registry=self._registry)
-        self._state = Gauge("streamswarm_ml_state_bytes", "Size of the state on disk.", registry=self._registry)
-        self._points = Counter("streamswarm_ml_points", "Points scored.", registry=self._registry)
-        self._failures = Counter("streamswarm_ml_failures", "Cycles that failed.", registry=self._registry)
+        self.registry: Final = CollectorRegistry()
+        self._series = Gauge("streamswarm_ml_series", "Series watched.", registry=self.registry)
+        self._open = Gauge("streamswarm_ml_open_anomalies", "Series in an anomaly.", registry=self.registry)
+        self._lag = Gauge("streamswarm_ml_lag_seconds", "Age of the newest scored point.", registry=self.registry)
+        self._cycle = Gauge("streamswarm_ml_cycle_seconds", "Duration of the last cycle.", registry=self.registry)
+        self._state = Gauge("streamswarm_ml_state_bytes", "Size of the state on disk.", registry=self.registry)
+        self._points = Counter("streamswarm_ml_points", "Points scored.", registry=self.registry)
+        self._failures = Counter("streamswarm_ml_failures", "Cycles that failed.", registry=self.registry)
         self._told_points = 0
         self._told_failures = 0
 
-    def render(self, pipeline: Pipeline) -> bytes:
+    def observe(self, pipeline: Pipeline) -> None:
         counts = pipeline.counts
         self._series.set(len(pipeline.series))
         self._open.set(len(pipeline.open_anomalies()))
@@ -130,4 +132,3 @@ class _Metrics:
         self._points.inc(counts.points - self._told_points)
         self._failures.inc(counts.failures - self._told_failures)
         self._told_points, self._told_failures = counts.points, counts.failures
-        return generate_latest(self._registry)
