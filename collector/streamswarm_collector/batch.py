@@ -48,7 +48,7 @@ class RefusedLine:
     Attributes:
         number: its number in the body, from 1.
         reason: for the sender.
-        kind: one word for the metrics: `syntax`, `type_conflict`, `measurement`.
+        kind: one word for the metrics: `syntax`, `type_conflict`, `series_limit`.
     """
 
     number: int
@@ -66,6 +66,7 @@ class Batch:
         rows: the same points, parsed; either these or `blocks`.
         blocks: the same points, parsed in bulk.
         refused: what was not accepted.
+        foreign: how many of the points are of measurements that the catalogue doesn't declare.
     """
 
     database: str
@@ -73,6 +74,7 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     refused: list[RefusedLine] = field(default_factory=list)
+    foreign: int = 0
 
     def payload(self) -> bytes:
         """What the log keeps: the database's name on the first line, then the points."""

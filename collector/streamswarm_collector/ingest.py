@@ -11,6 +11,7 @@ from typing import Final
 
 from streamswarm_collector.batch import Batch, Block, RefusedLine, Row
 from streamswarm_collector.bulk import ESCAPED_BYTE, block_types, cut_lines, is_utf8, read_block
+from streamswarm_collector.series import ANYONE, SeriesLimitError, SeriesLimits
 from streamswarm_collector.store.schema import FieldType
 from streamswarm_core.catalogue import CATALOGUE, Kind
 from streamswarm_core.errors import LineError
@@ -76,13 +77,28 @@ class FieldTypes:
 
 
 class Parser:
-    """Turns bodies into batches. For one thread: it caches what it learns of series and types."""
+    """Turns bodies into batches. For one thread: it caches what it learns of series and types.
 
-    def __init__(self, types: FieldTypes) -> None:
+    Args:
+        types: what fields may be.
+        limits: how many series there may be; None for as many as come.
+    """
+
+    def __init__(self, types: FieldTypes, limits: SeriesLimits | None = None) -> None:
         self._types = types
+        self._limits = limits
         self._series: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def parse(self, body: str, *, database: str, precision: str, received_ns: int, stamp: Mapping[str, str]) -> Batch:
+    def parse(
+        self,
+        body: str,
+        *,
+        database: str,
+        precision: str,
+        received_ns: int,
+        stamp: Mapping[str, str],
+        writer: str = ANYONE,
+    ) -> Batch:
         """Read a body.
 
         Args:
@@ -91,11 +107,13 @@ class Parser:
             precision: unit of its times, a key of PRECISION_NS.
             received_ns: the time of lines without one, cut to the precision.
             stamp: tags to write over whatever the sender put there; an empty value removes the tag.
+            writer: who sent it, for the limits.
         """
         factor = PRECISION_NS[precision]
         received_ns -= received_ns % factor
         bulk = self._parse_bulk(body, database, factor, received_ns, stamp)
-        if bulk is not None:
+        if bulk is not None and self._all_admitted(bulk, writer):
+            self._learn_types(bulk)
             return bulk
         batch = Batch(database)
         stamp_key = ",".join(f"{key}={value}" for key, value in stamp.items())
@@ -106,13 +124,19 @@ class Parser:
                 )
                 measurement = self._measurement_of(row.series_key)
                 row = _without_time(row, measurement)
-                self._check_types(database, measurement, row.fields)
+                fresh_types = self._check_types(database, measurement, row.fields)
+                if self._limits is not None:
+                    self._limits.admit(database, row.series_key, writer)
             except LineError as error:
                 batch.refused.append(RefusedLine(number, _displayable(str(error)), "syntax"))
             except FieldTypeConflictError as error:
                 batch.refused.append(RefusedLine(number, str(error), "type_conflict"))
+            except SeriesLimitError as error:
+                batch.refused.append(RefusedLine(number, str(error), "series_limit"))
             else:
+                self._types.of(database, measurement).update(fresh_types)
                 batch.rows.append(row)
+                batch.foreign += measurement not in CATALOGUE
                 batch.lines.append(_canonical_line(row))
         return batch
 
@@ -136,12 +160,27 @@ class Parser:
             if block is None or not self._types_agree(database, block):
                 return None
             batch.blocks.append(block)
+            batch.foreign += 0 if measurement in CATALOGUE else len(lines)
             batch.lines += [
                 f"{key} {fields} {time_ns}" for (key, fields, _), time_ns in zip(lines, block.times, strict=True)
             ]
-        for block in batch.blocks:
-            self._types.of(database, block.measurement).update(block_types(block))
         return batch
+
+    def _all_admitted(self, bulk: Batch, writer: str) -> bool:
+        """Whether all series may be there; if not, reading line by line says which lines have to go."""
+        if self._limits is None:
+            return True
+        try:
+            for block in bulk.blocks:
+                for key in self._limits.unknown(bulk.database, block.series_keys):
+                    self._limits.admit(bulk.database, key, writer)
+        except SeriesLimitError:
+            return False
+        return True
+
+    def _learn_types(self, bulk: Batch) -> None:
+        for block in bulk.blocks:
+            self._types.of(bulk.database, block.measurement).update(block_types(block))
 
     def _series_or_none(self, key: str, stamp: Mapping[str, str], stamp_key: str) -> tuple[str, str] | None:
         """The series of a line's key; None if the key is wrong, for the slow path to say how."""
@@ -200,7 +239,12 @@ class Parser:
         cached = self._series.get((series_key, ""))
         return cached[1] if cached else parse_line(f"{series_key} x=1").measurement
 
-    def _check_types(self, database: str, measurement: str, fields: Mapping[str, FieldValue]) -> None:
+    def _check_types(self, database: str, measurement: str, fields: Mapping[str, FieldValue]) -> dict[str, FieldType]:
+        """Compare with the known types; returns the fields that are new.
+
+        Raises:
+            FieldTypeConflictError: one is known otherwise.
+        """
         known = self._types.of(database, measurement)
         fresh: dict[str, FieldType] = {}
         for name, value in fields.items():
@@ -213,7 +257,7 @@ class Parser:
                     f'field type conflict: input field "{name}" on measurement "{measurement}" is type {given}, '
                     f"already exists as type {stored}"
                 )
-        known.update(fresh)
+        return fresh
 
 
 def _without_time(row: Row, measurement: str) -> Row:
