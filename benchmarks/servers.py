@@ -80,7 +80,7 @@ def influxdb(folder: Path) -> Iterator[Server]:
     folder.mkdir(parents=True)
     port = find_free_port()
     config = folder.with_suffix(".conf")
-    text = INFLUXDB_CONFIG.format(folder=folder, port=port, rpc_port=find_free_port())
+    text = INFLUXDB_CONFIG.format(folder=folder, port=port, rpc_port=find_free_port(), most_body_bytes=25_000_000)
     quick = '[data]\n  cache-snapshot-write-cold-duration = "10s"\n  compact-full-write-cold-duration = "10s"\n'
     config.write_text(text.replace("[data]\n", quick))
     with _running(["influxd", "run", "-config", str(config)], "/ping", folder, port, "influxql") as server:

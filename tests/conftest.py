@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support import INFLUXDB_CONFIG, RunningInfluxDB, find_free_port, wait_for_http
+from tests.support import RunningInfluxDB, find_free_port, run_influxdb
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -43,21 +42,5 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInflux
     """One InfluxDB a test process; use a database of your own."""
     if shutil.which("influxd") is None:
         leave_out("needs influxd (Debian package influxdb)")
-    folder = tmp_path_factory.mktemp("influxdb")
-    port = find_free_port()
-    config = folder / "influxdb.conf"
-    config.write_text(INFLUXDB_CONFIG.format(folder=folder, port=port, rpc_port=find_free_port()))
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(["influxd", "run", "-config", str(config)], stdout=output, stderr=output)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for_http(f"{url}/ping", process, log)
-        yield RunningInfluxDB(url, process)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    with run_influxdb(tmp_path_factory.mktemp("influxdb")) as running:
+        yield running

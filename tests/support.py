@@ -35,6 +35,7 @@ bind-address = "127.0.0.1:{rpc_port}"
 [http]
   bind-address = "127.0.0.1:{port}"
   log-enabled = false
+  max-body-size = {most_body_bytes}
 [monitor]
   store-enabled = false
 [logging]
@@ -87,6 +88,33 @@ def wait_for_http(url: str, process: subprocess.Popen[bytes], log: Path, seconds
         except httpx.HTTPError:
             time.sleep(0.05)
     raise RuntimeError(f"{url} did not answer; exit code {process.poll()}; log:\n{log.read_text()[-4000:]}")
+
+
+@contextmanager
+def run_influxdb(
+    folder: Path, port: int | None = None, *, most_body_bytes: int = 25_000_000
+) -> Iterator[RunningInfluxDB]:
+    """An InfluxDB on whatever is in the folder."""
+    port = port or find_free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "influxdb.conf"
+    config.write_text(
+        INFLUXDB_CONFIG.format(folder=folder, port=port, rpc_port=find_free_port(), most_body_bytes=most_body_bytes)
+    )
+    log = folder / "log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(["influxd", "run", "-config", str(config)], stdout=output, stderr=output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for_http(f"{url}/ping", process, log)
+        yield RunningInfluxDB(url, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextmanager

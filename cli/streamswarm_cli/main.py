@@ -9,8 +9,15 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from streamswarm_cli import agent_commands, config_commands, controlplane_commands, probe_command, up_command
-from streamswarm_cli.services import COLLECTOR, ML
+from streamswarm_cli import (
+    agent_commands,
+    collector_commands,
+    config_commands,
+    controlplane_commands,
+    probe_command,
+    up_command,
+)
+from streamswarm_cli.services import ML
 from streamswarm_core import __version__
 from streamswarm_core.errors import StreamSwarmError
 
@@ -22,28 +29,20 @@ app: Final = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-collector_app: Final = typer.Typer(help="The gateway that every point passes.", no_args_is_help=True)
 ml_app: Final = typer.Typer(help="The service that scores the series.", no_args_is_help=True)
 
 app.command("up")(up_command.up)
 app.command("probe")(probe_command.probe)
 app.add_typer(agent_commands.app, name="agent")
-app.add_typer(collector_app, name="collector")
+app.add_typer(collector_commands.app, name="collector")
 app.add_typer(controlplane_commands.app, name="controlplane")
 app.add_typer(ml_app, name="ml")
 app.add_typer(config_commands.app, name="config")
 
 
-@collector_app.callback()
 @ml_app.callback()
 def _keep_subcommand() -> None:
     """Typer drops the name of a group's only command unless the group has a callback."""
-
-
-@collector_app.command("run")
-def run_collector() -> None:
-    """Run the collector until Ctrl-C."""
-    COLLECTOR.run()
 
 
 @ml_app.command("run")

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,6 +22,7 @@ from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core import __version__
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.exposition import expose
 
 
 def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns) -> Starlette:
@@ -46,7 +46,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
     engine = None
     if pipeline.store:
-        administrator = Administrator(pipeline.store, pipeline.forget_types)
+        administrator = Administrator(pipeline.store, pipeline.forget)
         engine = Engine(pipeline.store, now_ns=clock, administrator=administrator, seconds=settings.query_seconds)
 
     @contextlib.asynccontextmanager
@@ -68,7 +68,9 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     async def health(_request: Request) -> Response:
         failures = pipeline.failures()
         body = {"status": "fail" if failures else "pass", "name": "streamswarm-collector", "version": __version__}
-        return JSONResponse(body | ({"sinks": failures} if failures else {}), 503 if failures else 200)
+        refused = {name: size for name, size in pipeline.dead_bytes().items() if size}
+        details = {"sinks": failures, "dead_letter_bytes": refused}
+        return JSONResponse(body | {key: one for key, one in details.items() if one}, 503 if failures else 200)
 
     async def ready(_request: Request) -> Response:
         return JSONResponse({"status": "ready"})
@@ -76,9 +78,9 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     async def ping(_request: Request) -> Response:
         return Response(status_code=204, headers={"X-Influxdb-Version": "1.8.10", "X-Influxdb-Build": "OSS"})
 
-    async def exposition(_request: Request) -> Response:
+    async def exposition(request: Request) -> Response:
         pipeline.observe()
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return expose(metrics.registry, request)
 
     return Starlette(
         routes=[

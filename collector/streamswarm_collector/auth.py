@@ -49,6 +49,13 @@ class Bearer(BaseModel):
         """The tags that its points get whatever it sent."""
         return {"agent": self.name, "site": self.site} if Scope.AGENT in self.scopes else {}
 
+    @property
+    def writer(self) -> str:
+        """By what its series are counted: an agent's name, or the id of a token."""
+        if Scope.AGENT in self.scopes:
+            return self.name
+        return self.sub if self is ANYBODY else f"token {self.sub}"
+
 
 ANYBODY: Final = Bearer(sub="anybody", scopes=frozenset({Scope.READ, Scope.WRITE, Scope.ADMIN}))
 

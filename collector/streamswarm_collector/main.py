@@ -21,4 +21,10 @@ def run(settings: CollectorSettings) -> None:
     check_address(settings.host, settings.port, CollectorSettings)
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_YOUNG_OBJECTS)
-    serve(create_app(settings), settings, host=settings.host, port=settings.port)
+    serve(
+        create_app(settings),
+        settings,
+        host=settings.host,
+        port=settings.port,
+        most_connections=settings.max_connections,
+    )

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import duckdb
 
+from streamswarm_collector.auth import ANYBODY
 from streamswarm_collector.batch import Batch
-from streamswarm_collector.ingest import FieldTypes, Parser
+from streamswarm_collector.ingest import FieldTypes, Parser, canonical_series_key
+from streamswarm_collector.intake import Intake
 from streamswarm_collector.metrics import CollectorMetrics
+from streamswarm_collector.series import ANYONE, SeriesLimits
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_collector.sinks.embedded import EmbeddedSink
 from streamswarm_collector.sinks.influx import InfluxSink
@@ -20,6 +22,7 @@ from streamswarm_collector.store.policies import AUTOGEN, bucket_of, split_bucke
 from streamswarm_collector.store.schema import RefusedError
 from streamswarm_collector.wal import Wal
 from streamswarm_core.errors import Unavailable
+from streamswarm_core.point import Point
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,6 @@ class Pipeline:
         self._settings = settings
         self._metrics = metrics
         self._types = FieldTypes()
-        self._parser = Parser(self._types)
         # One thread: the parser's caches are its own, and batches keep the order in which they came.
         self._parsing = ThreadPoolExecutor(1, thread_name_prefix="parser")
         self.wal = Wal(settings.folder / "wal")
@@ -67,13 +69,39 @@ class Pipeline:
             self._embedded.replay()
             self.store.create_database(settings.bucket)
             self._learn_types(self.store)
-        self.sinks = [InfluxSink(sink, self.wal, settings.folder / "sinks" / sink.name) for sink in settings.sinks]
+        self._limits = SeriesLimits(
+            settings.max_series_per_agent, settings.max_series, self._stored_series if self.store else None
+        )
+        self._parser = Parser(self._types, self._limits)
+        self.intake = Intake(settings.max_intake_bytes, self._waiting_bytes)
+        self.sinks = [
+            InfluxSink(
+                sink,
+                self.wal,
+                settings.folder / "sinks" / sink.name,
+                metrics,
+                most_dead_bytes=settings.max_dead_letter_bytes,
+            )
+            for sink in settings.sinks
+        ]
 
     def _learn_types(self, store: EmbeddedStore) -> None:
         for bucket in store.buckets():
             for measurement in store.database(*split_bucket(bucket)).measurements.values():
                 stored = {field.name: field.type for field in measurement.fields.values()}
                 self._types.learn(bucket, measurement.name, stored)
+
+    def _stored_series(self) -> Iterator[tuple[str, str, str]]:
+        if self.store is None:
+            return
+        for bucket in self.store.buckets():
+            for measurement in self.store.database(*split_bucket(bucket)).measurements.values():
+                for tags in measurement.series.values():
+                    writer = tags.get("agent", ANYONE) if self._settings.auth else ANYBODY.writer
+                    yield bucket, canonical_series_key(Point(measurement.name, tags, {})), writer
+
+    def _waiting_bytes(self) -> int:
+        return self._embedded.waiting_bytes if self._embedded else 0
 
     def start(self) -> None:
         """Begin forwarding."""
@@ -97,40 +125,51 @@ class Pipeline:
             return database
 
     async def write(
-        self, body: str, *, bucket: str, precision: str, received_ns: int, stamp: Mapping[str, str]
+        self, body: str, *, bucket: str, precision: str, received_ns: int, stamp: Mapping[str, str], writer: str
     ) -> Batch:
         """Make a body's good lines durable; what was refused is in the batch that is returned.
 
         Raises:
-            Unavailable: the log is full because a sink doesn't take its points, or the disk refuses.
+            Unavailable: the disk refuses.
+        """
+        self._metrics.bytes.inc(len(body))
+        loop = asyncio.get_running_loop()
+        batch = await loop.run_in_executor(
+            self._parsing,
+            lambda: self._parser.parse(
+                body, database=bucket, precision=precision, received_ns=received_ns, stamp=stamp, writer=writer
+            ),
+        )
+        for line in batch.refused:
+            self._metrics.refused.labels(line.kind).inc()
+        if batch.lines:
+            payload = batch.payload()
+            await self.wal.append(payload, on_durable=lambda lsn: self._durable(lsn, batch, len(payload)))
+            self._metrics.batches.inc()
+            self._metrics.points.inc(len(batch.lines))
+            self._metrics.foreign.inc(batch.foreign)
+        return batch
+
+    def check_log(self) -> None:
+        """Make sure that the log has room.
+
+        Raises:
+            Unavailable: it is full because a sink doesn't take its points.
         """
         if self.wal.size > self._settings.max_wal_bytes:
             raise Unavailable(
                 "the collector's log is full because a store does not take its points; wait and send again",
                 retry_after=_RETRY_AFTER_SECONDS,
             )
-        loop = asyncio.get_running_loop()
-        batch = await loop.run_in_executor(
-            self._parsing,
-            lambda: self._parser.parse(
-                body, database=bucket, precision=precision, received_ns=received_ns, stamp=stamp
-            ),
-        )
-        for line in batch.refused:
-            self._metrics.refused.labels(line.kind).inc()
-        if batch.lines:
-            await self.wal.append(batch.payload(), on_durable=lambda lsn: self._durable(lsn, batch))
-            self._metrics.batches.inc()
-            self._metrics.points.inc(len(batch.lines))
-        return batch
 
-    def _durable(self, lsn: int, batch: Batch) -> None:
+    def _durable(self, lsn: int, batch: Batch, size: int) -> None:
         if self._embedded is not None:
-            self._embedded.add(lsn, batch)
+            self._embedded.add(lsn, batch, size)
 
-    def forget_types(self, database: str, measurement: str | None = None) -> None:
-        """Let the fields of what was dropped come back with another type."""
+    def forget(self, database: str, measurement: str | None = None) -> None:
+        """Let the fields of what was dropped come back with another type, and its series' room be used again."""
         self._types.forget(database, measurement)
+        self._limits.forget(database, measurement)
 
     async def release_forever(self) -> None:
         """Delete the parts of the log that every sink has taken, until cancelled."""
@@ -160,17 +199,24 @@ class Pipeline:
         failures = {sink.name: sink.failure for sink in self._all_sinks() if sink.failure}
         return failures | ({"log": self.wal.failure} if self.wal.failure else {})
 
+    def dead_bytes(self) -> dict[str, int]:
+        """How much was set aside because a peer refused it, by sink."""
+        return {sink.name: sink.dead_letters.bytes for sink in self.sinks}
+
     def observe(self) -> None:
         """Bring the gauges up to date."""
         self._metrics.wal_bytes.set(self.wal.size)
-        behind = self._slowest_position() < self.wal.last_lsn
-        oldest = self.wal.oldest_time
-        self._metrics.wal_age.set(max(0.0, time.time() - oldest) if behind and oldest else 0.0)
+        self._metrics.wal_age.set(self.wal.age_after(self._slowest_position()))
+        self._metrics.intake.set(self.intake.bytes + self._waiting_bytes())
         for sink in self._all_sinks():
             self._metrics.sink_lag.labels(sink.name).set(self.wal.last_lsn - sink.position)
+            self._metrics.sink_age.labels(sink.name).set(self.wal.age_after(sink.position))
             self._metrics.sink_up.labels(sink.name).set(0 if sink.failure else 1)
+        for name, size in self.dead_bytes().items():
+            self._metrics.sink_dead_bytes.labels(name).set(size)
         if self.store:
             self._metrics.series.set(self.store.series_count())
+        self._metrics.show_writers(self._limits.by_writer())
 
     def close(self) -> None:
         """Stop the sinks, write what is queued, close the files."""

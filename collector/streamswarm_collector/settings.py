@@ -56,6 +56,19 @@ class CollectorSettings(ServiceSettings, table="collector"):
     max_wal_bytes: int = Field(
         2_000_000_000, ge=1_000_000, description="Size of the log from which senders are told to wait (429)."
     )
+    max_dead_letter_bytes: int = Field(
+        1_000_000_000, ge=1_000, description="Size of the points a sink's store refused from which the sink waits."
+    )
+    max_intake_bytes: int = Field(
+        64_000_000, ge=1_000, description="Points in memory on their way to log and store; more are told to wait (429)."
+    )
+    max_connections: int = Field(1_000, ge=10, description="Connections at a time; more are answered with 503.")
+    body_seconds: float = Field(30.0, gt=0, le=600, description="Time a request's body may take to arrive.")
+    max_series_per_agent: int = Field(100_000, ge=1, description="Series that one agent or token may create.")
+    max_series: int = Field(1_000_000, ge=1, description="Series of all agents and tokens.")
+    query_bytes: int = Field(
+        500_000_000, ge=1_000, description="Largest answer that is handed on from the store behind the collector."
+    )
     query_seconds: float = Field(20.0, gt=0, le=600, description="Time one query may take.")
     query_threads: int = Field(4, ge=1, le=64, description="Queries answered at the same time.")
 

@@ -6,13 +6,13 @@ disk: one thread writes, and one fsync serves every batch that waited for it (gr
 """
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import os
 import queue
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
+from streamswarm_collector.landmarks import Landmarks
 from streamswarm_core.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,11 @@ class Wal:
         self._queue: queue.SimpleQueue[_Waiting | _NewSegment | None] = queue.SimpleQueue()
         self._last_lsn = self._recover()
         self._segment = self._open_segment(self._last_lsn + 1)
+        self._sizes = threading.Lock()
+        self._current_bytes = self._segment.tell()
         self._sealed: dict[Path, int] = {path: path.stat().st_size for path in self.segments() if path != self._path}
+        # A segment's last change is all that is known of the time of those before a start.
+        self._landmarks = Landmarks((_first_lsn(path), path.stat().st_mtime) for path in self.segments()[:-1])
         self._appended = threading.Condition()
         self._failure: OSError | None = None
         self._thread = threading.Thread(target=self._write_forever, name="wal-writer", daemon=True)
@@ -89,16 +94,15 @@ class Wal:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(self._sealed.values()) + self._segment.tell()
+        with self._sizes:
+            return sum(self._sealed.values()) + self._current_bytes
 
-    @property
-    def oldest_time(self) -> float | None:
-        """When the oldest segment that is still kept was begun or last written, seconds since the epoch."""
-        for path in self.segments():
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_size:
-                    return path.stat().st_mtime
-        return None
+    def age_after(self, lsn: int) -> float:
+        """Seconds since the first record after a number became durable; 0 if there is none."""
+        if lsn >= self._last_lsn:
+            return 0.0
+        durable = self._landmarks.time_of(lsn + 1)
+        return max(0.0, time.time() - durable) if durable is not None else 0.0
 
     async def append(self, payload: bytes, on_durable: Callable[[int], None] = lambda _lsn: None) -> int:
         """Make a batch durable and return its number.
@@ -150,14 +154,16 @@ class Wal:
 
         If that is everything, a large open segment is sealed, to be deleted the next time.
         """
-        if upto >= self._last_lsn and self._segment.tell() > _WORTH_RELEASING:
+        if upto >= self._last_lsn and self._current_bytes > _WORTH_RELEASING:
             self._queue.put(_NewSegment())
         segments = self.segments()
         for path, following in itertools.pairwise(segments):
             if _first_lsn(following) > upto + 1 or path == self._path:
                 return
             path.unlink()
-            self._sealed.pop(path, None)
+            with self._sizes:
+                self._sealed.pop(path, None)
+            self._landmarks.release(_first_lsn(following) - 1)
 
     @property
     def failure(self) -> str | None:
@@ -236,6 +242,7 @@ class Wal:
             self._failure = error
             _refuse(waiting, error)
             return
+        self._landmarks.add(first, time.time())
         with self._appended:
             self._last_lsn = first + len(waiting) - 1
             self._appended.notify_all()
@@ -249,14 +256,18 @@ class Wal:
                 _refuse(waiting[lsn - first :], self._failure)
                 return
             item.future.set_result(lsn)
-        if self._segment.tell() >= self._segment_bytes:
+        with self._sizes:
+            self._current_bytes = self._segment.tell()
+        if self._current_bytes >= self._segment_bytes:
             self._begin_segment()
 
     def _begin_segment(self) -> None:
-        if self._segment.tell():
-            self._sealed[self._path] = self._segment.tell()
+        if not self._current_bytes:
+            return
+        with self._sizes:
+            self._sealed[self._path] = self._current_bytes
             self._segment.close()
-            self._segment = self._open_segment(self._last_lsn + 1)
+            self._segment, self._current_bytes = self._open_segment(self._last_lsn + 1), 0
 
 
 class WalReader:

@@ -34,7 +34,7 @@ def check_address(host: str, port: int, settings: type[ServiceSettings]) -> None
             ) from None
 
 
-def uvicorn_config(app: Application, host: str, port: int) -> uvicorn.Config:
+def uvicorn_config(app: Application, host: str, port: int, *, most_connections: int | None = None) -> uvicorn.Config:
     """How every service is served."""
     return uvicorn.Config(
         app,
@@ -44,15 +44,25 @@ def uvicorn_config(app: Application, host: str, port: int) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
+        limit_concurrency=most_connections,
     )
 
 
-def serve(app: Application, settings: ServiceSettings, *, host: str, port: int) -> None:
+def serve(
+    app: Application, settings: ServiceSettings, *, host: str, port: int, most_connections: int | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM.
+
+    Args:
+        app: the service.
+        settings: for the log.
+        host: address to listen on.
+        port: TCP port to listen on.
+        most_connections: more are answered with 503.
 
     Raises:
         ConfigError: the address can't be used.
     """
     check_address(host, port, type(settings))
     log.configure(settings.table, level=settings.log_level, style=settings.log_format)
-    uvicorn.Server(uvicorn_config(app, host, port)).run()
+    uvicorn.Server(uvicorn_config(app, host, port, most_connections=most_connections)).run()

@@ -10,7 +10,9 @@ _V2_CODES: Final = {
     401: "unauthorized",
     403: "forbidden",
     404: "not found",
+    408: "request timeout",
     413: "request too large",
+    415: "unsupported media type",
     429: "too many requests",
     503: "unavailable",
 }

@@ -1,8 +1,7 @@
 """`POST /api/v2/write` (InfluxDB 2.x and 3.x) and `POST /write` (1.x)."""
 
-import zlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,17 +12,13 @@ from streamswarm_collector.batch import Batch
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.pipeline import Pipeline, UnknownDatabaseError
 from streamswarm_collector.routes.answers import refuse
+from streamswarm_collector.routes.body import BodyError, read_body
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.errors import TokenError, Unavailable
 from streamswarm_core.lineprotocol import PRECISION_NS
 from streamswarm_core.tokens import Scope
 
 _MOST_NAMED_LINES: Final = 10
-_GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-
-
-class BodyTooLargeError(Exception):
-    """The body, or what it decompresses to, is larger than the limit."""
 
 
 class WriteRoutes:
@@ -82,20 +77,12 @@ class WriteRoutes:
             return refuse(400, f"invalid precision {precision!r}; one of ns, us, ms, s", v2=v2)
         try:
             bearer = await _bearer(request, self._authenticator)
-            body = await read_body(request, self._settings.max_body_bytes)
-            batch = await self._pipeline.write(
-                body.decode(errors="surrogateescape"),
-                bucket=self._pipeline.bucket(database, policy),
-                precision=precision,
-                received_ns=self._clock(),
-                stamp=bearer.stamp(),
-            )
+            self._pipeline.check_log()
+            batch = await self._take(request, self._pipeline.bucket(database, policy), precision, bearer)
         except TokenError as error:
             return refuse(401, str(error), v2=v2)
-        except BodyTooLargeError as error:
-            return refuse(413, str(error), v2=v2)
-        except zlib.error:
-            return refuse(400, "the body is not valid gzip although Content-Encoding says so", v2=v2)
+        except BodyError as error:
+            return refuse(error.status, str(error), v2=v2)
         except UnknownDatabaseError as error:
             return refuse(404, str(error), v2=v2)
         except Unavailable as error:
@@ -105,27 +92,23 @@ class WriteRoutes:
             return refuse(400, _refusal(batch), v2=v2)
         return Response(status_code=204)
 
+    async def _take(self, request: Request, bucket: str, precision: str, bearer: Bearer) -> Batch:
+        with self._pipeline.intake.room() as room:
+            body = await read_body(
+                request, room, most_bytes=self._settings.max_body_bytes, seconds=self._settings.body_seconds
+            )
+            return await self._pipeline.write(
+                body.decode(errors="surrogateescape"),
+                bucket=bucket,
+                precision=precision,
+                received_ns=self._clock(),
+                stamp=bearer.stamp(),
+                writer=bearer.writer,
+            )
+
 
 async def _bearer(request: Request, authenticator: Authenticator | None) -> Bearer:
     return ANYBODY if authenticator is None else await authenticator.check(presented_token(request), Scope.WRITE)
-
-
-async def read_body(request: Request, most_bytes: int) -> bytes:
-    """Read and decompress a request's body.
-
-    Raises:
-        BodyTooLargeError: it is larger than `most_bytes`, packed or unpacked.
-        zlib.error: it says gzip and isn't.
-    """
-    unpack: Any = zlib.decompressobj(_GZIP_WINDOW) if request.headers.get("Content-Encoding") == "gzip" else None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += unpack.decompress(chunk, most_bytes + 1 - len(body)) if unpack else chunk
-        if len(body) > most_bytes:
-            raise BodyTooLargeError(f"the body is larger than {most_bytes} bytes; send smaller batches")
-    if unpack and body and not unpack.eof:
-        raise zlib.error("cut short")
-    return bytes(body)
 
 
 def _refusal(batch: Batch) -> str:

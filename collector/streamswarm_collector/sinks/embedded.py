@@ -1,4 +1,5 @@
 import logging
+from collections import deque
 
 from streamswarm_collector.batch import Batch, split_payload
 from streamswarm_collector.ingest import parse_rows
@@ -16,6 +17,15 @@ class EmbeddedSink:
     def __init__(self, store: EmbeddedStore, wal: Wal) -> None:
         self._store = store
         self._wal = wal
+        self._unstored: deque[tuple[int, int]] = deque()
+        self._added_bytes = self._stored_bytes = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Line protocol that is in memory and not yet in the file; to be asked by one thread."""
+        while self._unstored and self._unstored[0][0] <= self._store.stored_lsn:
+            self._stored_bytes = self._unstored.popleft()[1]
+        return self._added_bytes - self._stored_bytes
 
     @property
     def position(self) -> int:
@@ -40,6 +50,8 @@ class EmbeddedSink:
             log.info("took %d points from the log that the store did not have yet", points)
         return points
 
-    def add(self, lsn: int, batch: Batch) -> None:
-        """Take a batch that has just become durable."""
+    def add(self, lsn: int, batch: Batch, size: int) -> None:
+        """Take a batch that has just become durable, of so many bytes in the log."""
+        self._added_bytes += size
+        self._unstored.append((lsn, self._added_bytes))
         self._store.add(lsn, batch.database, batch.rows, batch.blocks)
