@@ -38,6 +38,8 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
     client = httpx.AsyncClient(timeout=5.0)
+    # A pool of its own: slow queries must not keep tokens from being checked.
+    store_client = httpx.AsyncClient()
     authenticator = (
         Authenticator(settings.controlplane_url, settings.token_path, settings.folder, client)
         if settings.auth
@@ -64,6 +66,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
             threads.shutdown(cancel_futures=True)
             await asyncio.to_thread(pipeline.close)
             await client.aclose()
+            await store_client.aclose()
 
     async def health(_request: Request) -> Response:
         failures = pipeline.failures()
@@ -85,7 +88,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     return Starlette(
         routes=[
             *WriteRoutes(settings, pipeline, authenticator, metrics, clock).routes(),
-            QueryRoute(settings, engine, threads, authenticator, metrics, client).route(),
+            QueryRoute(settings, engine, threads, authenticator, metrics, store_client).route(),
             Route("/ping", ping, methods=["GET", "HEAD"]),
             Route("/health", health),
             Route("/ready", ready),

@@ -66,7 +66,8 @@ class Stack:
         return self.process.wait(40)
 
 
-def start_stack(folder: Path, ports: dict[str, int]) -> Stack:
+def start_stack(folder: Path, ports: dict[str, int], **more: str) -> Stack:
+    """Start all services; `more` are further environment variables."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("STREAMSWARM_")}
     environment = {
         **inherited,
@@ -77,6 +78,7 @@ def start_stack(folder: Path, ports: dict[str, int]) -> Stack:
         "STREAMSWARM_AGENT_NAME": "local",
         "STREAMSWARM_E2E": str(folder),
         "COLUMNS": "160",
+        **more,
     }
     with (folder / "output").open("a") as output:
         process = subprocess.Popen(

@@ -18,11 +18,14 @@ from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.errors import PostponedError
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.routes.answers import refuse
+from streamswarm_collector.routes.body import BodyError, bounded_form
+from streamswarm_collector.routes.proxy import QueryProxy
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.errors import TokenError, Unavailable
 from streamswarm_core.tokens import Scope
 
 _CHUNK_ROWS: Final = 10_000
+_MOST_FORM_BYTES: Final = 1_000_000
 _HEADERS: Final = {
     "Content-Type": "application/json",
     "X-Influxdb-Version": "1.8.10",
@@ -36,7 +39,7 @@ class QueryRoute:
 
     Args:
         settings: the collector's settings.
-        engine: answers from the embedded store; None hands queries on to `query_url` or the first sink.
+        engine: answers from the embedded store; None hands queries on to the store behind the collector.
         threads: where queries run.
         authenticator: None where no token is asked for.
         metrics: to be kept up to date.
@@ -57,7 +60,7 @@ class QueryRoute:
         self._threads = threads
         self._authenticator = authenticator
         self._metrics = metrics
-        self._client = client
+        self._proxy = QueryProxy(settings, client)
 
     def route(self) -> Route:
         """For the app."""
@@ -71,16 +74,21 @@ class QueryRoute:
             self._metrics.query.observe(time.monotonic() - started)
 
     async def _answer(self, request: Request) -> Response:
-        parameters = await _parameters(request)
+        parameters = dict(request.query_params)
         bearer = ANYBODY
         try:
+            if request.method == "POST":
+                parameters |= await bounded_form(request, _MOST_FORM_BYTES, self._settings.body_seconds)
             if self._authenticator is not None:
                 bearer = await self._authenticator.check(presented_token(request, parameters), Scope.READ)
             if not parameters.get("q"):
                 return refuse(400, 'missing required parameter "q"', v2=False)
+            may_change = Scope.ADMIN in bearer.scopes
             if self._engine is None:
-                return await _hand_on(self._settings, self._client, parameters)
-            return await self._from_store(self._engine, parameters, may_change=Scope.ADMIN in bearer.scopes)
+                return await self._proxy.answer(request.method, parameters, request.headers, may_change=may_change)
+            return await self._from_store(self._engine, parameters, may_change=may_change)
+        except BodyError as error:
+            return refuse(error.status, str(error), v2=False)
         except TokenError as error:
             return refuse(401, str(error), v2=False)
         except Unavailable as error:
@@ -154,35 +162,5 @@ def in_chunks(body: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, Any]]
             yield {"results": [{"statement_id": result["statement_id"], "series": [piece], **messages, **partial}]}
 
 
-async def _parameters(request: Request) -> dict[str, str]:
-    parameters = dict(request.query_params)
-    if request.method == "POST":
-        async with request.form() as form:
-            parameters |= {key: value for key, value in form.items() if isinstance(value, str)}
-    return parameters
-
-
 def _dump(body: Mapping[str, Any], *, pretty: bool) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if pretty else 0))
-
-
-async def _hand_on(settings: CollectorSettings, client: httpx.AsyncClient, parameters: Mapping[str, str]) -> Response:
-    sink = settings.sinks[0]
-    token = sink.token.get_secret_value()
-    passed = {key: value for key, value in parameters.items() if key not in {"u", "p"}}
-    try:
-        answer = await client.post(
-            f"{str(settings.query_url or sink.url).rstrip('/')}/query",
-            data=passed,
-            headers={"Authorization": f"Token {token}"} if sink.api == "v2" and token else {},
-            auth=_basic(token) if sink.api == "v1" and token else httpx.USE_CLIENT_DEFAULT,
-            timeout=settings.query_seconds,
-        )
-    except httpx.HTTPError as error:
-        return refuse(503, f"the store behind the collector can't be reached: {error}", v2=False, retry_after=5)
-    return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
-
-
-def _basic(token: str) -> httpx.BasicAuth:
-    user, _, password = token.partition(":")
-    return httpx.BasicAuth(user, password)
