@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -118,10 +118,10 @@ def run_influxdb(
 
 
 @contextmanager
-def serve_app(app: Application) -> Iterator[str]:
-    """Serve an ASGI app for real, on a free port in a thread; yields its base URL."""
+def serve_app(app: Application, **more: Any) -> Iterator[str]:
+    """Serve an ASGI app for real, on a free port in a thread; yields its base URL; `more` is for uvicorn."""
     port = find_free_port()
-    server = uvicorn.Server(uvicorn_config(app, "127.0.0.1", port))
+    server = uvicorn.Server(uvicorn_config(app, "127.0.0.1", port, **more))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

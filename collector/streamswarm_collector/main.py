@@ -3,6 +3,7 @@ import sys
 from typing import Final
 
 from streamswarm_collector.app import create_app
+from streamswarm_collector.protocol import BoundedHttp
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.serve import check_address, serve
 
@@ -26,5 +27,6 @@ def run(settings: CollectorSettings) -> None:
         settings,
         host=settings.host,
         port=settings.port,
-        most_connections=settings.max_connections,
+        http=BoundedHttp,
+        limit_concurrency=settings.max_connections,
     )

@@ -34,8 +34,8 @@ def check_address(host: str, port: int, settings: type[ServiceSettings]) -> None
             ) from None
 
 
-def uvicorn_config(app: Application, host: str, port: int, *, most_connections: int | None = None) -> uvicorn.Config:
-    """How every service is served."""
+def uvicorn_config(app: Application, host: str, port: int, **more: Any) -> uvicorn.Config:
+    """How every service is served; `more` is for uvicorn."""
     return uvicorn.Config(
         app,
         host=host,
@@ -44,13 +44,11 @@ def uvicorn_config(app: Application, host: str, port: int, *, most_connections: 
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
-        limit_concurrency=most_connections,
+        **more,
     )
 
 
-def serve(
-    app: Application, settings: ServiceSettings, *, host: str, port: int, most_connections: int | None = None
-) -> None:
+def serve(app: Application, settings: ServiceSettings, *, host: str, port: int, **more: Any) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
@@ -58,11 +56,11 @@ def serve(
         settings: for the log.
         host: address to listen on.
         port: TCP port to listen on.
-        most_connections: more are answered with 503.
+        more: for uvicorn.
 
     Raises:
         ConfigError: the address can't be used.
     """
     check_address(host, port, type(settings))
     log.configure(settings.table, level=settings.log_level, style=settings.log_format)
-    uvicorn.Server(uvicorn_config(app, host, port, most_connections=most_connections)).run()
+    uvicorn.Server(uvicorn_config(app, host, port, **more)).run()
