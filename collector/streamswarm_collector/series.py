@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from streamswarm_core.lineprotocol import escape_measurement
@@ -68,9 +68,11 @@ class SeriesLimits:
         with self._lock:
             return +self._counts
 
-    def unknown(self, bucket: str, keys: Iterable[str]) -> list[str]:
+    def unknown(self, bucket: str, keys: Sequence[str]) -> list[str]:
         """Those of the canonical keys that have to be admitted before they are kept."""
         known = self._known.get(bucket, {})
+        if all(map(known.__contains__, keys)):
+            return []
         return [key for key in dict.fromkeys(keys) if key not in known]
 
     def admit(self, bucket: str, key: str, writer: str) -> None:

@@ -60,7 +60,9 @@ class CollectorSettings(ServiceSettings, table="collector"):
         1_000_000_000, ge=1_000, description="Size of the points a sink's store refused from which the sink waits."
     )
     max_intake_bytes: int = Field(
-        64_000_000, ge=1_000, description="Points in memory on their way to log and store; more are told to wait (429)."
+        128_000_000,
+        ge=1_000,
+        description="Points in memory on their way to log and store; more are told to wait (429).",
     )
     max_connections: int = Field(1_000, ge=10, description="Connections at a time; more are answered with 503.")
     body_seconds: float = Field(30.0, gt=0, le=600, description="Time a request's body may take to arrive.")
