@@ -148,7 +148,7 @@ def source_sql(
     """
     parameters: list[object] = []
     conditions = []
-    source = table or measurement.table
+    source = table or measurement.relation(connection, time_range.start, time_range.stop)
     if len(groups.tags) == 1:
         if len(groups.sids) < len(measurement.series):
             conditions.append("sid IN (SELECT unnest(?))" if len(groups.sids) > 1 else "sid = ?")

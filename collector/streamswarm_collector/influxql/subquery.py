@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.influxql.source import Column, Connect, ResultSeries
 from streamswarm_collector.store.recent import ALL_TIME, Chunk, ColumnValues, RecentRows
@@ -55,6 +56,10 @@ class DerivedMeasurement:
         }
         self.connect().register(name, {"time": chunk.time, "sid": chunk.sid, **columns})
         return name
+
+    def relation(self, _connection: DuckDBPyConnection, _start: int | None, _stop: int | None) -> str:
+        """All rows."""
+        return self.table
 
 
 def materialise(answer: Sequence[ResultSeries], connect: Connect) -> list[MeasurementSchema]:

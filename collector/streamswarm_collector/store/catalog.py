@@ -11,6 +11,8 @@ from typing import Final
 
 from duckdb import DuckDBPyConnection
 
+from streamswarm_collector.store import cold, newest
+from streamswarm_collector.store.cold import ColdTier
 from streamswarm_collector.store.policies import Policies
 from streamswarm_collector.store.recent import RecentRows
 from streamswarm_collector.store.rollups import (
@@ -33,7 +35,7 @@ SQL_TYPES: Final[Mapping[FieldType, str]] = {
     FieldType.STRING: "VARCHAR",
 }
 
-_TABLES: Final = """
+_TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS databases (name VARCHAR PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS policies
   (database VARCHAR, name VARCHAR, duration BIGINT, shard_duration BIGINT, replication INTEGER, is_default BOOLEAN);
@@ -41,6 +43,8 @@ CREATE TABLE IF NOT EXISTS measurements (table_name VARCHAR PRIMARY KEY, databas
 CREATE TABLE IF NOT EXISTS fields (table_name VARCHAR, column_name VARCHAR, name VARCHAR, type VARCHAR);
 CREATE TABLE IF NOT EXISTS series (table_name VARCHAR, sid INTEGER, key VARCHAR, tags VARCHAR);
 CREATE TABLE IF NOT EXISTS position (lsn UBIGINT);
+{cold.TABLES}
+{newest.TABLES}
 """
 
 Change = Callable[[DuckDBPyConnection], object]
@@ -55,7 +59,12 @@ class MeasurementView:
     fields: Mapping[str, FieldColumn]
     tags: TagIndex
     recent: RecentRows
+    cold: ColdTier
     rollups: Rollups = NO_ROLLUPS
+
+    def relation(self, connection: DuckDBPyConnection, start: int | None, stop: int | None) -> str:
+        """The rows of a range, hot and cold; see MeasurementSchema."""
+        return self.cold.relation(connection, self.table, start, stop)
 
     @property
     def series(self) -> Mapping[int, Mapping[str, str]]:
@@ -119,10 +128,12 @@ class Catalog:
 
     Args:
         on_change: takes the statements that repeat a change in the file.
+        cold_tier: the days that are in files of their own.
     """
 
-    def __init__(self, on_change: Callable[[Change], None]) -> None:
+    def __init__(self, on_change: Callable[[Change], None], cold_tier: ColdTier) -> None:
         self.on_change = on_change
+        self.cold = cold_tier
         self._buckets: dict[str, dict[str, Table]] = {}
         self.policies = Policies(on_change)
         self._last_table = 0
@@ -133,7 +144,7 @@ class Catalog:
         self.policies.load(connection)
         by_table: dict[str, Table] = {}
         for table_name, bucket, name in connection.execute("SELECT * FROM measurements").fetchall():
-            table = _empty_table(name, table_name)
+            table = _empty_table(name, table_name, self.cold)
             by_table[table_name] = self._buckets.setdefault(bucket, {})[name] = table
             self._last_table = max(self._last_table, int(table_name[1:]))
         for table_name, column, name, kind in connection.execute("SELECT * FROM fields").fetchall():
@@ -144,10 +155,10 @@ class Catalog:
             by_table[table_name].sids[key] = sid
             by_table[table_name].tags[sid] = json.loads(tags)
         rollups = StoredRollups.load(connection)
-        for table_name, table in by_table.items():
-            newest = connection.execute(f"SELECT sid, max(time) FROM {table_name} GROUP BY sid").fetchall()  # noqa: S608 - our own table name
-            table.newest = dict(newest)
-            table.last_sid = max(table.tags, default=0)
+        for table_name, times in newest.load_newest(connection, by_table).items():
+            table = by_table[table_name]
+            table.last_sid = max([*table.tags, *times], default=0)
+            table.newest = {sid: time for sid, time in times.items() if sid in table.tags}
             table.set_rollups(rollups.of(table_name))
             table.refresh(fields=True, series=True)
         row = connection.execute("SELECT max(lsn) FROM position").fetchone()
@@ -188,7 +199,8 @@ class Catalog:
         def forget(connection: DuckDBPyConnection) -> None:
             connection.execute(f"DROP TABLE {stored}")
             forget_rollups(connection, stored)
-            for side_table in ("measurements", "fields", "series"):
+            cold.retire(connection, "table_name = ?", [stored])
+            for side_table in ("measurements", "fields", "series", "newest"):
                 connection.execute(f"DELETE FROM {side_table} WHERE table_name = ?", [stored])  # noqa: S608 - our own names
 
         self.on_change(forget)
@@ -204,7 +216,7 @@ class Catalog:
         if measurement not in tables:
             self._last_table += 1
             table_name = f"m{self._last_table}"
-            tables[measurement] = _empty_table(measurement, table_name)
+            tables[measurement] = _empty_table(measurement, table_name, self.cold)
 
             def create(connection: DuckDBPyConnection) -> None:
                 connection.execute(f"CREATE TABLE {table_name} (time BIGINT NOT NULL, sid INTEGER NOT NULL)")
@@ -259,9 +271,9 @@ class Catalog:
         return bool(fresh)
 
 
-def _empty_table(measurement: str, table_name: str) -> Table:
+def _empty_table(measurement: str, table_name: str, cold_tier: ColdTier) -> Table:
     rollups = Rollups(no_steps(table_name))
-    return Table(MeasurementView(measurement, table_name, {}, TagIndex({}), RecentRows(), rollups))
+    return Table(MeasurementView(measurement, table_name, {}, TagIndex({}), RecentRows(), cold_tier, rollups))
 
 
 def _adding(table: str, column: FieldColumn) -> Change:

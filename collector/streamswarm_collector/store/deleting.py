@@ -1,4 +1,4 @@
-"""Deletes rows, and forgets the series that have none left."""
+"""Deletes rows that are not in cold files, and forgets the series that have none left anywhere."""
 
 import threading
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.store.catalog import Catalog, Table
+from streamswarm_collector.store.recent import ALL_TIME
 from streamswarm_collector.store.rollups import BEGINNING, END
 
 
@@ -34,12 +35,13 @@ def delete_rows(
         if bound is not None:
             conditions.append(text)
             parameters.append(bound)
-    stored = table.view.table
+    stored, cold = table.view.table, table.view.cold
 
     def delete(connection: DuckDBPyConnection) -> None:
+        cold.touch(stored, ALL_TIME)
         connection.execute(f"DELETE FROM {stored} WHERE {' AND '.join(conditions)}", parameters)  # noqa: S608 - our own names
         left = connection.execute(
-            f"SELECT DISTINCT sid FROM {stored} WHERE sid IN (SELECT unnest(?))",  # noqa: S608 - our own name
+            f"SELECT DISTINCT sid FROM {cold.relation(connection, stored, None, None)} WHERE sid IN (SELECT unnest(?))",  # noqa: S608 - our own name
             bounds,
         ).fetchall()
         with taking:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,10 @@ from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.store.catalog import Catalog, Change, DatabaseView, MeasurementView, Table
+from streamswarm_collector.store.cold import ColdTier
 from streamswarm_collector.store.deleting import delete_rows
+from streamswarm_collector.store.freezing import delete_from_files
+from streamswarm_collector.store.newest import save_newest
 from streamswarm_collector.store.policies import Policy
 from streamswarm_collector.store.recent import RecentRows
 from streamswarm_collector.store.rolling import Roller, drop_rollups
@@ -66,12 +69,15 @@ class EmbeddedStore:
     ) -> None:
         try:
             self._connection = duckdb.connect(str(path), config={"memory_limit": memory_limit, "threads": "2"})
+            # Cold files never change, so their footers are read once.
+            self._connection.execute("LOAD parquet; SET parquet_metadata_cache = true")
         except duckdb.Error as error:
             raise ConfigError(f"{path}: can't be opened as a store: {str(error).splitlines()[0]}") from None
         self.path = path
+        self.cold = ColdTier(path.with_suffix(".cold"))
         self._changes: list[Change] = []
         self._changes_made = self._changes_stored = 0
-        self._catalog = Catalog(self._changed)
+        self._catalog = Catalog(self._changed, self.cold)
         self._flush_seconds = flush_seconds
         self._recent_bytes = recent_bytes
         self._on_flush = on_flush
@@ -98,6 +104,7 @@ class EmbeddedStore:
             lambda: self._closing,
             rollup_rows if rollups else None,
         )
+        self.cold.sweep(self.rewriting)
         self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
         self._writer.start()
 
@@ -165,11 +172,10 @@ class EmbeddedStore:
             Unavailable: the rows could not be written in time.
         """
         self.flush()
-        cursor = self._connection.cursor()
-        try:
+        with self.cold.reading(), contextlib.closing(self._connection.cursor()) as cursor:
+            # One transaction: which files count and what the table holds have to be of the same moment.
+            cursor.execute("BEGIN")
             yield cursor
-        finally:
-            cursor.close()
 
     # What the pipeline needs
 
@@ -233,9 +239,13 @@ class EmbeddedStore:
         Raises:
             Unavailable: the file could not be written in time.
         """
-        with self.changing() as catalog:
-            table = catalog.find(bucket, measurement)
-            if table is not None:
+        self._take()
+        table = self._catalog.find(bucket, measurement)
+        if table is None:
+            return
+        with self.cold.rebuilding:
+            delete_from_files(self, table.view.table, sids, start, stop)
+            with self.changing() as catalog:
                 delete_rows(catalog, table, sids, start, stop, self._taking)
 
     @contextlib.contextmanager
@@ -249,6 +259,41 @@ class EmbeddedStore:
             self._take()
             yield self._catalog
         self.flush()
+
+    # What maintenance needs
+
+    def tables(self) -> list[tuple[str, Table]]:
+        """Every measurement with the bucket it is in."""
+        return self._catalog.tables()
+
+    def retention(self, bucket: str) -> Policy | None:
+        """The policy of a bucket, if there is one."""
+        return self._catalog.policies.find(bucket)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes on the disk: of DuckDB's files, and of the cold days'."""
+        hot = [self.path, self.path.with_name(f"{self.path.name}.wal")]
+        return {"hot": _bytes(hot), "cold": _bytes(self.cold.folder.glob("*"))}
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[DuckDBPyConnection]:
+        """A cursor for long reads that wait for nothing."""
+        with self.cold.reading(), contextlib.closing(self._connection.cursor()) as cursor:
+            yield cursor
+
+    @contextlib.contextmanager
+    def rewriting(self) -> Iterator[DuckDBPyConnection]:
+        """A transaction between two of the writer's, which waits: to be short; an exception undoes it."""
+        with self._file_lock, contextlib.closing(self._connection.cursor()) as cursor:
+            cursor.execute("BEGIN")
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                # A commit that failed has ended the transaction already.
+                with contextlib.suppress(duckdb.TransactionException):
+                    cursor.execute("ROLLBACK")
+                raise
 
     # The two steps
 
@@ -293,6 +338,9 @@ class EmbeddedStore:
             self._closing = True
             self._news.notify_all()
         self._writer.join()
+        if not self._failure:
+            newest = [(table.view.table, table.newest) for _, table in self._catalog.tables()]
+            save_newest(self._connection, newest, self._stored_lsn)
         with self._rolling:
             self._roller.connection.close()
             self._connection.close()
@@ -414,8 +462,16 @@ class EmbeddedStore:
                 excess -= before - table.view.recent.nbytes
 
 
+def _bytes(paths: Iterable[Path]) -> int:
+    total = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
 def _both(one: MeasurementView, other: MeasurementView) -> MeasurementView:
     """The fields and series of a measurement that two policies hold."""
     keyed = {tuple(sorted(tags.items())): tags for view in (one, other) for tags in view.series.values()}
     tags = TagIndex(dict(enumerate(keyed.values(), start=1)))
-    return MeasurementView(one.name, "", {**other.fields, **one.fields}, tags, RecentRows())
+    return MeasurementView(one.name, "", {**other.fields, **one.fields}, tags, RecentRows(), one.cold)

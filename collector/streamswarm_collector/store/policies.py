@@ -94,6 +94,11 @@ class Policies:
             (bucket_of(name, one.name), one) for name, policies in self._databases.items() for one in policies.values()
         ]
 
+    def find(self, bucket: str) -> Policy | None:
+        """The policy of a bucket, if there is one."""
+        database, policy = split_bucket(bucket)
+        return self._databases.get(database, {}).get(policy)
+
     def resolve(self, database: str, policy: str | None = None) -> str:
         """The bucket of a policy, or of the default one.
 

@@ -5,7 +5,8 @@ now reaches. Rows that are taken meanwhile leave marks (see rollups.py), so noth
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -117,21 +118,36 @@ class Roller:
         while start < stop:
             if self.closing():
                 raise _GoneError
-            row = self.connection.execute(
-                f"SELECT min(time) FROM {_rows(work.table)} WHERE time >= ? AND time < ?",  # noqa: S608 - our own name
-                [start, stop],
-            ).fetchone()
             step = work.table.view.rollups.step(length)
-            end = stop if row is None or row[0] is None else min(stop, step.floor(row[0]) + _AT_ONCE)
-            density = self._read(work, step, start, end)
+            with self._reading(work.table, start, stop) as rows:
+                row = self.connection.execute(
+                    f"SELECT min(time) FROM {rows} WHERE time >= ? AND time < ?",  # noqa: S608 - our own names
+                    [start, stop],
+                ).fetchone()
+                end = stop if row is None or row[0] is None else min(stop, step.floor(row[0]) + _AT_ONCE)
+                density = self._read(work, step, rows, start, end)
             self._store(work, step, start, end, density)
             start = end
 
-    def _read(self, work: _Work, step: Rollup, start: int, stop: int) -> float:
+    @contextmanager
+    def _reading(self, table: Table, start: int, stop: int) -> Iterator[str]:
+        """A relation with every row of a range, in the table and in cold files, for the statements inside."""
+        with table.view.cold.reading():
+            # One transaction: which files count and what the table holds have to be of the same moment.
+            self.connection.execute("BEGIN")
+            try:
+                yield table.view.relation(self.connection, start, stop)
+                self.connection.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.TransactionException):
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def _read(self, work: _Work, step: Rollup, rows: str, start: int, stop: int) -> float:
         """Put the partial results into a temporary table; returns the rows of a window, 0 if it isn't to be kept."""
         finer = work.table.view.rollups.step(MINUTE)
         from_finer = step.step > MINUTE and finer.kept and finer.since <= start and stop <= finer.until
-        source = finer.table if from_finer else _rows(work.table)
+        source = finer.table if from_finer else rows
         parts = _parts_of_parts if from_finer else _parts_of_rows
         known = [field for field in work.fields.values() if not from_finer or field.column in finer.columns]
         columns = [part for field in known for part in parts(field)]
@@ -206,11 +222,6 @@ def _plan(bucket: str, table: Table, horizon: int) -> _Work | None:
     # Reading what lies between two marks takes less time than one more transaction.
     marked = merged(((mark.start, mark.stop) for mark in rollups.marks), gap=HOUR)
     return _Work(bucket, table, table.view.fields, tuple(marked), tuple(goals))
-
-
-def _rows(table: Table) -> str:
-    """A relation with every row of a measurement."""
-    return table.view.table
 
 
 def _part_types(field: FieldColumn) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What the InfluxQL engine may know of the embedded store; the seam between the two.
 
-A measurement is one wide DuckDB table `(time BIGINT, sid INTEGER, <one nullable column per field>)`; `time` is in
+A measurement is one wide relation `(time BIGINT, sid INTEGER, <one nullable column per field>)`; `time` is in
 nanoseconds since the epoch and `sid` numbers a series, whose tags are kept in memory. A pair of sid and time occurs at
 most once. Rows are in no promised order.
 """
@@ -64,7 +64,13 @@ class MeasurementSchema(Protocol):
 
     @property
     def table(self) -> str:
-        """A relation that can stand in a SQL statement as it is."""
+        """The table of the rows that are not in cold files, to be written in a SQL statement as it is."""
+
+    def relation(self, connection: DuckDBPyConnection, start: int | None, stop: int | None) -> str:
+        """A relation with every row from `start` on and before `stop`, and maybe others.
+
+        It can stand in statements of the transaction that the connection is in.
+        """
 
     @property
     def fields(self) -> Mapping[str, FieldColumn]:

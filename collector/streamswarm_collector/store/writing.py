@@ -116,10 +116,11 @@ def _mark_late(catalog: Catalog, table: Table, chunk: Chunk) -> None:
 
 
 def _append(catalog: Catalog, table: Table, chunk: Chunk) -> None:
-    stored, incoming = table.view.table, _relation(chunk)
+    stored, incoming, cold = table.view.table, _relation(chunk), table.view.cold
     names = ", ".join(incoming)
 
     def insert(connection: DuckDBPyConnection) -> None:
+        cold.touch(stored, chunk.first)
         connection.register("incoming", incoming)
         connection.execute(f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming")  # noqa: S608 - our own names
         connection.unregister("incoming")
@@ -130,12 +131,14 @@ def _append(catalog: Catalog, table: Table, chunk: Chunk) -> None:
 
 
 def _merge(catalog: Catalog, table: Table, chunk: Chunk) -> None:
-    stored, incoming = table.view.table, _relation(chunk)
+    stored, incoming, cold = table.view.table, _relation(chunk), table.view.cold
     names = ", ".join(incoming)
     merged = ", ".join(f"{column} = coalesce(incoming.{column}, {stored}.{column})" for column in chunk.columns)
     span = [chunk.first, chunk.last]
 
     def merge(connection: DuckDBPyConnection) -> None:
+        cold.touch(stored, chunk.first)
+        cold.thaw(connection, stored, chunk.time, chunk.sid)
         connection.register("incoming", incoming)
         connection.execute(
             f"UPDATE {stored} SET {merged} FROM incoming WHERE {stored}.time BETWEEN ? AND ? "  # noqa: S608 - our own names
@@ -180,12 +183,16 @@ def load_recent(connection: DuckDBPyConnection, table: Table, most_bytes: int) -
     """The newest rows of a measurement, as many as the memory allows, in whole spans of time."""
     stored = table.view.table
     columns = [column.column for column in table.columns.values()]
-    row = connection.execute(f"SELECT count(*), min(time), max(time) FROM {stored}").fetchone()  # noqa: S608 - our own names
+    cold_until = table.view.cold.last_time(connection, stored)
+    start = ALL_TIME if cold_until is None else cold_until + 1
+    row = connection.execute(
+        f"SELECT count(*), min(time), max(time) FROM {stored} WHERE time >= ?",  # noqa: S608 - our own name
+        [start],
+    ).fetchone()
     if row is None or not row[0]:
-        return RecentRows()
+        return RecentRows(start)
     count, first, last = row
     most_rows = max(1, most_bytes // (12 + 10 * len(columns)))
-    start = ALL_TIME
     if count > most_rows:
         # Rows come at about the same rate, so the wanted share of rows is the same share of time.
         start = last - (last - first) * most_rows // count

@@ -1,6 +1,7 @@
 """Every answer is what a real InfluxDB 1.6.7 answered, or a refusal that says what isn't understood."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.ingest import FieldTypes, Parser
 from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.store.freezing import freeze
 from streamswarm_core.lineprotocol import PRECISION_NS
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "influxql" / "recorded.jsonl"
@@ -40,19 +42,27 @@ EXPLAINED = {
 REFUSED: list[str] = []
 
 
-@pytest.fixture(scope="module")
-def stores() -> Iterator[dict[str, EmbeddedStore]]:
-    opened: dict[str, EmbeddedStore] = {}
+class _Opened(dict[str, EmbeddedStore]):
+    def __init__(self, *, cold: bool) -> None:
+        super().__init__()
+        self.cold = cold
+
+
+@pytest.fixture(scope="module", params=["hot", "cold"])
+def stores(request: pytest.FixtureRequest) -> Iterator[_Opened]:
+    """Stores by what was written; cold ones have every day in Parquet files and no row in memory."""
+    opened = _Opened(cold=request.param == "cold")
     yield opened
     for store in opened.values():
         store.close()
 
 
-def loaded_store(case: dict[str, Any], stores: dict[str, EmbeddedStore], folder: Path) -> EmbeddedStore:
+def loaded_store(case: dict[str, Any], stores: _Opened, folder: Path) -> EmbeddedStore:
     """The store with a case's points; cases that wrote the same share one."""
     key = json.dumps([case["db"], case["write"]])
     if key not in stores:
-        store = EmbeddedStore(folder / f"{len(stores)}.duckdb", flush_seconds=0.01)
+        path = folder / f"{'cold' if stores.cold else 'hot'}{len(stores)}.duckdb"
+        store = EmbeddedStore(path, flush_seconds=0.01)
         store.create_database(case["db"])
         parser = Parser(FieldTypes())
         for number, write in enumerate(case["write"], start=1):
@@ -61,6 +71,11 @@ def loaded_store(case: dict[str, Any], stores: dict[str, EmbeddedStore], folder:
                     write["body"], database=case["db"], precision=write["precision"], received_ns=1, stamp={}
                 )
                 store.add(number, case["db"], batch.rows, batch.blocks)
+        if stores.cold:
+            store.flush()
+            freeze(store, 2**63 - 1, threading.Event())
+            store.close()
+            store = EmbeddedStore(path, flush_seconds=0.01)
         stores[key] = store
     return stores[key]
 
@@ -79,7 +94,7 @@ def in_order(body: Any) -> Any:
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case['case']}: {case['q']}"[:90] for case in CASES])
 def test_the_answer_is_influxdbs_or_a_refusal(
-    case: dict[str, Any], stores: dict[str, EmbeddedStore], tmp_path_factory: pytest.TempPathFactory
+    case: dict[str, Any], stores: _Opened, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = loaded_store(case, stores, tmp_path_factory.getbasetemp())
     params = json.loads(case["params"].get("params", "{}"))
@@ -90,9 +105,7 @@ def test_the_answer_is_influxdbs_or_a_refusal(
         assert in_order(reply.body) == in_order(case["response"])
 
 
-def test_only_the_statements_named_here_are_refused(
-    stores: dict[str, EmbeddedStore], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_only_the_statements_named_here_are_refused(stores: _Opened, tmp_path_factory: pytest.TempPathFactory) -> None:
     refused = []
     for case in CASES:
         store = loaded_store(case, stores, tmp_path_factory.getbasetemp())
