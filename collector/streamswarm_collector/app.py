@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -34,7 +35,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     metrics = CollectorMetrics()
     try:
         settings.folder.mkdir(parents=True, exist_ok=True)
-        pipeline = Pipeline(settings, metrics)
+        pipeline = Pipeline(settings, metrics, clock)
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
     client = httpx.AsyncClient(timeout=5.0)
@@ -70,9 +71,12 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
 
     async def health(_request: Request) -> Response:
         failures = pipeline.failures()
-        body = {"status": "fail" if failures else "pass", "name": "streamswarm-collector", "version": __version__}
+        # Points are taken and answered all the same when a job of the store fails, so that is a warning.
+        neglected = pipeline.maintenance.failures if pipeline.maintenance else {}
+        status = "fail" if failures else "warn" if neglected else "pass"
+        body: dict[str, Any] = {"status": status, "name": "streamswarm-collector", "version": __version__}
         refused = {name: size for name, size in pipeline.dead_bytes().items() if size}
-        details = {"sinks": failures, "dead_letter_bytes": refused}
+        details = {"sinks": failures, "dead_letter_bytes": refused, "maintenance": neglected}
         return JSONResponse(body | {key: one for key, one in details.items() if one}, 503 if failures else 200)
 
     async def ready(_request: Request) -> Response:

@@ -48,7 +48,7 @@ class RefusedLine:
     Attributes:
         number: its number in the body, from 1.
         reason: for the sender.
-        kind: one word for the metrics: `syntax`, `type_conflict`, `series_limit`.
+        kind: one word for the metrics: `syntax`, `type_conflict`, `series_limit`, `retention`.
     """
 
     number: int

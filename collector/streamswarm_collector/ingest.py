@@ -98,6 +98,7 @@ class Parser:
         received_ns: int,
         stamp: Mapping[str, str],
         writer: str = ANYONE,
+        oldest_ns: int = MIN_TIME_NS,
     ) -> Batch:
         """Read a body.
 
@@ -108,11 +109,12 @@ class Parser:
             received_ns: the time of lines without one, cut to the precision.
             stamp: tags to write over whatever the sender put there; an empty value removes the tag.
             writer: who sent it, for the limits.
+            oldest_ns: points before it are refused, because the database keeps them no longer.
         """
         factor = PRECISION_NS[precision]
         received_ns -= received_ns % factor
         bulk = self._parse_bulk(body, database, factor, received_ns, stamp)
-        if bulk is not None and self._all_admitted(bulk, writer):
+        if bulk is not None and _all_kept(bulk, oldest_ns) and self._all_admitted(bulk, writer):
             self._learn_types(bulk)
             return bulk
         batch = Batch(database)
@@ -124,6 +126,7 @@ class Parser:
                 )
                 measurement = self._measurement_of(row.series_key)
                 row = _without_time(row, measurement)
+                _check_age(row, oldest_ns)
                 fresh_types = self._check_types(database, measurement, row.fields)
                 if self._limits is not None:
                     self._limits.admit(database, row.series_key, writer)
@@ -133,6 +136,8 @@ class Parser:
                 batch.refused.append(RefusedLine(number, str(error), "type_conflict"))
             except SeriesLimitError as error:
                 batch.refused.append(RefusedLine(number, str(error), "series_limit"))
+            except ExpiredError as error:
+                batch.refused.append(RefusedLine(number, str(error), "retention"))
             else:
                 self._types.of(database, measurement).update(fresh_types)
                 batch.rows.append(row)
@@ -289,6 +294,19 @@ def _displayable(text: str) -> str:
 
 class FieldTypeConflictError(Exception):
     """A field came with another type than it is stored with."""
+
+
+class ExpiredError(Exception):
+    """A point is older than its database keeps points."""
+
+
+def _check_age(row: Row, oldest_ns: int) -> None:
+    if row.time_ns < oldest_ns:
+        raise ExpiredError("points beyond retention policy")
+
+
+def _all_kept(bulk: Batch, oldest_ns: int) -> bool:
+    return all(min(block.times) >= oldest_ns for block in bulk.blocks)
 
 
 def canonical_series_key(point: Point) -> str:

@@ -39,6 +39,15 @@ class CollectorMetrics:
             "Series by the agent or token that writes them; the largest, and the others together.",
             "writer",
         )
+        self.store_bytes: Final = self._gauge(
+            "store_bytes", "Size of the embedded store: its table file, and cold days in Parquet files.", "tier"
+        )
+        self.maintenance_seconds: Final = self._gauge(
+            "maintenance_seconds", "Duration of the last run of a job of the embedded store.", "job"
+        )
+        self.maintenance_failed: Final = self._gauge(
+            "maintenance_failed", "1 if the last run of a job of the embedded store failed.", "job"
+        )
         self.flush: Final = self._histogram("flush_seconds", "Duration of a flush of the embedded store.")
         self.query: Final = self._histogram("query_seconds", "Duration of a query.")
 

@@ -18,10 +18,14 @@ from streamswarm_collector.settings import CollectorSettings
 from streamswarm_collector.sinks.embedded import EmbeddedSink
 from streamswarm_collector.sinks.influx import InfluxSink
 from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.store.jobs import set_retention, store_jobs
+from streamswarm_collector.store.maintenance import Maintenance
 from streamswarm_collector.store.policies import AUTOGEN, bucket_of, split_bucket
 from streamswarm_collector.store.schema import RefusedError
 from streamswarm_collector.wal import Wal
+from streamswarm_core.clock import Clock, now_ns
 from streamswarm_core.errors import Unavailable
+from streamswarm_core.lineprotocol import MIN_TIME_NS
 from streamswarm_core.point import Point
 
 log = logging.getLogger(__name__)
@@ -41,13 +45,14 @@ class Pipeline:
     Args:
         settings: the collector's settings.
         metrics: to be kept up to date.
+        clock: the time by which points expire and days become cold.
 
     Raises:
         ConfigError: the store's file can't be used.
         OSError: the folder can't be used.
     """
 
-    def __init__(self, settings: CollectorSettings, metrics: CollectorMetrics) -> None:
+    def __init__(self, settings: CollectorSettings, metrics: CollectorMetrics, clock: Clock = now_ns) -> None:
         self._settings = settings
         self._metrics = metrics
         self._types = FieldTypes()
@@ -56,6 +61,7 @@ class Pipeline:
         self.wal = Wal(settings.folder / "wal")
         self.store: EmbeddedStore | None = None
         self._embedded: EmbeddedSink | None = None
+        self.maintenance: Maintenance | None = None
         if settings.embedded:
             self.store = EmbeddedStore(
                 settings.folder / "store.duckdb",
@@ -68,7 +74,14 @@ class Pipeline:
             self._embedded = EmbeddedSink(self.store, self.wal)
             self._embedded.replay()
             self.store.create_database(settings.bucket)
+            set_retention(self.store, settings.bucket, settings.retention_days)
             self._learn_types(self.store)
+            self.maintenance = Maintenance(
+                store_jobs(self.store, settings),
+                interval_seconds=settings.maintenance_seconds,
+                clock=clock,
+                on_run=self._maintained,
+            )
         self._limits = SeriesLimits(
             settings.max_series_per_agent, settings.max_series, self._stored_series if self.store else None
         )
@@ -104,7 +117,9 @@ class Pipeline:
         return self._embedded.waiting_bytes if self._embedded else 0
 
     def start(self) -> None:
-        """Begin forwarding."""
+        """Begin forwarding, and looking after the store."""
+        if self.maintenance:
+            self.maintenance.start()
         for sink in self.sinks:
             sink.start()
 
@@ -137,7 +152,13 @@ class Pipeline:
         batch = await loop.run_in_executor(
             self._parsing,
             lambda: self._parser.parse(
-                body, database=bucket, precision=precision, received_ns=received_ns, stamp=stamp, writer=writer
+                body,
+                database=bucket,
+                precision=precision,
+                received_ns=received_ns,
+                stamp=stamp,
+                writer=writer,
+                oldest_ns=self._oldest_kept(bucket, received_ns),
             ),
         )
         for line in batch.refused:
@@ -161,6 +182,15 @@ class Pipeline:
                 "the collector's log is full because a store does not take its points; wait and send again",
                 retry_after=_RETRY_AFTER_SECONDS,
             )
+
+    def _oldest_kept(self, bucket: str, now: int) -> int:
+        """The earliest time that a bucket still keeps."""
+        policy = self.store.retention(bucket) if self.store else None
+        return max(MIN_TIME_NS, now - policy.duration) if policy and policy.duration else MIN_TIME_NS
+
+    def _maintained(self, job: str, seconds: float, failure: str | None) -> None:
+        self._metrics.maintenance_seconds.labels(job).set(seconds)
+        self._metrics.maintenance_failed.labels(job).set(1 if failure else 0)
 
     def _durable(self, lsn: int, batch: Batch, size: int) -> None:
         if self._embedded is not None:
@@ -216,10 +246,14 @@ class Pipeline:
             self._metrics.sink_dead_bytes.labels(name).set(size)
         if self.store:
             self._metrics.series.set(self.store.series_count())
+            for tier, size in self.store.sizes().items():
+                self._metrics.store_bytes.labels(tier).set(size)
         self._metrics.show_writers(self._limits.by_writer())
 
     def close(self) -> None:
         """Stop the sinks, write what is queued, close the files."""
+        if self.maintenance:
+            self.maintenance.close()
         for sink in self.sinks:
             sink.close()
         self._parsing.shutdown()

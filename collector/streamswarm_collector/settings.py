@@ -41,6 +41,20 @@ class CollectorSettings(ServiceSettings, table="collector"):
         None, description="Store that answers /query when the embedded one is off; the first sink by default."
     )
     flush_seconds: float = Field(1.0, ge=0.01, le=60, description="How long the embedded store collects rows.")
+    retention_days: float | None = Field(
+        None,
+        ge=0,
+        description="Days that points of `bucket` are kept, 0 for ever; not set: as its retention policy says, "
+        "which is for ever until it is altered.",
+    )
+    cold_days: int = Field(
+        7,
+        ge=0,
+        description="Whole UTC days before today that stay in the store's table; older ones go to Parquet; 0: none do.",
+    )
+    maintenance_seconds: float = Field(
+        600.0, ge=1, description="Time between two rounds of retention, freezing of old days and joining of files."
+    )
     store_memory: str = Field("1GB", pattern=r"^\d+(MB|GB)$", description="Memory the embedded store may use.")
     rollups: bool = Field(
         True,

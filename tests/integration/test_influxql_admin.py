@@ -1,6 +1,8 @@
 """Statements that change the store, one after the other to the collector and to a real InfluxDB: the same answers."""
 
 import json
+import re
+import time
 from pathlib import Path
 
 import httpx
@@ -8,7 +10,7 @@ import pytest
 
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings
-from tests.support import RunningInfluxDB, serve_app
+from tests.support import RunningInfluxDB, eventually, serve_app
 
 pytestmark = [pytest.mark.needs("influxd", "influxdb"), pytest.mark.xdist_group("influxdb")]
 
@@ -132,8 +134,8 @@ def test_what_was_deleted_can_be_written_again_with_another_type(tmp_path: Path)
 def test_everything_deleted_stays_deleted_after_a_restart(tmp_path: Path) -> None:
     settings = CollectorSettings(data=tmp_path, auth=False)
     with serve_app(create_app(settings)) as url:
-        ask(url, "CREATE DATABASE adm WITH DURATION 30d NAME month")
-        httpx.post(f"{url}/write", params={"db": "adm", "rp": "month"}, content=LINES.encode()).raise_for_status()
+        ask(url, "CREATE DATABASE adm WITH DURATION 36500d NAME century")
+        httpx.post(f"{url}/write", params={"db": "adm", "rp": "century"}, content=LINES.encode()).raise_for_status()
         ask(url, "DELETE FROM m WHERE h = 'b'")
         ask(url, "DROP MEASUREMENT k")
         before = [ask(url, one) for one in ("SELECT * FROM m", "SHOW SERIES", "SHOW RETENTION POLICIES")]
@@ -154,3 +156,50 @@ def test_chunks_are_influxdbs_chunks(tmp_path: Path, influxdb: RunningInfluxDB) 
             documents.append([json.loads(line) for line in answer.text.splitlines()])
     assert documents[0] == documents[1]
     assert len(documents[0]) > 6
+
+
+def test_points_beyond_the_retention_policy_are_refused_as_influxdb_refuses_them(
+    tmp_path: Path, influxdb: RunningInfluxDB
+) -> None:
+    now = time.time_ns() // 10**9
+    bodies = ["m v=1 1", f"m v=1 1\nm v=2 2\nm v=3 {now}", f"m v=4 {now - 3600}", f"m v=5 {now - 49 * 3600}"]
+    answers = []
+    with serve_app(create_app(CollectorSettings(data=tmp_path, auth=False))) as ours:
+        for url in (ours, influxdb.url):
+            ask(url, "DROP DATABASE adm")
+            ask(url, "CREATE DATABASE adm WITH DURATION 48h NAME two")
+            written = [
+                httpx.post(f"{url}/write", params={"db": "adm", "precision": "s"}, content=body.encode())
+                for body in bodies
+            ]
+            # Ours names each line; InfluxDB says only how many.
+            errors = [
+                re.sub(r"partial write: .*dropped", "partial write: points beyond retention policy dropped", one.text)
+                for one in written
+                if "points beyond retention policy" in one.text
+            ]
+            statuses = [one.status_code for one in written]
+            answers.append((statuses, [json.loads(one) for one in errors], ask(url, "SELECT v FROM m")))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == [400, 400, 204, 400]
+
+
+def test_a_job_that_fails_is_a_warning_on_health_and_a_figure_in_the_metrics(tmp_path: Path) -> None:
+    settings = CollectorSettings(data=tmp_path, auth=False, maintenance_seconds=1, cold_days=1)
+    # A file where the folder of the cold days would be.
+    settings.folder.mkdir(parents=True)
+    (settings.folder / "store.cold").write_text("")
+    with serve_app(create_app(settings)) as url:
+        httpx.post(f"{url}/write", params={"db": "streamswarm"}, content=b"m v=1 1").raise_for_status()
+        health = eventually(lambda: httpx.get(f"{url}/health").json(), lambda body: body["status"] != "pass")
+        assert health["status"] == "warn"
+        assert "freezing" in health["maintenance"]
+        assert httpx.get(f"{url}/health").status_code == 200
+        metrics = httpx.get(f"{url}/metrics").text
+        assert 'streamswarm_collector_maintenance_failed{job="freezing"} 1.0' in metrics
+        assert 'streamswarm_collector_maintenance_seconds{job="retention"}' in metrics
+        (settings.folder / "store.cold").unlink()
+        eventually(lambda: httpx.get(f"{url}/health").json()["status"], lambda status: status == "pass")
+        assert ask(url, "SELECT v FROM streamswarm..m") == {
+            "results": [{"statement_id": 0, "series": [{"name": "m", "columns": ["time", "v"], "values": [[0, 1]]}]}]
+        }

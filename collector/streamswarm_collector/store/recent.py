@@ -159,6 +159,16 @@ class RecentRows:
         """Without rows; those after `newest` will be here again."""
         return RecentRows(max(self.covers_from, newest + 1))
 
+    def without_before(self, time: int) -> "RecentRows":
+        """Without the rows before a time, which are deleted in the file, too."""
+        chunks = []
+        for chunk in self.chunks:
+            if chunk.first >= time:
+                chunks.append(chunk)
+            elif chunk.last >= time:
+                chunks.append(Chunk.of(*_parts(chunk.taken(np.flatnonzero(chunk.time >= time)))))
+        return replace(self, chunks=tuple(chunks))
+
     def without_oldest(self) -> "RecentRows":
         """Without the chunk that ends first, to save memory."""
         oldest = min(self.chunks, key=lambda chunk: chunk.last)
