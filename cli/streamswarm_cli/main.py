@@ -15,6 +15,7 @@ from streamswarm_cli import (
     config_commands,
     controlplane_commands,
     probe_command,
+    store_commands,
     up_command,
 )
 from streamswarm_cli.services import ML
@@ -37,6 +38,7 @@ app.add_typer(agent_commands.app, name="agent")
 app.add_typer(collector_commands.app, name="collector")
 app.add_typer(controlplane_commands.app, name="controlplane")
 app.add_typer(ml_app, name="ml")
+app.add_typer(store_commands.app, name="store")
 app.add_typer(config_commands.app, name="config")
 
 

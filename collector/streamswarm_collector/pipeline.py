@@ -35,6 +35,13 @@ _RETRY_AFTER_SECONDS: Final = 5.0
 _ROLLUP_SECONDS: Final = 60.0
 
 
+def learn_types(types: FieldTypes, store: EmbeddedStore) -> None:
+    """Take over the types of all fields that a store holds."""
+    for bucket in store.buckets():
+        for measurement in store.database(*split_bucket(bucket)).measurements.values():
+            types.learn(bucket, measurement.name, {one.name: one.type for one in measurement.fields.values()})
+
+
 class UnknownDatabaseError(Exception):
     """A write to a database that isn't there and may not be created by writing."""
 
@@ -75,7 +82,7 @@ class Pipeline:
             self._embedded.replay()
             self.store.create_database(settings.bucket)
             set_retention(self.store, settings.bucket, settings.retention_days)
-            self._learn_types(self.store)
+            learn_types(self._types, self.store)
             self.maintenance = Maintenance(
                 store_jobs(self.store, settings),
                 interval_seconds=settings.maintenance_seconds,
@@ -97,12 +104,6 @@ class Pipeline:
             )
             for sink in settings.sinks
         ]
-
-    def _learn_types(self, store: EmbeddedStore) -> None:
-        for bucket in store.buckets():
-            for measurement in store.database(*split_bucket(bucket)).measurements.values():
-                stored = {field.name: field.type for field in measurement.fields.values()}
-                self._types.learn(bucket, measurement.name, stored)
 
     def _stored_series(self) -> Iterator[tuple[str, str, str]]:
         if self.store is None:

@@ -35,7 +35,7 @@ SQL_TYPES: Final[Mapping[FieldType, str]] = {
     FieldType.STRING: "VARCHAR",
 }
 
-_TABLES: Final = f"""
+TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS databases (name VARCHAR PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS policies
   (database VARCHAR, name VARCHAR, duration BIGINT, shard_duration BIGINT, replication INTEGER, is_default BOOLEAN);
@@ -140,7 +140,7 @@ class Catalog:
 
     def load(self, connection: DuckDBPyConnection) -> int:
         """Create the side tables or read them; returns the newest log sequence number that is stored."""
-        connection.execute(_TABLES)
+        connection.execute(TABLES)
         self.policies.load(connection)
         by_table: dict[str, Table] = {}
         for table_name, bucket, name in connection.execute("SELECT * FROM measurements").fetchall():

@@ -23,12 +23,13 @@ from streamswarm_collector.store.cold import ColdTier
 from streamswarm_collector.store.deleting import delete_rows
 from streamswarm_collector.store.freezing import delete_from_files
 from streamswarm_collector.store.newest import save_newest
+from streamswarm_collector.store.opening import open_file
 from streamswarm_collector.store.policies import Policy
 from streamswarm_collector.store.recent import RecentRows
 from streamswarm_collector.store.rolling import Roller, drop_rollups
 from streamswarm_collector.store.tagindex import TagIndex
 from streamswarm_collector.store.writing import Entry, coalesced, load_recent, take_block, take_rows
-from streamswarm_core.errors import ConfigError, Unavailable
+from streamswarm_core.errors import Unavailable
 from streamswarm_core.lineprotocol import parse_line
 
 log = logging.getLogger(__name__)
@@ -67,12 +68,7 @@ class EmbeddedStore:
         rollup_rows: float = 12,
         on_flush: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        try:
-            self._connection = duckdb.connect(str(path), config={"memory_limit": memory_limit, "threads": "2"})
-            # Cold files never change, so their footers are read once.
-            self._connection.execute("LOAD parquet; SET parquet_metadata_cache = true")
-        except duckdb.Error as error:
-            raise ConfigError(f"{path}: can't be opened as a store: {str(error).splitlines()[0]}") from None
+        self._connection = open_file(path, memory_limit)
         self.path = path
         self.cold = ColdTier(path.with_suffix(".cold"))
         self._changes: list[Change] = []
@@ -198,16 +194,31 @@ class EmbeddedStore:
     def add(self, lsn: int, bucket: str, rows: Sequence[Row], blocks: Sequence[Block] = ()) -> None:
         """Take the points of a log record; records come in the order of their numbers."""
         with self._news:
-            for block in blocks:
-                self._pending[(bucket, block.measurement)].append(block)
-            for row in rows:
-                entries = self._pending[(bucket, self._measurement_of(row.series_key))]
-                if entries and isinstance(entries[-1], list):
-                    entries[-1].append(row)
-                else:
-                    entries.append([row])
+            self._sort(self._pending, bucket, rows, blocks)
             self._added_lsn = lsn
             self._news.notify_all()
+
+    def take_in(self, bucket: str, rows: Sequence[Row], blocks: Sequence[Block] = ()) -> None:
+        """Take points that no log has, and return when they are in the file.
+
+        Raises:
+            Unavailable: the file could not be written in time.
+        """
+        pending: _Pending = defaultdict(list)
+        self._sort(pending, bucket, rows, blocks)
+        with self.changing():
+            for (_, measurement), entries in pending.items():
+                self._take_entries(bucket, measurement, entries)
+
+    def _sort(self, pending: _Pending, bucket: str, rows: Sequence[Row], blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            pending[(bucket, block.measurement)].append(block)
+        for row in rows:
+            entries = pending[(bucket, self._measurement_of(row.series_key))]
+            if entries and isinstance(entries[-1], list):
+                entries[-1].append(row)
+            else:
+                entries.append([row])
 
     def _measurement_of(self, series_key: str) -> str:
         measurement = self._measurements.get(series_key)
