@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from streamswarm_collector.landmarks import Landmarks
+from streamswarm_collector.durable import sync
 from streamswarm_core.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -205,7 +206,7 @@ class Wal:
     def _open_segment(self, first: int) -> BinaryIO:
         self._path = self._folder / f"{first:020d}{_SUFFIX}"
         segment = self._path.open("ab")
-        _sync_folder(self._folder)
+        sync(self._folder)  # its name, not only its content
         return segment
 
     def _write_forever(self) -> None:
@@ -372,12 +373,3 @@ def _read_record(segment: BinaryIO) -> Record | None:
     if len(payload) != length or _checksum(lsn, payload) != checksum:
         return None
     return Record(lsn, payload)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable, not only its content."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

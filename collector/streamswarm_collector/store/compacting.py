@@ -12,9 +12,10 @@ from typing import Final
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from streamswarm_collector.durable import sync
 from streamswarm_collector.store.cold import quoted
 from streamswarm_collector.store.embedded import EmbeddedStore
-from streamswarm_collector.store.freezing import join_small, sync
+from streamswarm_collector.store.freezing import join_small
 from streamswarm_collector.store.opening import open_file
 from streamswarm_core.errors import ConfigError
 

@@ -6,16 +6,15 @@ retired file that the next start deletes, or all as it was to be.
 """
 
 import contextlib
-import os
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from threading import Event
 from typing import Final, Protocol
 
 from duckdb import CatalogException, DuckDBPyConnection
 
+from streamswarm_collector.durable import sync
 from streamswarm_collector.store.catalog import Table
 from streamswarm_collector.store.cold import (
     SUFFIX,
@@ -217,12 +216,3 @@ def _write(tier: ColdTier, cursor: DuckDBPyConnection, table: str, name: str, ro
     unfinished.rename(path)
     sync(tier.folder)
     return ColdFile(table, name, first, last, count, path.stat().st_size)
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or the names in a folder, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from streamswarm_collector.batch import Row
 from streamswarm_collector.influxql.admin import Administrator
 from streamswarm_collector.influxql.engine import Engine
-from streamswarm_collector.store import freezing
+from streamswarm_collector.store import compacting, freezing
+from streamswarm_collector.store.compacting import compact_store
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.freezing import DAY, freeze, join_small
 from tests.unit.collector.conftest import Write
@@ -215,6 +216,22 @@ def test_freezing_that_is_cut_off_loses_nothing_and_doubles_nothing(
     assert not files_in(store)
 
 
+def test_compacting_that_is_cut_off_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.duckdb"
+    store = EmbeddedStore(path)
+    store.add(1, "d", [Row("m,h=a", 5, {"x": 1.0}), Row("m,h=a", DAY, {"x": 2.0})])
+    freeze_all(store, before=DAY)
+    store.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(compacting, "_copy_table", stop_here)
+        with pytest.raises(KeyboardInterrupt):
+            compact_store(path, "1GB", lambda *_: None)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["s.cold", "s.duckdb"]
+    store = EmbeddedStore(path)
+    assert hot_and_cold(store) == (1, 1)
+    store.close()
+
+
 # Any history
 
 SERIES = st.sampled_from(["m,h=a", "m,h=b", "m"])
@@ -223,7 +240,7 @@ FIELDS = st.dictionaries(st.sampled_from(["x", "y"]), st.integers(-5, 5).map(flo
 STEPS = st.one_of(
     st.tuples(st.just("write"), st.lists(st.builds(Row, SERIES, TIMES, FIELDS), min_size=1, max_size=12)),
     st.tuples(st.just("delete"), st.tuples(st.sampled_from(["", "a", "b"]), TIMES, TIMES)),
-    st.tuples(st.sampled_from(["freeze", "join", "sweep", "reopen"]), st.integers(0, 6)),
+    st.tuples(st.sampled_from(["freeze", "freeze", "join", "sweep", "reopen", "compact"]), st.integers(0, 6)),
 )
 
 
@@ -257,6 +274,11 @@ def apply(stores: list[EmbeddedStore], number: int, kind: str, what: Any) -> Non
             # From now on whatever was frozen is read from its files, not from memory.
             tiered.flush()
             tiered.close()
+            stores[1] = EmbeddedStore(tiered.path, flush_seconds=0.01)
+        case "compact":
+            tiered.flush()
+            tiered.close()
+            compact_store(tiered.path, "1GB", lambda *_: None)
             stores[1] = EmbeddedStore(tiered.path, flush_seconds=0.01)
 
 
