@@ -55,7 +55,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         pipeline.start()
-        tasks = [asyncio.create_task(pipeline.release_forever()), asyncio.create_task(pipeline.roll_up_forever(clock))]
+        tasks = [asyncio.create_task(pipeline.release_forever())]
         if authenticator is not None:
             tasks.append(asyncio.create_task(authenticator.poll_revocations()))
         try:

@@ -1,12 +1,9 @@
 """The collector's parts put together: parser, log, sinks."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
-
-import duckdb
 
 from streamswarm_collector.auth import ANYBODY
 from streamswarm_collector.batch import Batch
@@ -28,11 +25,8 @@ from streamswarm_core.errors import Unavailable
 from streamswarm_core.lineprotocol import MIN_TIME_NS
 from streamswarm_core.point import Point
 
-log = logging.getLogger(__name__)
-
 _RELEASE_SECONDS: Final = 5.0
 _RETRY_AFTER_SECONDS: Final = 5.0
-_ROLLUP_SECONDS: Final = 60.0
 
 
 def learn_types(types: FieldTypes, store: EmbeddedStore) -> None:
@@ -207,17 +201,6 @@ class Pipeline:
         while True:
             await asyncio.sleep(_RELEASE_SECONDS)
             await asyncio.to_thread(self.wal.release, self._slowest_position())
-
-    async def roll_up_forever(self, clock: Callable[[], int]) -> None:
-        """Bring the embedded store's roll-ups up to date once a minute, until cancelled."""
-        while True:
-            await asyncio.sleep(_ROLLUP_SECONDS)
-            if self.store is not None:
-                horizon = clock() - round(self._settings.rollup_lag_seconds * 1e9)
-                try:
-                    await asyncio.to_thread(self.store.refresh_rollups, horizon)
-                except (Unavailable, duckdb.Error):
-                    log.exception("roll-ups can't be brought up to date; queries read the rows themselves")
 
     def _slowest_position(self) -> int:
         return min(sink.position for sink in self._all_sinks())

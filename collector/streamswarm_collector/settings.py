@@ -53,7 +53,9 @@ class CollectorSettings(ServiceSettings, table="collector"):
         description="Whole UTC days before today that stay in the store's table; older ones go to Parquet; 0: none do.",
     )
     maintenance_seconds: float = Field(
-        600.0, ge=1, description="Time between two rounds of retention, freezing of old days and joining of files."
+        600.0,
+        ge=1,
+        description="Time between two rounds of retention, rolling up, freezing of old days and joining of files.",
     )
     store_memory: str = Field("1GB", pattern=r"^\d+(MB|GB)$", description="Memory the embedded store may use.")
     rollups: bool = Field(

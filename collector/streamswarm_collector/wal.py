@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from streamswarm_collector.landmarks import Landmarks
 from streamswarm_collector.durable import sync
+from streamswarm_collector.landmarks import Landmarks
 from streamswarm_core.errors import Unavailable
 
 log = logging.getLogger(__name__)

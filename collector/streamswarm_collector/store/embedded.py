@@ -97,7 +97,6 @@ class EmbeddedStore:
             self._taking,
             self._file_lock,
             self.flush,
-            lambda: self._closing,
             rollup_rows if rollups else None,
         )
         self.cold.sweep(self.rewriting)
@@ -327,8 +326,12 @@ class EmbeddedStore:
             if not self._news.wait_for(lambda: done() or bool(self._broken), BARRIER_SECONDS) or self._broken:
                 raise Unavailable(f"the store did not write within {BARRIER_SECONDS:.0f} s: {self._failure or 'busy'}")
 
-    def refresh_rollups(self, horizon: int) -> int:
+    def refresh_rollups(self, horizon: int, stopping: Callable[[], bool] = lambda: False) -> int:
         """Roll up the windows that end at `horizon` (nanoseconds) or before, and again those whose rows have changed.
+
+        Args:
+            horizon: nanoseconds since the epoch.
+            stopping: whether to end between two steps; what is left is done the next time.
 
         Returns:
             How many measurements there was something to do for.
@@ -341,7 +344,7 @@ class EmbeddedStore:
             if self._closing:
                 return 0
             self._take()
-            return self._roller.refresh(horizon)
+            return self._roller.refresh(horizon, lambda: self._closing or stopping())
 
     def close(self) -> None:
         """Write what waits, and close the file."""

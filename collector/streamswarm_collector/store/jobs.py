@@ -9,6 +9,7 @@ from streamswarm_collector.store.freezing import DAY, freeze, join_small
 from streamswarm_collector.store.maintenance import Job
 from streamswarm_collector.store.policies import default_shard_duration
 from streamswarm_collector.store.retention import enforce_retention
+from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.errors import ConfigError
 
 
@@ -32,7 +33,19 @@ def store_jobs(store: EmbeddedStore, settings: CollectorSettings) -> Mapping[str
         gone = store.cold.sweep(store.rewriting)
         return f"{gone} files deleted" if gone else ""
 
-    return {"retention": retention, "freezing": freezing, "joining": joining, "sweeping": sweeping}
+    def rollups(now_ns: int, stopping: Event) -> str:
+        horizon = now_ns - round(settings.rollup_lag_seconds * NANOSECONDS)
+        changed = store.refresh_rollups(horizon, stopping.is_set)
+        return f"{changed} measurements" if changed else ""
+
+    # Rows are rolled up before they move, while they are read fastest.
+    return {
+        "retention": retention,
+        "rollups": rollups,
+        "freezing": freezing,
+        "joining": joining,
+        "sweeping": sweeping,
+    }
 
 
 def cold_before(now_ns: int, cold_days: int) -> int:

@@ -13,6 +13,7 @@ from streamswarm_collector.store.catalog import Catalog, Table
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.freezing import drop_files
 from streamswarm_collector.store.recent import ALL_TIME
+from streamswarm_collector.store.rollups import BEGINNING
 
 
 def enforce_retention(store: EmbeddedStore, now_ns: int, stopping: Event) -> str:
@@ -35,6 +36,8 @@ def enforce_retention(store: EmbeddedStore, now_ns: int, stopping: Event) -> str
                 cold = store.cold.files(cursor, table.view.table)
             expired = [file for file in cold if file.last < cutoff]
             if expired:
+                with store.changing() as catalog:
+                    catalog.mark(table, [(BEGINNING, max(file.last for file in expired) + 1)])
                 drop_files(store, expired)
                 files += len(expired)
             horizon = min([cutoff, *(file.first for file in cold if file.last >= cutoff)])
@@ -55,6 +58,7 @@ def _expire_rows(store: EmbeddedStore, bucket: str, table: Table, horizon: int) 
             connection.execute(f"DELETE FROM {stored} WHERE time < ?", [horizon])  # noqa: S608 - our own name
 
         catalog.on_change(expire)
+        catalog.mark(table, [(BEGINNING, horizon)])
         table.set_recent(table.view.recent.without_before(horizon))
         return _forget(catalog, table, horizon)
 

@@ -59,7 +59,6 @@ class Roller:
         taking: held by whoever changes the catalog.
         file_lock: held by whoever writes the file.
         flush: returns when everything taken before is in the file.
-        closing: whether to stop between two steps.
         least_rows: rows that a window of a series must hold on average for a step to be kept; None keeps none.
     """
 
@@ -68,11 +67,10 @@ class Roller:
     taking: threading.RLock
     file_lock: threading.RLock
     flush: Callable[[], None]
-    closing: Callable[[], bool]
     least_rows: float | None
 
-    def refresh(self, horizon: int) -> int:
-        """Bring all roll-ups up to date, with the windows that end at `horizon` or before.
+    def refresh(self, horizon: int, stopping: Callable[[], bool]) -> int:
+        """Bring all roll-ups up to date, with the windows that end at `horizon` or before, unless it is to stop.
 
         Returns:
             How many measurements there was something to do for.
@@ -91,7 +89,7 @@ class Roller:
         self.flush()
         for work in works:
             try:
-                self._carry_out(work)
+                self._carry_out(work, stopping)
             except _GoneError:
                 continue
             except duckdb.Error:
@@ -99,24 +97,24 @@ class Roller:
                     raise
         return len(works)
 
-    def _carry_out(self, work: _Work) -> None:
+    def _carry_out(self, work: _Work, stopping: Callable[[], bool]) -> None:
         table = work.table
         for step in table.view.rollups.steps:
             for start, stop in work.marked:
                 first, last = max(step.floor(start), step.since), min(step.ceiling(stop), step.until)
-                self._roll(work, step.step, first, last)
+                self._roll(work, step.step, first, last, stopping)
         if work.marked:
             self._unmark(work)
         for length, goal in work.goals:
-            self._roll(work, length, table.view.rollups.step(length).until, goal)
+            self._roll(work, length, table.view.rollups.step(length).until, goal, stopping)
         with self.taking:
             rollups = table.view.rollups
             table.set_rollups(replace(rollups, planned=rollups.reached(), handled=0))
 
-    def _roll(self, work: _Work, length: int, start: int, stop: int) -> None:
+    def _roll(self, work: _Work, length: int, start: int, stop: int, stopping: Callable[[], bool]) -> None:
         """Roll up a range of whole windows, some hours at a time, leaping over times without rows."""
         while start < stop:
-            if self.closing():
+            if stopping():
                 raise _GoneError
             step = work.table.view.rollups.step(length)
             with self._reading(work.table, start, stop) as rows:

@@ -1,6 +1,5 @@
 """Roll-ups never change an answer: every query is asked with and without them."""
 
-import asyncio
 import random
 import subprocess
 import sys
@@ -22,8 +21,9 @@ from streamswarm_collector.pipeline import Pipeline
 from streamswarm_collector.routes.query import in_chunks
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.store.jobs import set_retention, store_jobs
+from streamswarm_collector.store.maintenance import Maintenance
 from streamswarm_collector.store.rollups import HOUR, MINUTE, Mark, Rollup, Rollups
-from tests.support import eventually
 
 START = 1_711_834_200
 """2024-03-30 21:30 UTC; clocks change in Berlin at 01:00 UTC, and a day of its windows has 23 hours."""
@@ -333,6 +333,8 @@ import random, sys, threading
 from pathlib import Path
 from streamswarm_collector.batch import Row
 from streamswarm_collector.store.embedded import EmbeddedStore
+from streamswarm_collector.store.jobs import set_retention, store_jobs
+from streamswarm_collector.store.maintenance import Maintenance
 
 start, source = int(sys.argv[2]), random.Random(int(sys.argv[3]))
 store = EmbeddedStore(Path(sys.argv[1]), flush_seconds=0.01, recent_bytes=0, rollup_rows=1)
@@ -375,26 +377,41 @@ def test_kill_nine_during_refreshes_leaves_no_wrong_roll_up(tmp_path: Path) -> N
     assert used
 
 
-async def test_a_collector_rolls_up_by_itself_what_is_older_than_the_lag(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streamswarm_collector.pipeline._ROLLUP_SECONDS", 0.01)
-    pipeline = Pipeline(CollectorSettings(data=tmp_path, rollup_lag_seconds=3600), CollectorMetrics())
-    store = pipeline.store
-    assert store is not None
-    store.add(1, "d", every_ten_seconds(6))
-    refreshing = asyncio.create_task(pipeline.roll_up_forever(lambda: at(5 * 3600)))
+def test_a_collector_rolls_up_by_itself_what_is_older_than_the_lag(tmp_path: Path) -> None:
+    settings = CollectorSettings(data=tmp_path, rollup_lag_seconds=3600, cold_days=0)
+    pipeline = Pipeline(settings, CollectorMetrics(), lambda: at(5 * 3600))
+    assert pipeline.store is not None
+    assert pipeline.maintenance is not None
+    pipeline.store.add(1, "d", every_ten_seconds(6))
+    pipeline.maintenance.run_once()
+    # 21:30 and five hours, an hour ago, is in the window that begins at 01:00.
+    assert pipeline.store.database("d").measurements["m"].rollups.reached() == at(3.5 * 3600)
+    pipeline.close()
 
-    def reached() -> int:
-        return store.database("d").measurements["m"].rollups.reached()
 
-    try:
-        # 21:30 and five hours, an hour ago, is in the window that begins at 01:00.
-        await asyncio.to_thread(eventually, reached, lambda until: until == at(3.5 * 3600))
-    finally:
-        refreshing.cancel()
-        await asyncio.gather(refreshing, return_exceptions=True)
-        pipeline.close()
+def test_windows_are_right_after_their_days_went_to_files_and_after_rows_expired(tmp_path: Path) -> None:
+    days, kept = 5, 3
+    with opened(tmp_path / "s.duckdb") as store:
+        store.create_database("d")
+        set_retention(store, "d", kept)
+        jobs = store_jobs(store, CollectorSettings(data=tmp_path, cold_days=1))
+        maintenance = Maintenance(jobs, interval_seconds=600, clock=lambda: at(days * 86_400))
+        store.add(1, "d", every_ten_seconds(24 * days))
+        maintenance.run_once()
+        with store.cursor() as cursor:
+            assert store.cold.files(cursor)
+        # A late point in a day that is a file by now: its window is made again, from table and file.
+        store.add(2, "d", [Row("m,host=a", at(3.25 * 86_400) + 1, {"x": 1e6})])
+        for _ in range(2):
+            maintenance.run_once()
+            series, said = asked(
+                store,
+                f"SELECT count(x), sum(x), max(x) FROM m WHERE time < {START + days * 86_400}s "
+                "GROUP BY time(1h) fill(none)",
+            )
+            assert "roll-ups" in said
+            assert 1e6 in [row[3] for row in series[0]["values"]]
+        assert series[0]["values"][0][0] >= START + (days - kept - 1) * 86_400
 
 
 def test_many_marks_become_one() -> None:
