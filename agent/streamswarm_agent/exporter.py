@@ -1,11 +1,12 @@
 """The agent as a Prometheus exporter: what it measured last on `/metrics`, a measurement on demand on `/probe`."""
 
 import hmac
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,13 +17,14 @@ from streamswarm_agent import blackbox
 from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__
-from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue import Metric as MetricKind
 from streamswarm_core.catalogue.common import STAMPED_TAGS
 from streamswarm_core.exposition import expose
 from streamswarm_core.point import Point
-from streamswarm_core.promnames import exported_fields, metric_name
+from streamswarm_core.promnames import exported_fields, histogram_name, metric_name
 from streamswarm_core.settings import is_loopback
+from streamswarm_core.sketch import Sketch
 
 _INDEX: Final = """<!doctype html><html lang="en"><title>StreamSwarm agent</title>
 <h1>StreamSwarm agent</h1>
@@ -54,6 +56,9 @@ class PointCollector(Collector):
         for name, points in by_measurement.items():
             measurement = CATALOGUE[name]
             labels = [tag for tag in measurement.tags if tag not in STAMPED_TAGS]
+            if measurement.distribution:
+                yield _histogram(measurement, labels, points)
+                continue
             for field in exported_fields(measurement):
                 kind = CounterMetricFamily if field.metric is MetricKind.COUNTER else GaugeMetricFamily
                 family = kind(metric_name(measurement, field), field.help, labels=labels)
@@ -69,6 +74,18 @@ def _newest_of_each_series(points: Iterable[Point]) -> Iterable[Point]:
     """A run may write several points of one series, such as the course of a transfer; a scrape takes the last."""
     newest = {(point.measurement, frozenset(point.tags.items())): point for point in points}
     return newest.values()
+
+
+def _histogram(measurement: Measurement, labels: Sequence[str], points: Iterable[Point]) -> Metric:
+    """A distribution with every second bound: every series has the same, so that series can be added up."""
+    family = HistogramMetricFamily(histogram_name(measurement), measurement.help, labels=labels)
+    for point in points:
+        sketch = Sketch.from_fields(point.fields)
+        buckets = [
+            ("+Inf" if bound == math.inf else repr(bound), float(count)) for bound, count in sketch.cumulative(step=2)
+        ]
+        family.add_metric([point.tags.get(label, "") for label in labels], buckets, sketch.total)
+    return family
 
 
 def create_exporter(

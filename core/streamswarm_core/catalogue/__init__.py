@@ -6,6 +6,7 @@ derived from CATALOGUE.
 
 from typing import Final
 
+from streamswarm_core.catalogue.distribution import DISTRIBUTIONS
 from streamswarm_core.catalogue.host import HOST
 from streamswarm_core.catalogue.ml import ML
 from streamswarm_core.catalogue.model import Catalogue, Field, Kind, Measurement, Metric, Unit
@@ -14,6 +15,6 @@ from streamswarm_core.catalogue.path import PATH
 from streamswarm_core.catalogue.platform import PLATFORM
 from streamswarm_core.catalogue.tcp import TCP_FAMILY
 
-CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY))
+CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS))
 
 __all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

@@ -90,6 +90,7 @@ class Measurement:
         fields: in the order they are documented.
         help: one sentence.
         open_tags: whether further tags are accepted (scores carry the tags of the series they judge).
+        distribution: whether the fields are those of a sketch (`streamswarm_core.sketch`); Prometheus gets a histogram.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Measurement:
     fields: tuple[Field, ...]
     help: str
     open_tags: bool = False
+    distribution: bool = False
     _by_name: dict[str, Field] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.model import Field, Kind, Measurement
 from streamswarm_core.promnames import metric_name
+from streamswarm_core.sketch import BUCKET_FIELDS
 
 _HEADER = """\
 # Measurements
@@ -39,13 +40,16 @@ def _lines(measurement: Measurement) -> Iterator[str]:
     yield ""
     yield "| field | type | unit | worse | ML | Prometheus | meaning |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    yield from (_row(measurement, field) for field in measurement.fields)
+    shown = measurement.fields[: -len(BUCKET_FIELDS)] if measurement.distribution else measurement.fields
+    yield from (_row(measurement, field) for field in shown)
+    if measurement.distribution:
+        yield _row(measurement, measurement[BUCKET_FIELDS[0]], f"`{BUCKET_FIELDS[0]}` … `{BUCKET_FIELDS[-1]}`")
 
 
-def _row(measurement: Measurement, field: Field) -> str:
+def _row(measurement: Measurement, field: Field, name: str = "") -> str:
     prometheus = "" if field.kind is Kind.STRING else f"`{metric_name(measurement, field)}`"
     watched = "yes" if field.feature else ""
-    cells = (f"`{field.name}`", field.kind, field.unit.name, field.worse or "", watched, prometheus, field.help)
+    cells = (name or f"`{field.name}`", field.kind, field.unit.name, field.worse or "", watched, prometheus, field.help)
     return "| " + " | ".join(cells) + " |"
 
 

@@ -71,20 +71,22 @@ class ScrapedNaming:
     added_labels: frozenset[str] = frozenset({"job", "instance"})
 
     def metric(self, measurement: str, field: str) -> str | None:
-        """The exporter's name; None for text and for what the catalogue doesn't declare.
+        """The exporter's name; None for text, for what the catalogue doesn't declare, and for distributions.
+
+        A distribution is exported as sums since the agent started, where the store has the counts of each run.
 
         >>> SCRAPED.metric("icmp", "rtt_mean"), SCRAPED.metric("icmp", "error"), SCRAPED.metric("cpu", "usage_user")
         ('streamswarm_icmp_rtt_mean_seconds', None, None)
         """
         known = CATALOGUE.get(measurement)
-        if known is None or field not in known or known[field].kind is Kind.STRING:
+        if known is None or known.distribution or field not in known or known[field].kind is Kind.STRING:
             return None
         return promnames.metric_name(known, known[field])
 
     def metrics(self, measurement: str) -> str | None:
-        """Nothing for a measurement that the catalogue doesn't declare."""
+        """Nothing for a distribution, or for a measurement that the catalogue doesn't declare."""
         known = CATALOGUE.get(measurement)
-        if known is None:
+        if known is None or known.distribution:
             return None
         return _any_of([promnames.metric_name(known, one) for one in promnames.exported_fields(known)])
 

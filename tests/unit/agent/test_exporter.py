@@ -11,15 +11,20 @@ from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.assignment import Assignment
+from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.host import HOST_CPU
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.catalogue.tcp import TCP_WINDOW_SAMPLE
+from streamswarm_core.sketch import Sketch
 from tests.support import find_free_port, serve_app
 
 POINTS = [
     ICMP.point({"test": "gw", "target": "192.0.2.1", "family": "ipv4"}, up=1, rtt_mean=0.0125, loss=0.0, error="x"),
     ICMP.point({"test": "other", "target": "::1", "family": "ipv6"}, up=0, loss=1.0),
     HOST_CPU.point({"test": "host"}, usage=0.25),
+    ICMP_RTT.point(
+        {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}, **Sketch.of([0.011, 0.012, 0.05]).to_fields()
+    ),
 ]
 
 
@@ -57,6 +62,18 @@ def test_of_several_points_of_one_series_the_last_is_exported() -> None:
     assert [line for line in lines if "_rtt_seconds{" in line] == [
         'streamswarm_tcp_window_sample_rtt_seconds{direction="",family="",target="192.0.2.1:9",test="bulk"} 0.003'
     ]
+
+
+def test_a_distribution_is_a_cumulative_histogram_with_bounds_that_do_not_depend_on_what_was_measured(url: str) -> None:
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    (family,) = [family for family in families if family.name == "streamswarm_icmp_rtt_seconds"]
+    assert family.type == "histogram"
+    buckets = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}
+    assert len(buckets) == 32
+    assert (buckets["0.01"], buckets["0.016"], buckets["0.04"], buckets["0.063"]) == (0, 2, 2, 3)
+    assert (buckets["1e-05"], buckets["10.0"], buckets["+Inf"]) == (0, 3, 3)
+    sums = {sample.name: sample.value for sample in family.samples if not sample.name.endswith("_bucket")}
+    assert sums == {"streamswarm_icmp_rtt_seconds_count": 3, "streamswarm_icmp_rtt_seconds_sum": pytest.approx(0.073)}
 
 
 @pytest.mark.needs("promtool", "prometheus")
@@ -117,3 +134,18 @@ def test_what_was_measured_long_ago_is_not_exported() -> None:
     assert list(latest) == POINTS[:1]
     now[0] = 35.1
     assert list(latest) == []
+
+
+def test_distributions_are_added_up_between_scrapes_and_survive_a_run_without_any() -> None:
+    latest = LatestPoints()
+    assignment = Assignment(id="a", test="gw", probe="icmp", interval=10, timeout=5)
+    tags = {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}
+    for durations in ([0.011, 0.012], [0.3], [0.012]):
+        distribution = ICMP_RTT.point(tags, **Sketch.of(durations).to_fields())
+        latest.put(assignment, [POINTS[0], distribution])
+    latest.put(assignment, [POINTS[1]])
+    newest, total = latest
+    assert newest == POINTS[1]
+    together = Sketch.from_fields(total.fields)
+    assert together.buckets == Sketch.of([0.011, 0.012, 0.3, 0.012]).buckets
+    assert together.total == pytest.approx(0.335)
