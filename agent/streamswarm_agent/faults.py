@@ -15,6 +15,9 @@ class Fault(StrEnum):
     TIMEOUT = "timeout"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
+    PROHIBITED = "prohibited"
+    TTL_EXCEEDED = "ttl_exceeded"
+    TOO_BIG = "too_big"
     RESET = "reset"
     NO_SUCH_NAME = "no_such_name"
     RESOLVER_FAILURE = "resolver_failure"
@@ -51,6 +54,7 @@ _BY_ERRNO: Final = {
     errno.ENETDOWN: Fault.UNREACHABLE,
     errno.EADDRNOTAVAIL: Fault.UNREACHABLE,
     errno.EAFNOSUPPORT: Fault.UNREACHABLE,
+    errno.EMSGSIZE: Fault.TOO_BIG,
     errno.EACCES: Fault.PERMISSION,
     errno.EPERM: Fault.PERMISSION,
 }

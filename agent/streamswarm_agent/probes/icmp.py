@@ -1,25 +1,37 @@
-import statistics
-
 from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.net.echorun import EchoHistory, EchoRun
 from streamswarm_agent.net.targets import resolve
 from streamswarm_agent.probes.base import Context
+from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
-from streamswarm_core.point import Point
+from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import IcmpParams
+from streamswarm_core.sketch import Sketch
+
+_HISTORY = "icmp"
 
 
 class IcmpProbe:
     """Round-trip time, loss and jitter by ICMP echo."""
 
     async def run(self, target: str, params: IcmpParams, context: Context) -> list[Point]:
-        """Up if at least one reply came; loss is there in any case."""
+        """Up if at least one reply came; loss is there in any case, the distribution only if there was a reply."""
         stamp, started = context.wall_ns(), context.monotonic()
         tags = {"target": target}
         try:
             address = await resolve(target, family=params.family)
             tags["family"] = address.family_tag
             run = await context.icmp.echo(
-                address, count=params.count, spacing=params.spacing, wait=params.wait, size=params.size
+                address,
+                count=params.count,
+                spacing=params.spacing,
+                wait=params.wait,
+                size=params.size,
+                dscp=params.dscp,
+                df=params.df,
+                ttl=params.ttl,
+                source=params.source,
+                history=context.memory.setdefault(_HISTORY, EchoHistory()),
             )
         except ProbeFault as fault:
             # Nothing came back whatever the reason: to a reader of the loss that is a full loss.
@@ -36,28 +48,45 @@ class IcmpProbe:
                     loss=1.0,
                 )
             ]
-        received = run.received
-        error, detail = None, None
-        if not received:
-            error = Fault.UNREACHABLE.value if run.unreachable else Fault.TIMEOUT.value
-            detail = f"no reply to {params.count} echo requests"
-        return [
+        points = [
             ICMP.point(
                 tags,
                 time_ns=stamp,
-                up=1 if received else 0,
-                error=error,
-                error_detail=detail,
+                up=1 if run.received else 0,
                 duration=context.monotonic() - started,
-                sent=len(run.rtts),
-                received=len(received),
-                loss=run.loss,
-                rtt_min=min(received) if received else None,
-                rtt_mean=statistics.fmean(received) if received else None,
-                rtt_max=max(received) if received else None,
-                rtt_stddev=run.stddev,
-                jitter=run.jitter,
-                duplicates=run.duplicates,
-                ttl=run.ttl,
+                resolve=address.resolve,
+                **(_statistics(run) if run.received else _failure(run)),
             )
         ]
+        if run.received:
+            points.append(ICMP_RTT.point(tags, time_ns=stamp, **Sketch.of(run.received).to_fields()))
+        return points
+
+
+def _statistics(run: EchoRun) -> dict[str, FieldValue | None]:
+    return {
+        **_counts(run),
+        "rtt_min": min(run.received),
+        "rtt_mean": run.mean,
+        "rtt_max": max(run.received),
+        "rtt_stddev": run.stddev,
+        **run.percentiles,
+        "jitter": run.jitter,
+        "ttl": run.ttl,
+    }
+
+
+def _failure(run: EchoRun) -> dict[str, FieldValue | None]:
+    fault = run.fault or ProbeFault(Fault.TIMEOUT, f"no reply to {run.sent} echo requests")
+    return {**_counts(run), "error": fault.fault.value, "error_detail": fault.detail, "reporter": run.reporter}
+
+
+def _counts(run: EchoRun) -> dict[str, FieldValue | None]:
+    return {
+        "sent": run.sent,
+        "received": len(run.received),
+        "loss": run.loss,
+        "duplicates": run.duplicates,
+        "reordered": run.reordered,
+        "late": run.late,
+    }

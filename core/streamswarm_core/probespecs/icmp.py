@@ -2,6 +2,7 @@ from typing import Final
 
 from pydantic import Field
 
+from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
@@ -11,9 +12,18 @@ class IcmpParams(ProbeParams):
 
     count: int = Field(4, ge=1, le=100, description="Echo requests a run.")
     spacing: float = Field(0.2, ge=0.01, le=10, description="Seconds between two requests.")
-    wait: float = Field(1.0, gt=0, le=30, description="Seconds to wait for the last reply; a later one counts as lost.")
+    wait: float = Field(1.0, gt=0, le=30, description="Seconds that a reply may take; a later one counts as lost.")
     size: int = Field(56, ge=16, le=65_000, description="Bytes of payload after the ICMP header.")
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
+    dscp: int = Field(0, ge=0, le=63, description="Differentiated services code point, such as 46 for EF.")
+    df: bool = Field(False, description="Don't fragment: a request that is too large for the path is an error.")
+    ttl: int | None = Field(None, ge=1, le=255, description="TTL or hop limit; the system's unless given.")
+    source: str | None = Field(
+        None,
+        max_length=45,
+        pattern=r"^[^\s/]+$",
+        description="Address or interface to send from; the routing table's choice unless given.",
+    )
 
 
 ICMP_SPEC: Final = ProbeSpec(
@@ -21,7 +31,7 @@ ICMP_SPEC: Final = ProbeSpec(
     title="Ping",
     help="Round-trip time, loss and jitter by ICMP echo.",
     params=IcmpParams,
-    measurements=(ICMP,),
+    measurements=(ICMP, ICMP_RTT),
     example_target="192.0.2.1",
     headline="rtt_mean",
     timeout=10.0,

@@ -1,10 +1,8 @@
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.icmp import EchoRun
 from streamswarm_agent.net.targets import split_host_port
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_core.catalogue import CATALOGUE
@@ -31,40 +29,6 @@ async def run(name: str, target: str, context: Context, **options: object) -> Po
 
 def test_every_described_probe_is_there_and_no_other() -> None:
     assert set(PROBES) == set(SPECS)
-
-
-# ICMP
-
-
-@pytest.mark.parametrize(("target", "family"), [("127.0.0.1", "ipv4"), ("::1", "ipv6")])
-async def test_a_ping_of_this_host_is_answered(target: str, family: str, context: Context) -> None:
-    point = await run("icmp", target, context, count=3, spacing=0.01)
-    assert (point.tags["family"], point.fields["up"], point.fields["loss"]) == (family, 1, 0.0)
-    assert point.fields["received"] == point.fields["sent"] == 3
-    times = [point.fields[f"rtt_{name}"] for name in ("min", "mean", "max")]
-    assert times == sorted(times)
-    assert 0 < times[0] < 0.1
-
-
-async def test_many_pings_at_once_do_not_take_each_others_replies(context: Context) -> None:
-    targets = [f"127.0.0.{number}" for number in range(1, 60)]
-    points = await asyncio.gather(*(run("icmp", target, context, count=4, spacing=0.01) for target in targets))
-    assert all(point.fields["received"] == 4 for point in points)
-    assert all(point.fields["duplicates"] == 0 for point in points)
-
-
-async def test_a_target_that_does_not_answer_is_down_with_full_loss(context: Context) -> None:
-    point = await run("icmp", "nowhere.invalid", context)
-    assert (point.fields["up"], point.fields["loss"]) == (0, 1.0)
-    assert point.fields["error"] in {Fault.NO_SUCH_NAME, Fault.RESOLVER_FAILURE}
-    assert "rtt_mean" not in point.fields
-
-
-def test_jitter_follows_rfc_3550() -> None:
-    # Worked by hand: D = 0.016, 0.016, 0; J = 0.001, 0.0019375, 0.00181640625.
-    run = EchoRun(rtts=[0.010, 0.026, None, 0.010, 0.010], duplicates=0, ttl=64, unreachable=0)
-    assert run.jitter == pytest.approx(0.00181640625)
-    assert run.loss == pytest.approx(0.2)
 
 
 # TCP

@@ -1,0 +1,266 @@
+"""Echo requests on their way: which there are, when they left, what came back."""
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from streamswarm_agent.faults import ProbeFault
+from streamswarm_agent.net.echorun import EchoHistory, EchoRun, carry_jitter
+from streamswarm_agent.net.icmppacket import SECRET_BYTES, EchoTemplate
+from streamswarm_agent.net.icmpsocket import Ancillary
+
+log = logging.getLogger(__name__)
+
+_GRACE_COMPLETE: Final = 1.0
+_GRACE_LOSSY: Final = 10.0
+"""How long replies to a flight that has ended are still told: duplicates come soon, late ones may take their time."""
+
+CLOCK_STEP_NS: Final = 50_000_000
+_NUMBERS: Final = 2**32
+_UNANSWERED, _LATE, _REFUSED = -1, -2, -3
+
+
+class Channel(Protocol):
+    """What sends a flight's requests."""
+
+    def send(self, flight: "Flight") -> None:
+        """Send the next request.
+
+        Raises:
+            OSError: the kernel doesn't take it.
+        """
+
+    def read_errors(self) -> None:
+        """Take in what the kernel says of the requests sent."""
+
+
+class Flight:
+    """Several requests to one address on their way.
+
+    Args:
+        channel: the socket that they leave by.
+        sockaddr: as the socket module takes it.
+        template: their packet.
+        ancillary: what each needs beside it.
+        history: of the target.
+        count: how many requests.
+        spacing: seconds between two.
+        wait: seconds that a reply may take.
+        first: the first one's number; the others follow.
+        done: is set when nothing more is waited for.
+    """
+
+    __slots__ = (
+        "ancillary",
+        "begun",
+        "channel",
+        "count",
+        "done",
+        "duplicates",
+        "fault",
+        "finished",
+        "first",
+        "give_up",
+        "history",
+        "late",
+        "newest",
+        "next",
+        "open",
+        "reordered",
+        "reporter",
+        "rtts",
+        "sent",
+        "sockaddr",
+        "spacing",
+        "taken",
+        "template",
+        "ttl",
+        "wait",
+        "wait_ns",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        sockaddr: tuple[str | int, ...],
+        template: EchoTemplate,
+        ancillary: Ancillary,
+        history: EchoHistory,
+        *,
+        count: int,
+        spacing: float,
+        wait: float,
+        first: int,
+        done: asyncio.Future[None],
+    ) -> None:
+        self.channel = channel
+        self.sockaddr = sockaddr
+        self.template = template
+        self.ancillary = ancillary
+        self.history = history
+        self.count = count
+        self.spacing = spacing
+        self.wait = wait
+        self.wait_ns = round(wait * 1e9)
+        self.first = first
+        self.done = done
+        self.begun = 0.0
+        self.give_up = math.inf
+        self.next = 0
+        self.open = count
+        self.taken = 0
+        self.sent: list[int] = []
+        self.rtts = [_UNANSWERED] * count
+        self.newest = -1
+        self.duplicates = 0
+        self.reordered = 0
+        self.late = 0
+        self.ttl: int | None = None
+        self.fault: ProbeFault | None = None
+        self.reporter: str | None = None
+        self.finished = False
+
+    def answer(self, index: int, rtt: int, ttl: int) -> bool:
+        """Take a reply to request `index` after `rtt` nanoseconds; returns whether nothing more is waited for."""
+        before = self.rtts[index]
+        if before >= 0 or before == _LATE:
+            if self.finished:
+                self.history.duplicates += 1
+            else:
+                self.duplicates += 1
+            return False
+        if self.finished or rtt > self.wait_ns:
+            self.rtts[index] = _LATE
+            if self.finished:
+                self.history.late += 1
+                return False
+            self.late += 1
+        else:
+            self.rtts[index] = rtt
+            self.ttl = ttl
+            if index > self.newest:
+                self.newest = index
+            else:
+                self.reordered += 1
+        if before == _UNANSWERED:
+            self.open -= 1
+        return self.open == 0
+
+    def refuse(self, index: int, fault: ProbeFault, reporter: str | None) -> bool:
+        """Take an error in place of a reply; returns whether nothing more is waited for."""
+        if self.finished or self.rtts[index] != _UNANSWERED:
+            return False
+        self.rtts[index] = _REFUSED
+        self.open -= 1
+        if self.fault is None:
+            self.fault, self.reporter = fault, reporter
+        return self.open == 0
+
+    def result(self) -> EchoRun:
+        """What has come of it."""
+        history = self.history
+        run = EchoRun(
+            rtts=[rtt / 1e9 if rtt >= 0 else None for rtt in self.rtts],
+            sent=self.taken,
+            duplicates=self.duplicates + history.duplicates,
+            reordered=self.reordered,
+            late=self.late + history.late,
+            ttl=self.ttl,
+            fault=self.fault,
+            reporter=self.reporter,
+        )
+        history.late = history.duplicates = 0
+        run.jitter = carry_jitter(history, run.received)
+        return run
+
+
+class Flights:
+    """All requests of a process that are on their way, by number, and those that ended a short while ago.
+
+    Args:
+        wall_ns: wall clock, nanoseconds since the epoch, the clock of the kernel's timestamps.
+        monotonic_ns: monotonic clock, nanoseconds.
+    """
+
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, monotonic_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.wall_ns = wall_ns
+        self.secret = secrets.token_bytes(SECRET_BYTES)
+        self.pending: dict[int, Flight] = {}
+        self._monotonic_ns = monotonic_ns
+        self._offset_ns = wall_ns() - monotonic_ns()
+        self._next_number = secrets.randbelow(_NUMBERS)
+        self._complete: deque[tuple[float, Flight]] = deque()
+        self._lossy: deque[tuple[float, Flight]] = deque()
+
+    def take_numbers(self, count: int) -> int:
+        """Reserve numbers that follow one another; returns the first."""
+        if self._next_number + count > _NUMBERS:
+            self._next_number = 0
+        first = self._next_number
+        self._next_number += count
+        return first
+
+    def newest_of(self, sequence: int) -> int:
+        """The number of the newest request with this sequence number."""
+        return self._next_number - 1 - ((self._next_number - 1 - sequence) & 0xFFFF)
+
+    def answer(self, number: int, received_ns: int, now_ns: int, ttl: int) -> None:
+        """Take a reply.
+
+        Args:
+            number: of its request.
+            received_ns: when it came, by the kernel.
+            now_ns: when it was read; where the two don't fit together the clock was set, and this one counts.
+            ttl: TTL or hop limit.
+        """
+        flight = self.pending.get(number)
+        if flight is None:
+            return
+        index = number - flight.first
+        sent_ns = flight.sent[index]
+        rtt = received_ns - sent_ns
+        if not 0 <= rtt <= now_ns - sent_ns:
+            rtt = max(0, now_ns - sent_ns)
+        if flight.answer(index, rtt, ttl):
+            self.finish(flight)
+
+    def finish(self, flight: Flight) -> None:
+        """Wait for nothing more; replies that still come are told by the next flight to the target."""
+        if flight.finished:
+            return
+        flight.finished = True
+        if _UNANSWERED in flight.rtts:
+            self._lossy.append((time.monotonic() + _GRACE_LOSSY, flight))
+        else:
+            self._complete.append((time.monotonic() + _GRACE_COMPLETE, flight))
+        if not flight.done.done():
+            flight.done.set_result(None)
+
+    def forget_ended(self, now: float) -> None:
+        """Take no more replies to flights whose grace is over at `now`, monotonic seconds."""
+        for ended in (self._complete, self._lossy):
+            while ended and ended[0][0] < now:
+                _, flight = ended.popleft()
+                for number in range(flight.first, flight.first + flight.next):
+                    self.pending.pop(number, None)
+
+    def watch_clock(self) -> None:
+        """Notice a step of the wall clock, and move along with it what is on its way."""
+        if abs(self.wall_ns() - self._monotonic_ns() - self._offset_ns) < CLOCK_STEP_NS:
+            return
+        # Between its two readings the process may have had to wait, which makes an offset too small, never too large.
+        offset = max(self.wall_ns() - self._monotonic_ns() for _ in range(3))
+        step = offset - self._offset_ns
+        if abs(step) < CLOCK_STEP_NS:
+            return
+        log.info("the wall clock was set by %+.3f s; round-trip times go on without that", step / 1e9)
+        self._offset_ns = offset
+        for flight in set(self.pending.values()):
+            flight.sent = [sent_ns + step for sent_ns in flight.sent]

@@ -1,0 +1,132 @@
+"""Many packets with one system call: recvmmsg(2), which Python's socket module doesn't offer."""
+
+import ctypes
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+_SENDER_BYTES: Final = 28  # sizeof(struct sockaddr_in6)
+_FAMILY: Final = struct.Struct("@H")
+_CONTROL_HEADER: Final = struct.Struct("@Nii")
+_ALIGNMENT: Final = ctypes.sizeof(ctypes.c_size_t)
+
+
+class _IoVector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _MessageHeader(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("vectors", ctypes.c_void_p),
+        ("vector_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):
+    _fields_ = (("header", _MessageHeader), ("length", ctypes.c_uint))
+
+
+_recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
+_recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+_recvmmsg.restype = ctypes.c_int
+
+
+class BatchReader:
+    """Buffers for a batch of packets, read again and again; what it holds is good until the next `read`.
+
+    Slot N of a batch begins at `packets[N * packet_bytes]` and its ancillary data at `controls[N * control_bytes]`.
+
+    Args:
+        batch: packets a call.
+        packet_bytes: what is kept of a packet; the rest is cut off.
+        control_bytes: room for a packet's ancillary data.
+    """
+
+    def __init__(self, *, batch: int, packet_bytes: int, control_bytes: int) -> None:
+        self.batch = batch
+        self.packet_bytes = packet_bytes
+        self.control_bytes = control_bytes
+        self._packets = ctypes.create_string_buffer(batch * packet_bytes)
+        self._controls = ctypes.create_string_buffer(batch * control_bytes)
+        self._senders = ctypes.create_string_buffer(batch * _SENDER_BYTES)
+        self._vectors = (_IoVector * batch)()
+        self._messages = (_Message * batch)()
+        for slot, (vector, message) in enumerate(zip(self._vectors, self._messages, strict=True)):
+            vector.base = ctypes.addressof(self._packets) + slot * packet_bytes
+            vector.length = packet_bytes
+            header = message.header
+            header.name = ctypes.addressof(self._senders) + slot * _SENDER_BYTES
+            header.name_length = _SENDER_BYTES
+            header.vectors = ctypes.addressof(self._vectors) + slot * ctypes.sizeof(_IoVector)
+            header.vector_count = 1
+            header.control = ctypes.addressof(self._controls) + slot * control_bytes
+            header.control_length = control_bytes
+        self.packets = memoryview(self._packets).cast("B")
+        self.controls = memoryview(self._controls).cast("B")
+        # The kernel writes lengths over the headers; each call begins with them as they were.
+        self._headers = memoryview(self._messages).cast("B")
+        self._pristine = bytes(self._headers)
+        self._lengths = self._headers.cast("I")[_Message.length.offset // 4 :: ctypes.sizeof(_Message) // 4]
+        self._address = ctypes.addressof(self._messages)
+        self._used = 0
+
+    def read(self, descriptor: int, flags: int = 0) -> int:
+        """Read what waits, at most a batch, without blocking; returns how many packets."""
+        written = self._used * ctypes.sizeof(_Message)
+        self._headers[:written] = self._pristine[:written]
+        count: int = _recvmmsg(descriptor, self._address, self.batch, flags | socket.MSG_DONTWAIT, None)
+        if count < 0 and ctypes.get_errno() != errno.EAGAIN:
+            # An error that an earlier packet left on the socket is told once, in place of the packets that wait.
+            count = _recvmmsg(descriptor, self._address, self.batch, flags | socket.MSG_DONTWAIT, None)
+        self._used = max(0, count)
+        return self._used
+
+    def length(self, slot: int) -> int:
+        """Bytes of a packet that are kept, or of what came if that is less."""
+        return self._lengths[slot]
+
+    def control_length(self, slot: int) -> int:
+        """Bytes of a packet's ancillary data."""
+        length: int = self._messages[slot].header.control_length
+        return length
+
+    def packet(self, slot: int) -> memoryview:
+        """What is kept of a packet."""
+        start = slot * self.packet_bytes
+        return self.packets[start : start + self._lengths[slot]]
+
+    def sender(self, slot: int) -> str | None:
+        """The address that a packet came from; None if the kernel gives none."""
+        start = slot * _SENDER_BYTES
+        return address_text(self._senders.raw[start : start + self._messages[slot].header.name_length])
+
+    def ancillary(self, slot: int) -> Iterator[tuple[int, int, bytes]]:
+        """Level, type and content of each piece of a packet's ancillary data."""
+        content = self.controls[slot * self.control_bytes :][: self.control_length(slot)]
+        while len(content) >= _CONTROL_HEADER.size:
+            length, level, kind = _CONTROL_HEADER.unpack_from(content)
+            yield level, kind, bytes(content[_CONTROL_HEADER.size : length])
+            content = content[max(_CONTROL_HEADER.size, (length + _ALIGNMENT - 1) & ~(_ALIGNMENT - 1)) :]
+
+
+def address_text(sockaddr: bytes) -> str | None:
+    """The address in a `struct sockaddr`, as text; None for a family that is neither IPv4 nor IPv6.
+
+    >>> address_text(_FAMILY.pack(socket.AF_INET) + bytes((0, 0, 192, 0, 2, 1)) + bytes(8))
+    '192.0.2.1'
+    """
+    if len(sockaddr) < _FAMILY.size:
+        return None
+    (family,) = _FAMILY.unpack_from(sockaddr)
+    if family == socket.AF_INET and len(sockaddr) >= 8:
+        return socket.inet_ntop(socket.AF_INET, sockaddr[4:8])
+    if family == socket.AF_INET6 and len(sockaddr) >= 24:
+        return socket.inet_ntop(socket.AF_INET6, sockaddr[8:24])
+    return None

@@ -1,0 +1,310 @@
+import asyncio
+import logging
+import socket
+import struct
+import time
+
+import pytest
+
+from streamswarm_agent.faults import Fault
+from streamswarm_agent.net.echochannel import EchoChannel, new_reader
+from streamswarm_agent.net.echoflight import Flight, Flights
+from streamswarm_agent.net.echorun import EchoHistory, EchoRun, carry_jitter
+from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmppacket import ECHO, ECHO_REQUEST, EchoTemplate, internet_checksum, read_quoted
+from streamswarm_agent.net.icmpsocket import open_echo_socket
+from streamswarm_agent.net.targets import Address
+from streamswarm_agent.probes import PROBES, Context
+from streamswarm_core.point import Point
+from streamswarm_core.probespecs import IcmpParams
+from streamswarm_core.sketch import Sketch
+
+V4 = Address(socket.AF_INET, ("127.0.0.1", 0), None)
+V6 = Address(socket.AF_INET6, ("::1", 0, 0, 0), None)
+
+
+async def ping(target: str, context: Context, **options: object) -> Point:
+    point, *_ = await PROBES["icmp"].run(target, IcmpParams.model_validate(options), context)
+    return point
+
+
+# On loopback
+
+
+@pytest.mark.parametrize(("target", "family"), [("127.0.0.1", "ipv4"), ("::1", "ipv6")])
+@pytest.mark.parametrize("options", [{}, {"dscp": 46, "ttl": 3}, {"df": True, "source": "lo"}, {"size": 16}])
+async def test_a_ping_of_this_host_is_answered(
+    target: str, family: str, options: dict[str, object], context: Context
+) -> None:
+    point = await ping(target, context, count=3, spacing=0.01, **options)
+    assert (point.tags["family"], point.fields["up"], point.fields["loss"]) == (family, 1, 0.0)
+    assert point.fields["received"] == point.fields["sent"] == 3
+    assert point.fields["ttl"] == 64
+    times = [point.fields[f"rtt_{name}"] for name in ("min", "mean", "max")]
+    assert times == sorted(times)
+    assert times[0] <= point.fields["rtt_p50"] <= times[2]
+    assert times[0] > 0
+
+
+async def test_many_pings_at_once_do_not_take_each_others_replies(context: Context) -> None:
+    targets = [f"127.0.0.{number}" for number in range(1, 60)]
+    points = await asyncio.gather(*(ping(target, context, count=4, spacing=0.01) for target in targets))
+    assert all(point.fields["received"] == 4 for point in points)
+    assert all(point.fields["duplicates"] == point.fields["reordered"] == 0 for point in points)
+
+
+async def test_two_thousand_targets_due_together_lose_nothing(context: Context) -> None:
+    addresses = [Address(socket.AF_INET, (f"127.1.{n >> 8}.{n & 255}", 0), None) for n in range(1, 2001)]
+    runs = await asyncio.gather(
+        *(context.icmp.echo(address, count=1, spacing=1, wait=10, size=1400) for address in addresses)
+    )
+    assert [run.loss for run in runs] == [0.0] * 2000
+
+
+async def test_the_distribution_of_a_run_holds_its_round_trip_times(context: Context) -> None:
+    point, distribution = await PROBES["icmp"].run("127.0.0.1", IcmpParams(count=5, spacing=0.01), context)
+    sketch = Sketch.from_fields(distribution.fields)
+    assert (sketch.count, sketch.mean) == (5, pytest.approx(point.fields["rtt_mean"]))
+    assert distribution.tags == point.tags
+    assert distribution.time_ns == point.time_ns
+
+
+async def test_a_target_that_does_not_answer_is_down_with_full_loss_and_without_a_distribution(
+    context: Context,
+) -> None:
+    (point,) = await PROBES["icmp"].run("nowhere.invalid", IcmpParams(), context)
+    assert (point.fields["up"], point.fields["loss"]) == (0, 1.0)
+    assert point.fields["error"] in {Fault.NO_SUCH_NAME, Fault.RESOLVER_FAILURE}
+    assert "rtt_mean" not in point.fields
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "words"),
+    [
+        ("127.0.0.1", "nosuchif0", "no address and no interface"),
+        ("127.0.0.1", "::1", "not of the target's IP version"),
+        ("::1", "2001:db8::9", "sends nothing to this target from this source"),
+    ],
+)
+async def test_a_source_that_this_host_does_not_have_is_said_to_be_wrong(
+    target: str, source: str, words: str, context: Context
+) -> None:
+    point = await ping(target, context, source=source, count=1)
+    assert (point.fields["up"], point.fields["error"], point.fields["sent"]) == (0, Fault.BAD_TARGET, 0)
+    assert words in str(point.fields["error_detail"])
+
+
+async def test_numbers_and_sequence_numbers_wrap_around(context: Context) -> None:
+    for start in (0xFFFF - 2, 2**32 - 3):
+        context.icmp._flights._next_number = start
+        for address in (V4, V6):
+            run = await context.icmp.echo(address, count=6, spacing=0.001, wait=5, size=56)
+            assert len(run.received) == 6
+
+
+async def test_a_cancelled_run_leaves_the_others_alone(context: Context) -> None:
+    other = asyncio.create_task(context.icmp.echo(V4, count=5, spacing=0.02, wait=5, size=56))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.03):
+            await context.icmp.echo(V4, count=100, spacing=1, wait=5, size=56)
+    assert len((await other).received) == 5
+
+
+async def test_a_step_of_the_wall_clock_does_not_show_in_round_trip_times(caplog: pytest.LogCaptureFixture) -> None:
+    # The kernel's stamps can't be set forward, so this clock runs behind first and then agrees with them.
+    step = [-3600 * 10**9]
+    engine = IcmpEngine(wall_ns=lambda: time.time_ns() + step[0])
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.05, step.__setitem__, 0, 0)
+    with caplog.at_level(logging.INFO):
+        run = await engine.echo(V4, count=10, spacing=0.02, wait=5, size=56)
+    engine.close()
+    assert len(run.received) == 10
+    assert "set by +3600" in caplog.text
+    assert max(run.received) < 5
+
+
+async def test_a_raw_socket_is_not_woken_by_other_programs_pings() -> None:
+    flights, family = Flights(), socket.AF_INET
+    ours, theirs = open_echo_socket(family, df=False), open_echo_socket(family, df=False)
+    if not ours.raw:
+        pytest.skip("datagram sockets get their own replies only, whatever we do")
+    assert ours.identifier != theirs.identifier
+    try:
+        for opened, number in ((theirs, 1), (ours, 2), (theirs, 3)):
+            packet = EchoTemplate(family, opened.identifier, flights.secret, 56).fill(number)
+            opened.handle.sendto(packet, ("127.0.0.1", 0))
+        received = ours.handle.recv(2000)
+        assert ECHO.unpack_from(received, 20)[4] == 2
+        with pytest.raises(BlockingIOError):
+            ours.handle.recv(2000)
+    finally:
+        ours.handle.close()
+        theirs.handle.close()
+
+
+# What comes back, and when
+
+
+async def flight_of(flights: Flights, count: int, *, history: EchoHistory | None = None, wait: float = 1.0) -> Flight:
+    """A flight whose requests left one millisecond after the other, from 1 s on."""
+    channel = EchoChannel(flights, new_reader(), socket.AF_INET, df=False)
+    channel.close()
+    flight = Flight(
+        channel,
+        ("127.0.0.1", 0),
+        channel.template(56),
+        (),
+        history or EchoHistory(),
+        count=count,
+        spacing=0.001,
+        wait=wait,
+        first=flights.take_numbers(count),
+        done=asyncio.get_running_loop().create_future(),
+    )
+    for index in range(count):
+        flight.sent.append(10**9 + index * 10**6)
+        flights.pending[flight.first + index] = flight
+    flight.next = flight.taken = count
+    return flight
+
+
+def reply(flights: Flights, flight: Flight, index: int, after_ms: float) -> None:
+    received = flight.sent[index] + round(after_ms * 1e6)
+    flights.answer(flight.first + index, received, received + 10, 60)
+
+
+async def test_a_duplicate_is_counted_and_changes_no_round_trip_time() -> None:
+    flights = Flights()
+    flight = await flight_of(flights, 2)
+    reply(flights, flight, 0, 10)
+    reply(flights, flight, 0, 400)
+    reply(flights, flight, 1, 20)
+    run = flight.result()
+    assert (run.rtts, run.duplicates, run.loss) == ([0.01, 0.02], 1, 0.0)
+
+
+async def test_a_reply_after_the_wait_is_late_and_its_request_stays_lost() -> None:
+    flights = Flights()
+    flight = await flight_of(flights, 2, wait=0.5)
+    reply(flights, flight, 0, 500.001)
+    reply(flights, flight, 0, 501)
+    reply(flights, flight, 1, 500)
+    run = flight.result()
+    assert (run.rtts, run.late, run.duplicates, run.loss) == ([None, 0.5], 1, 1, 0.5)
+
+
+async def test_replies_to_a_run_that_has_ended_are_told_by_the_next_one() -> None:
+    flights, history = Flights(), EchoHistory()
+    first = await flight_of(flights, 2, history=history)
+    reply(flights, first, 0, 10)
+    flights.finish(first)
+    assert (first.result().loss, first.result().late) == (0.5, 0)
+    reply(flights, first, 0, 1500)
+    reply(flights, first, 1, 1500)
+    reply(flights, first, 1, 1600)
+    second = await flight_of(flights, 1, history=history)
+    reply(flights, second, 0, 10)
+    run = second.result()
+    assert (run.rtts, run.late, run.duplicates) == ([0.01], 1, 2)
+    assert (history.late, history.duplicates) == (0, 0)
+
+
+async def test_a_reply_that_a_later_one_has_overtaken_is_reordered() -> None:
+    flights = Flights()
+    flight = await flight_of(flights, 4)
+    for index, after in ((0, 1), (3, 1), (1, 9), (2, 9)):
+        reply(flights, flight, index, after)
+    assert flight.result().reordered == 2
+
+
+async def test_requests_of_long_ended_flights_are_forgotten() -> None:
+    flights = Flights()
+    complete, lossy = await flight_of(flights, 3), await flight_of(flights, 3)
+    for index in range(3):
+        reply(flights, complete, index, 1)
+    flights.finish(lossy)
+    flights.forget_ended(time.monotonic() + 5)
+    assert set(flights.pending.values()) == {lossy}
+    flights.forget_ended(time.monotonic() + 60)
+    assert not flights.pending
+
+
+async def test_the_newest_request_with_a_sequence_number_is_found_behind_a_wrap() -> None:
+    flights = Flights()
+    flights._next_number = 0x2FFFE
+    first = flights.take_numbers(4)
+    assert [flights.newest_of((first + index) & 0xFFFF) for index in range(4)] == [0x2FFFE, 0x2FFFF, 0x30000, 0x30001]
+
+
+# Packets
+
+
+@pytest.mark.parametrize("size", [16, 17, 56, 1400])
+def test_every_request_of_a_size_has_the_same_and_right_checksum(size: int) -> None:
+    template = EchoTemplate(socket.AF_INET, 0xBEEF, b"secretly", size)
+    packets = [bytes(template.fill(number)) for number in (0, 1, 0xFFFF, 0x10000, 0xABCD1234, 2**32 - 1)]
+    assert {packet[2:4] for packet in packets} == {packets[0][2:4]}
+    assert {internet_checksum(packet) for packet in packets} == {0}
+    assert len(set(packets)) == len(packets)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize("kept", [8, 23, 24, 64])
+def test_a_quoted_request_is_known_by_its_number_or_at_least_its_sequence(
+    family: socket.AddressFamily, kept: int
+) -> None:
+    request = bytes(EchoTemplate(family, 77, b"secretly", 56).fill(0x00030005))[:kept]
+    header = (
+        struct.pack("!B8xB10x", 0x45, socket.IPPROTO_ICMP)
+        if family == socket.AF_INET
+        else struct.pack("!B5xB33x", 0x60, socket.IPPROTO_ICMPV6)
+    )
+    found = read_quoted(family, memoryview(header + request), b"secretly")
+    assert found is not None
+    assert (found.identifier, found.sequence) == (77, 5)
+    assert found.number == (0x00030005 if kept >= 24 else None)
+
+
+@pytest.mark.parametrize(
+    "quoted", [b"", b"\x45", b"\x45" + bytes(40), struct.pack("!B8xB10xBBHHH", 0x45, 1, 0, 0, 0, 7, 7)]
+)
+def test_what_is_no_echo_request_is_not_taken_for_one(quoted: bytes) -> None:
+    assert read_quoted(socket.AF_INET, memoryview(quoted), b"secretly") is None
+    assert ECHO_REQUEST[socket.AF_INET] == 8
+
+
+# Statistics
+
+
+def test_jitter_follows_rfc_3550_and_goes_on_from_run_to_run() -> None:
+    # Worked by hand: D = 0.016, 0.016, 0; J = 0.001, 0.0019375, 0.00181640625.
+    assert carry_jitter(EchoHistory(), [0.010, 0.026, 0.010, 0.010]) == pytest.approx(0.00181640625)
+    history = EchoHistory()
+    assert carry_jitter(history, [0.010]) is None
+    assert carry_jitter(history, [0.026]) == pytest.approx(0.001)
+    assert carry_jitter(history, []) is None
+    assert carry_jitter(history, [0.010, 0.010]) == pytest.approx(0.00181640625)
+
+
+def test_loss_mean_and_deviation_are_of_what_was_received() -> None:
+    run = EchoRun(rtts=[0.010, None, 0.030, 0.020, None], sent=5)
+    assert (run.loss, run.mean) == (pytest.approx(0.4), pytest.approx(0.02))
+    assert run.stddev == pytest.approx((2e-4 / 3) ** 0.5)
+    nothing = EchoRun(rtts=[None], sent=1)
+    assert (nothing.mean, nothing.stddev, nothing.percentiles, nothing.loss) == (None, None, {}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (2, {}),
+        (3, {"rtt_p50": 2}),
+        (9, {"rtt_p50": 5}),
+        (10, {"rtt_p50": 5, "rtt_p90": 9}),
+        (20, {"rtt_p50": 10, "rtt_p90": 18, "rtt_p95": 19}),
+        (100, {"rtt_p50": 50, "rtt_p90": 90, "rtt_p95": 95, "rtt_p99": 99}),
+    ],
+)
+def test_percentiles_are_absent_where_the_samples_do_not_suffice(samples: int, expected: dict[str, float]) -> None:
+    assert EchoRun(rtts=[float(number) for number in range(samples, 0, -1)], sent=samples).percentiles == expected
