@@ -59,15 +59,24 @@ class EchoChannel:
         reader: buffers that all channels of a process share.
         family: AF_INET or AF_INET6.
         df: forbid fragmentation.
+        source: address or interface; None for what the routing table says.
 
     Raises:
-        ProbeFault: the process may not send ICMP.
+        ProbeFault: the process may not send ICMP, or there is no such source.
     """
 
-    def __init__(self, flights: Flights, reader: BatchReader, family: socket.AddressFamily, *, df: bool) -> None:
+    def __init__(
+        self,
+        flights: Flights,
+        reader: BatchReader,
+        family: socket.AddressFamily,
+        *,
+        df: bool = False,
+        source: str | None = None,
+    ) -> None:
         self._flights = flights
         self._reader = reader
-        self._opened = open_echo_socket(family, df=df)
+        self._opened = open_echo_socket(family, df=df, source=source)
         self.family = family
         self._descriptor = self._opened.handle.fileno()
         self._sendto = self._opened.handle.sendto

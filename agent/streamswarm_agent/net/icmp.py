@@ -1,4 +1,4 @@
-"""ICMP echo for all targets from one socket for each address family and fragmentation rule.
+"""ICMP echo for all targets from one socket for each address family, fragmentation rule and source.
 
 Times are the kernel's: of arrival (SO_TIMESTAMPNS), and of departure where the driver gives it (SO_TIMESTAMPING), so a
 busy event loop or a process that has to wait for the processor doesn't lengthen a round trip. One timer serves all
@@ -13,13 +13,13 @@ import math
 import socket
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.faults import from_os_error
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
 from streamswarm_agent.net.echoflight import Flight, Flights
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
-from streamswarm_agent.net.icmpsocket import packet_options
+from streamswarm_agent.net.icmpsocket import interface_index, packet_options
 from streamswarm_agent.net.targets import Address
 
 _BURST: Final = 32
@@ -30,6 +30,15 @@ _DEADLINE_GRID: Final = 0.05
 """Ends of flights fall on a grid, so that one wake-up serves many; what counts as late doesn't depend on it."""
 
 _NO_ROOM: Final = {errno.EAGAIN, errno.ENOBUFS}
+
+
+class _ChannelKey(NamedTuple):
+    """What decides which socket a request leaves by."""
+
+    family: socket.AddressFamily
+    df: bool
+    source: str | None
+    interface: int
 
 
 class IcmpEngine:
@@ -45,7 +54,7 @@ class IcmpEngine:
     ) -> None:
         self._flights = Flights(wall_ns, monotonic_ns)
         self._reader = new_reader()
-        self._channels: dict[tuple[socket.AddressFamily, bool], EchoChannel] = {}
+        self._channels: dict[_ChannelKey, EchoChannel] = {}
         self._agenda: list[tuple[float, int, Flight]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
@@ -82,13 +91,13 @@ class IcmpEngine:
         Raises:
             ProbeFault: the process may not send ICMP, or there is no such source.
         """
-        channel = self._channel(address.family, df=df)
+        channel = self._channel(address.family, source, df=df)
         loop = asyncio.get_running_loop()
         flight = Flight(
             channel,
             (address.sockaddr[0], 0, *address.sockaddr[2:]),
             channel.template(size),
-            packet_options(address.family, dscp=dscp, ttl=ttl, source=source) if dscp or ttl or source else (),
+            packet_options(address.family, dscp=dscp, ttl=ttl) if dscp or ttl else (),
             history or EchoHistory(),
             count=count,
             spacing=spacing,
@@ -113,10 +122,12 @@ class IcmpEngine:
             channel.close()
         self._channels.clear()
 
-    def _channel(self, family: socket.AddressFamily, *, df: bool) -> EchoChannel:
-        channel = self._channels.get((family, df))
+    def _channel(self, family: socket.AddressFamily, source: str | None, *, df: bool) -> EchoChannel:
+        # A socket stays bound to the interface that had the name when it was opened; a tunnel may come back as another.
+        key = _ChannelKey(family, df, source, interface_index(source) if source else 0)
+        channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[family, df] = EchoChannel(self._flights, self._reader, family, df=df)
+            channel = self._channels[key] = EchoChannel(self._flights, self._reader, family, df=df, source=source)
         return channel
 
     def _put(self, due: float, flight: Flight) -> None:
@@ -177,10 +188,7 @@ class IcmpEngine:
 
     def _skip(self, flight: Flight, error: OSError) -> None:
         """Take what the kernel says for the answer to a request that it doesn't send."""
-        fault = from_os_error(error)
-        if error.errno == errno.EINVAL and flight.ancillary:
-            fault = ProbeFault(Fault.BAD_TARGET, "the kernel sends nothing to this target from this source")
         flight.sent.append(0)
         flight.next += 1
-        if flight.refuse(flight.next - 1, fault, None):
+        if flight.refuse(flight.next - 1, from_os_error(error), None):
             self._flights.finish(flight)

@@ -18,7 +18,6 @@ IP_RECVERR: Final = 11
 IPV6_RECVERR: Final = 25
 _SO_ATTACH_FILTER: Final = 26
 _IP_RECVTTL: Final = 12
-_IP_PKTINFO: Final = 8
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
 _IPV6_DONTFRAG: Final = 62
@@ -64,15 +63,16 @@ class EchoSocket:
         return True
 
 
-def open_echo_socket(family: socket.AddressFamily, *, df: bool) -> EchoSocket:
+def open_echo_socket(family: socket.AddressFamily, *, df: bool, source: str | None = None) -> EchoSocket:
     """Open an ICMP socket: a datagram socket where the kernel lets this user ping, else a raw one.
 
     Args:
         family: AF_INET or AF_INET6.
         df: forbid fragmentation, on this host and on the way.
+        source: an address of this host, or the name of an interface; None for what the routing table says.
 
     Raises:
-        ProbeFault: the process may not send ICMP.
+        ProbeFault: the process may not send ICMP, or there is no such source.
     """
     protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
@@ -82,7 +82,14 @@ def open_echo_socket(family: socket.AddressFamily, *, df: bool) -> EchoSocket:
             continue
         except OSError as error:
             raise from_os_error(error) from None
-        return _prepare(opened, family, raw=kind == socket.SOCK_RAW, df=df)
+        try:
+            prepared = _prepare(opened, family, raw=kind == socket.SOCK_RAW, df=df)
+            if source is not None:
+                _bind(opened, family, source)
+        except BaseException:
+            opened.close()
+            raise
+        return prepared
     raise ProbeFault(
         Fault.PERMISSION,
         "this user may not send ICMP; allow it with sysctl net.ipv4.ping_group_range='0 2147483647' or CAP_NET_RAW",
@@ -172,19 +179,13 @@ def _attach_filter(opened: socket.socket, program: Sequence[_Instruction]) -> No
     opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code)))
 
 
-def packet_options(
-    family: socket.AddressFamily, *, dscp: int = 0, ttl: int | None = None, source: str | None = None
-) -> Ancillary:
-    """Ancillary data that gives one packet a DSCP, a TTL and a source on a socket that many targets share.
+def packet_options(family: socket.AddressFamily, *, dscp: int = 0, ttl: int | None = None) -> Ancillary:
+    """Ancillary data that gives one packet a DSCP and a TTL on a socket that many targets share.
 
     Args:
         family: AF_INET or AF_INET6.
         dscp: 0 to 63; the upper six bits of the TOS or traffic class byte.
         ttl: TTL or hop limit; None for the system's.
-        source: an address of this host, or the name of an interface.
-
-    Raises:
-        ProbeFault: the source is neither an address of the family nor an interface.
     """
     v4 = family == socket.AF_INET
     level = socket.IPPROTO_IP if v4 else socket.IPPROTO_IPV6
@@ -193,24 +194,29 @@ def packet_options(
         options.append((level, socket.IP_TOS if v4 else socket.IPV6_TCLASS, struct.pack("@i", dscp << 2)))
     if ttl is not None:
         options.append((level, socket.IP_TTL if v4 else socket.IPV6_HOPLIMIT, struct.pack("@i", ttl)))
-    if source:
-        index, address = _find_source(source, family)
-        # struct in_pktinfo has the index first, struct in6_pktinfo last.
-        info = struct.pack("@i4s4x", index, address) if v4 else struct.pack("@16si", address, index)
-        options.append((level, _IP_PKTINFO if v4 else socket.IPV6_PKTINFO, info))
     return options
 
 
-def _find_source(source: str, family: socket.AddressFamily) -> tuple[int, bytes]:
-    """Interface index and packed address; zeros for what isn't given."""
-    length = 4 if family == socket.AF_INET else 16
+def interface_index(source: str) -> int:
+    """The number of the interface of this name; 0 if there is none, as for an address."""
+    try:
+        return socket.if_nametoindex(source)
+    except OSError:
+        return 0
+
+
+def _bind(opened: socket.socket, family: socket.AddressFamily, source: str) -> None:
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
         try:
-            return socket.if_nametoindex(source), bytes(length)
-        except OSError:
-            raise ProbeFault(Fault.BAD_TARGET, f"source {source!r} is no address and no interface") from None
-    if len(address.packed) != length:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, source.encode())
+        except OSError as error:
+            raise ProbeFault(Fault.BAD_TARGET, f"source {source!r}: no address, and as interface: {error}") from None
+        return
+    if address.version != (4 if family == socket.AF_INET else 6):
         raise ProbeFault(Fault.BAD_TARGET, f"source {source} is not of the target's IP version")
-    return 0, address.packed
+    try:
+        opened.bind(socket.getaddrinfo(source, 0, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4])
+    except OSError as error:
+        raise ProbeFault(Fault.BAD_TARGET, f"source {source}: {error.strerror}") from None

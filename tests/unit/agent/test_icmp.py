@@ -81,9 +81,10 @@ async def test_a_target_that_does_not_answer_is_down_with_full_loss_and_without_
 @pytest.mark.parametrize(
     ("target", "source", "words"),
     [
-        ("127.0.0.1", "nosuchif0", "no address and no interface"),
+        ("127.0.0.1", "nosuchif0", "No such device"),
+        ("127.0.0.1", "192.0.2.9", "Cannot assign requested address"),
         ("127.0.0.1", "::1", "not of the target's IP version"),
-        ("::1", "2001:db8::9", "sends nothing to this target from this source"),
+        ("::1", "2001:db8::9", "Cannot assign requested address"),
     ],
 )
 async def test_a_source_that_this_host_does_not_have_is_said_to_be_wrong(
