@@ -10,7 +10,6 @@ because people ask how much took longer than 20 or 50 ms, and round bounds answe
 import itertools
 import math
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -73,7 +72,7 @@ class Sketch:
         total: the sum of the durations, seconds.
     """
 
-    buckets: Counter[int] = field(default_factory=Counter)
+    buckets: dict[int, int] = field(default_factory=dict)
     total: float = 0.0
 
     @classmethod
@@ -87,7 +86,7 @@ class Sketch:
     @property
     def count(self) -> int:
         """How many durations there were."""
-        return self.buckets.total()
+        return sum(self.buckets.values())
 
     @property
     def mean(self) -> float | None:
@@ -95,13 +94,21 @@ class Sketch:
         return self.total / self.count if self.buckets else None
 
     def add(self, seconds: float) -> None:
-        """Count one."""
-        self.buckets[bucket_of(seconds)] += 1
+        """Count one; a bound belongs to the bucket that ends there, to the nanosecond.
+
+        >>> Sketch.of([0.0125, 0.012500001, 11]).to_fields()
+        {'sum': 11.025000001, 'count': 3, 'to_12500us': 1, 'to_16ms': 1, 'to_inf': 1}
+        """
+        index = bisect_left(BOUNDS_NS, round(seconds * 1e9))
+        self.buckets[index] = self.buckets.get(index, 0) + 1
         self.total += seconds
 
     def merge(self, other: "Sketch") -> "Sketch":
         """Both together; neither is changed."""
-        return Sketch(self.buckets + other.buckets, self.total + other.total)
+        both = dict(self.buckets)
+        for index, count in other.buckets.items():
+            both[index] = both.get(index, 0) + count
+        return Sketch(both, self.total + other.total)
 
     def quantile(self, share: float) -> Quantile | None:
         """The duration that this share of all doesn't exceed (nearest rank); None without any.
@@ -125,7 +132,7 @@ class Sketch:
         """
         below = 0
         for index, bound in enumerate((*BOUNDS_NS, math.inf)):
-            below += self.buckets[index]
+            below += self.buckets.get(index, 0)
             if index % step == 0 or bound == math.inf:
                 yield bound / 1e9, below
 
@@ -137,24 +144,13 @@ class Sketch:
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> Self:
         """Read what `to_fields` wrote, or what a store summed of it; fields that are none of these are passed over."""
-        buckets = Counter(
-            {
-                _INDEX[name]: int(count)
-                for name, count in fields.items()
-                if name in _INDEX and isinstance(count, int | float) and count > 0
-            }
-        )
+        buckets = {
+            _INDEX[name]: int(count)
+            for name, count in fields.items()
+            if name in _INDEX and isinstance(count, int | float) and count > 0
+        }
         total = fields.get(SUM_FIELD)
         return cls(buckets, float(total) if isinstance(total, int | float) else 0.0)
-
-
-def bucket_of(seconds: float) -> int:
-    """Index of the bucket that takes a duration, to the nanosecond.
-
-    >>> BUCKET_FIELDS[bucket_of(0.0125)], BUCKET_FIELDS[bucket_of(0.012500001)], BUCKET_FIELDS[bucket_of(11)]
-    ('to_12500us', 'to_16ms', 'to_inf')
-    """
-    return bisect_left(BOUNDS_NS, round(seconds * 1e9))
 
 
 def _within(index: int) -> Quantile:

@@ -62,7 +62,7 @@ async def test_every_round_trip_takes_at_least_what_the_wire_took_by_its_own_clo
     path: PathBuilder, measure: Measure, family: str
 ) -> None:
     line = path(there={"delay_ms": 2, "jitter_ms": 8, "jitter": "exponential"}, back={"delay_ms": 3}, record=True)
-    point, _ = await measure(line, getattr(line, family), count=100, wait=5)
+    point, *_ = await measure(line, getattr(line, family), count=100, wait=5)
     there, back = line.records("there"), line.records("back")
     assert point.fields["received"] == len(there) == len(back) == 100
     least = [reply.arrived_ns - request.arrived_ns + 3e6 for request, reply in zip(there, back, strict=True)]
@@ -75,7 +75,7 @@ async def test_every_round_trip_takes_at_least_what_the_wire_took_by_its_own_clo
 @both_families
 async def test_loss_is_what_both_directions_lost_together(path: PathBuilder, measure: Measure, family: str) -> None:
     line = path(there={"loss": 0.3}, back={"loss": 0.1})
-    point, _ = await measure(line, getattr(line, family), count=100)
+    point, *_ = await measure(line, getattr(line, family), count=100)
     truth = line.truth
     lost = truth.there.lost + truth.back.lost
     assert (truth.there.received, point.fields["sent"], point.fields["received"]) == (100, 100, 100 - lost)
@@ -89,9 +89,9 @@ async def test_every_copy_is_counted_though_the_last_comes_when_its_run_has_ende
 ) -> None:
     line = path(back={"duplicate": 1})
     target = getattr(line, family)
-    point, _ = await measure(line, target, count=20)
+    point, *_ = await measure(line, target, count=20)
     line.set(back={"duplicate": 0})
-    after, _ = await measure(line, target, count=2)
+    after, *_ = await measure(line, target, count=2)
     duplicates = int(point.fields["duplicates"]) + int(after.fields["duplicates"])
     assert duplicates == line.truth.back.duplicated == 20
     assert (point.fields["loss"], point.fields["received"]) == (0.0, 20)
@@ -100,7 +100,7 @@ async def test_every_copy_is_counted_though_the_last_comes_when_its_run_has_ende
 @both_families
 async def test_reordering_is_counted_as_the_wire_counts_it(path: PathBuilder, measure: Measure, family: str) -> None:
     line = path(there={"reorder": 0.3, "reorder_ms": 80})
-    point, _ = await measure(line, getattr(line, family), count=50, wait=5)
+    point, *_ = await measure(line, getattr(line, family), count=50, wait=5)
     assert point.fields["reordered"] == line.truth.there.reordered > 0
     assert (point.fields["loss"], point.fields["duplicates"]) == (0.0, 0)
 
@@ -171,7 +171,7 @@ async def test_a_request_too_large_for_the_path_is_an_error_when_it_must_not_be_
     assert (point.fields["error"], point.fields["received"]) == (Fault.TOO_BIG, 0)
     assert point.fields["reporter"] == (router.v6 if family == "target6" else router.v4)
     assert "1300 bytes" in str(point.fields["error_detail"])
-    fitting, _ = await measure(line, target, count=2, size=1200, df=True)
+    fitting, *_ = await measure(line, target, count=2, size=1200, df=True)
     assert fitting.fields["received"] == 2
     (local,) = await measure(line, target, count=2, size=2000, df=True)
     assert (local.fields["error"], local.fields["sent"]) == (Fault.TOO_BIG, 0)
@@ -180,13 +180,13 @@ async def test_a_request_too_large_for_the_path_is_an_error_when_it_must_not_be_
 async def test_a_request_that_may_be_cut_arrives(path: PathBuilder, measure: Measure) -> None:
     line = path(mtu=1300)
     for size in (1400, 4000):
-        point, _ = await measure(line, line.target, count=2, size=size)
+        point, *_ = await measure(line, line.target, count=2, size=size)
         assert point.fields["received"] == 2
 
 
 async def requests_of(line: Path, measure: Measure, target: str, **options: object) -> list[Record]:
     before = len(line.records("there"))
-    point, _ = await measure(line, target, **options)
+    point, *_ = await measure(line, target, **options)
     assert point.fields["received"] == point.fields["sent"]
     return line.records("there")[before:]
 
@@ -256,7 +256,7 @@ async def test_an_interface_that_comes_back_is_used_again(path: PathBuilder, mea
 async def test_other_programs_pings_are_not_ours(path: PathBuilder, measure: Measure) -> None:
     line = path(delay_ms=1)
     ping = line.near.popen(["ping", "-n", "-q", "-i", "0.002", line.target])
-    point, _ = await measure(line, line.target, count=50)
+    point, *_ = await measure(line, line.target, count=50)
     assert ping.poll() is None
     assert (point.fields["received"], point.fields["duplicates"], point.fields["reordered"]) == (50, 0, 0)
 

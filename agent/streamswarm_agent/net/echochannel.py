@@ -43,6 +43,7 @@ _STAMPING_SPACE: Final = socket.CMSG_SPACE(3 * _TIMESPEC.size)
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")
 _ERROR_CONTROL: Final = struct.Struct("@Nii" + _EXTENDED_ERROR.format.removeprefix("@"))
 _QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + _ERROR_CONTROL.size
+_RECVERR: Final = {IP_RECVERR, IPV6_RECVERR}
 _ORIGIN_ICMP, _ORIGIN_ICMP6, _ORIGIN_STAMP = 2, 3, 4
 
 
@@ -154,9 +155,13 @@ class EchoChannel:
             for slot in range(count):
                 offset = slot * _CONTROL_BYTES
                 _, _, kind, seconds, nanoseconds = stamp_control(reader.controls, offset)
-                *_, origin, _, _, _, _, key = error_control(reader.controls, offset + _STAMP_SPACE + _STAMPING_SPACE)
+                _, _, kind_of_error, _, origin, _, _, _, _, key = error_control(
+                    reader.controls, offset + _STAMP_SPACE + _STAMPING_SPACE
+                )
+                # Between stamps and error a router's error has other things, or it has no stamps: what the buffer holds
+                # from before must not be taken for part of it.
                 whole = self._opened.raw or reader.control_length(slot) >= _QUEUED_BYTES
-                if whole and kind == SO_TIMESTAMPNS and origin == _ORIGIN_STAMP:
+                if whole and kind == SO_TIMESTAMPNS and kind_of_error in _RECVERR and origin == _ORIGIN_STAMP:
                     self._take_stamp(key, seconds * 1_000_000_000 + nanoseconds, now_ns)
                 else:
                     self._take_queued_error(slot)
@@ -173,7 +178,7 @@ class EchoChannel:
     def _take_queued_error(self, slot: int) -> None:
         """A datagram socket gets a router's error with the request that it is about."""
         for _, kind, content in self._reader.ancillary(slot):
-            if kind in {IP_RECVERR, IPV6_RECVERR} and len(content) >= _EXTENDED_ERROR.size:
+            if kind in _RECVERR and len(content) >= _EXTENDED_ERROR.size:
                 _, origin, icmp_type, code, _, info, _ = _EXTENDED_ERROR.unpack_from(content)
                 about = read_echo(self.family, self._reader.packet(slot), self._flights.secret)
                 if about is not None and origin in {_ORIGIN_ICMP, _ORIGIN_ICMP6}:

@@ -10,6 +10,8 @@ from streamswarm_agent.faults import ProbeFault
 _ENOUGH_SAMPLES: Final = {0.5: 3, 0.9: 10, 0.95: 20, 0.99: 100}
 """Percentiles and from how many samples on they say more than the maximum does: 1 / (1 - p), and three for a median."""
 
+_FEWEST_SAMPLES: Final = min(_ENOUGH_SAMPLES.values())
+
 
 @dataclass(slots=True)
 class EchoHistory:
@@ -73,14 +75,16 @@ class EchoRun:
     def stddev(self) -> float | None:
         """Population standard deviation of the round-trip times, seconds."""
         mean = self.mean
-        if mean is None:
-            return None
+        if mean is None or len(self.received) == 1:
+            return None if mean is None else 0.0
         return math.sqrt(math.fsum((rtt - mean) ** 2 for rtt in self.received) / len(self.received))
 
     @property
     def percentiles(self) -> dict[str, float]:
         """By field name, seconds: nearest rank, which is a time that was measured; only where the samples suffice."""
-        ordered = sorted(self.received) if len(self.received) >= min(_ENOUGH_SAMPLES.values()) else []
+        if len(self.received) < _FEWEST_SAMPLES:
+            return {}
+        ordered = sorted(self.received)
         return {
             f"rtt_p{share * 100:.0f}": ordered[math.ceil(share * len(ordered)) - 1]
             for share, enough in _ENOUGH_SAMPLES.items()

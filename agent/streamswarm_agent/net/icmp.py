@@ -26,6 +26,9 @@ _BURST: Final = 32
 _BURST_SECONDS: Final = 0.001
 """At most so many requests in so many seconds, then replies are read: no receive buffer is too small for them."""
 
+_TURN_SECONDS: Final = 0.005
+"""What falls due less than this after the last requests leaves together: a wake-up costs as much as two echoes."""
+
 _DEADLINE_GRID: Final = 0.05
 """Ends of flights fall on a grid, so that one wake-up serves many; what counts as late doesn't depend on it."""
 
@@ -163,9 +166,9 @@ class IcmpEngine:
             allowed = allowed - 1 if self._send(flight, now) else 0
         for channel in channels:
             channel.read_errors()
-        if not allowed:
-            self._not_before = now + _BURST_SECONDS
-        self._flights.forget_ended(now)
+        if channels:
+            self._not_before = now + (_TURN_SECONDS if allowed else _BURST_SECONDS)
+        self._flights.forget_ended(time.monotonic())
         self._set_timer(loop)
 
     def _send(self, flight: Flight, now: float) -> bool:

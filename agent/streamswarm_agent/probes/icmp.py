@@ -1,3 +1,6 @@
+from dataclasses import dataclass, field
+from typing import Final
+
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
 from streamswarm_agent.net.targets import resolve
@@ -8,7 +11,24 @@ from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import IcmpParams
 from streamswarm_core.sketch import Sketch
 
-_HISTORY = "icmp"
+_STATE = "icmp"
+_DISTRIBUTION_SECONDS: Final = 10.0
+"""Runs that are closer together share a point of the distribution, which costs as much as the run's own."""
+
+
+@dataclass(slots=True)
+class _State:
+    """What an assignment keeps from run to run.
+
+    Attributes:
+        history: for the engine.
+        sketch: round-trip times that are not yet written.
+        due: from when on they are to be written, monotonic seconds.
+    """
+
+    history: EchoHistory = field(default_factory=EchoHistory)
+    sketch: Sketch = field(default_factory=Sketch)
+    due: float = 0.0
 
 
 class IcmpProbe:
@@ -17,6 +37,7 @@ class IcmpProbe:
     async def run(self, target: str, params: IcmpParams, context: Context) -> list[Point]:
         """Up if at least one reply came; loss is there in any case, the distribution only if there was a reply."""
         stamp, started = context.wall_ns(), context.monotonic()
+        state: _State = context.memory.setdefault(_STATE, _State())
         tags = {"target": target}
         try:
             address = await resolve(target, family=params.family)
@@ -31,7 +52,7 @@ class IcmpProbe:
                 df=params.df,
                 ttl=params.ttl,
                 source=params.source,
-                history=context.memory.setdefault(_HISTORY, EchoHistory()),
+                history=state.history,
             )
         except ProbeFault as fault:
             # Nothing came back whatever the reason: to a reader of the loss that is a full loss.
@@ -48,18 +69,22 @@ class IcmpProbe:
                     loss=1.0,
                 )
             ]
+        now = context.monotonic()
         points = [
             ICMP.point(
                 tags,
                 time_ns=stamp,
                 up=1 if run.received else 0,
-                duration=context.monotonic() - started,
+                duration=now - started,
                 resolve=address.resolve,
                 **(_statistics(run) if run.received else _failure(run)),
             )
         ]
-        if run.received:
-            points.append(ICMP_RTT.point(tags, time_ns=stamp, **Sketch.of(run.received).to_fields()))
+        for rtt in run.received:
+            state.sketch.add(rtt)
+        if state.sketch.buckets and started >= state.due:
+            points.append(ICMP_RTT.point(tags, time_ns=stamp, **state.sketch.to_fields()))
+            state.sketch, state.due = Sketch(), started + _DISTRIBUTION_SECONDS
         return points
 
 

@@ -19,14 +19,15 @@ def distribution(name: str, what: str, *, tags: tuple[str, ...] = ()) -> Measure
         name,
         (*ASSIGNMENT_TAGS, "target", *tags),
         (
-            Field(SUM_FIELD, SECONDS, f"Sum of the {what} of the run."),
-            Field(COUNT_FIELD, COUNT, f"How many {what} the run has.", kind=Kind.INTEGER),
+            Field(SUM_FIELD, SECONDS, f"Sum of the {what} since the point before."),
+            Field(COUNT_FIELD, COUNT, f"How many {what} there were since the point before.", kind=Kind.INTEGER),
             *(
                 Field(bucket, COUNT, f"How many {what} fall into the bucket that ends here.", kind=Kind.INTEGER)
                 for bucket in BUCKET_FIELDS
             ),
         ),
-        f"Distribution of {what}: counts in buckets ten a decade, empty ones left out; add them up over any range.",
+        f"Distribution of {what}: counts in ten buckets a decade, empty ones left out; add them up over any range. "
+        "Runs less than ten seconds apart share a point.",
         distribution=True,
     )
 

@@ -69,6 +69,17 @@ async def test_the_distribution_of_a_run_holds_its_round_trip_times(context: Con
     assert distribution.time_ns == point.time_ns
 
 
+async def test_runs_that_are_close_together_share_a_point_of_the_distribution(context: Context) -> None:
+    now = [1000.0]
+    context.monotonic = lambda: now[0]
+    written = []
+    for seconds in (1000.0, 1004.0, 1009.9, 1010.0, 1011.0):
+        now[0] = seconds
+        _, *distribution = await PROBES["icmp"].run("127.0.0.1", IcmpParams(count=2, spacing=0.01), context)
+        written.append([point.fields["count"] for point in distribution])
+    assert written == [[2], [], [], [6], []]
+
+
 async def test_a_target_that_does_not_answer_is_down_with_full_loss_and_without_a_distribution(
     context: Context,
 ) -> None:

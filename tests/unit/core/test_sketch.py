@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamswarm_core.catalogue.distribution import ICMP_RTT
-from streamswarm_core.sketch import BOUNDS_NS, BUCKET_FIELDS, RELATIVE_ERROR, Sketch, bucket_of
+from streamswarm_core.sketch import BOUNDS_NS, BUCKET_FIELDS, RELATIVE_ERROR, Sketch
 
 IN_RANGE = st.integers(BOUNDS_NS[0] + 1, BOUNDS_NS[-1]).map(lambda nanoseconds: nanoseconds / 1e9)
 ANY_DURATION = st.floats(0, 100, allow_nan=False)
@@ -55,7 +55,7 @@ def test_fields_that_a_store_adds_up_are_the_merged_sketch(a: list[float], b: li
 
 @given(ANY_DURATION)
 def test_a_duration_lies_in_its_bucket_to_the_nanosecond(seconds: float) -> None:
-    index = bucket_of(seconds)
+    (index,) = Sketch.of([seconds]).buckets
     nanoseconds = round(seconds * 1e9)
     assert index == len(BOUNDS_NS) or nanoseconds <= BOUNDS_NS[index]
     assert index == 0 or nanoseconds > BOUNDS_NS[index - 1]
