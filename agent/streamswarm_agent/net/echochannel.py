@@ -77,7 +77,7 @@ class EchoChannel:
     ) -> None:
         self._flights = flights
         self._reader = reader
-        self._opened = open_echo_socket(family, df=df, source=source)
+        self._opened = open_echo_socket(family, flights.take_identifier(), df=df, source=source)
         self.family = family
         self._descriptor = self._opened.handle.fileno()
         self._sendto = self._opened.handle.sendto

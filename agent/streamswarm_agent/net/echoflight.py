@@ -1,6 +1,7 @@
 """Echo requests on their way: which there are, when they left, what came back."""
 
 import asyncio
+import itertools
 import logging
 import math
 import secrets
@@ -196,6 +197,7 @@ class Flights:
         self._monotonic_ns = monotonic_ns
         self._offset_ns = wall_ns() - monotonic_ns()
         self._next_number = secrets.randbelow(_NUMBERS)
+        self._identifiers = itertools.count(secrets.randbelow(0x10000))
         self._complete: deque[tuple[float, Flight]] = deque()
         self._lossy: deque[tuple[float, Flight]] = deque()
 
@@ -206,6 +208,10 @@ class Flights:
         first = self._next_number
         self._next_number += count
         return first
+
+    def take_identifier(self) -> int:
+        """One that no other socket has, so that no reply is read twice."""
+        return next(self._identifiers) & 0xFFFF
 
     def newest_of(self, sequence: int) -> int:
         """The number of the newest request with this sequence number."""

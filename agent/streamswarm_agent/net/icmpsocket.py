@@ -2,7 +2,6 @@
 
 import ctypes
 import ipaddress
-import secrets
 import socket
 import struct
 from collections.abc import Sequence
@@ -63,11 +62,14 @@ class EchoSocket:
         return True
 
 
-def open_echo_socket(family: socket.AddressFamily, *, df: bool, source: str | None = None) -> EchoSocket:
+def open_echo_socket(
+    family: socket.AddressFamily, identifier: int, *, df: bool = False, source: str | None = None
+) -> EchoSocket:
     """Open an ICMP socket: a datagram socket where the kernel lets this user ping, else a raw one.
 
     Args:
         family: AF_INET or AF_INET6.
+        identifier: of a raw socket's requests; no other socket of the process may have it.
         df: forbid fragmentation, on this host and on the way.
         source: an address of this host, or the name of an interface; None for what the routing table says.
 
@@ -83,7 +85,7 @@ def open_echo_socket(family: socket.AddressFamily, *, df: bool, source: str | No
         except OSError as error:
             raise from_os_error(error) from None
         try:
-            prepared = _prepare(opened, family, raw=kind == socket.SOCK_RAW, df=df)
+            prepared = _prepare(opened, family, identifier, raw=kind == socket.SOCK_RAW, df=df)
             if source is not None:
                 _bind(opened, family, source)
         except BaseException:
@@ -96,8 +98,9 @@ def open_echo_socket(family: socket.AddressFamily, *, df: bool, source: str | No
     )
 
 
-def _prepare(opened: socket.socket, family: socket.AddressFamily, *, raw: bool, df: bool) -> EchoSocket:
-    identifier = secrets.randbelow(0x10000)
+def _prepare(
+    opened: socket.socket, family: socket.AddressFamily, identifier: int, *, raw: bool, df: bool
+) -> EchoSocket:
     opened.setblocking(False)  # noqa: FBT003 - the standard library has no keyword here
     opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)

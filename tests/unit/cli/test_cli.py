@@ -47,8 +47,9 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 def test_a_probe_as_json_is_one_point_a_line(tmp_path: Path) -> None:
     done = streamswarm("probe", "icmp", "127.0.0.1", "-o", "count=2", "-o", "spacing=0.01", "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    (point,) = map(json.loads, done.stdout.splitlines())
+    point, distribution = map(json.loads, done.stdout.splitlines())
     assert (point["measurement"], point["fields"]["up"], point["fields"]["sent"]) == ("icmp", 1, 2)
+    assert (distribution["measurement"], distribution["fields"]["count"]) == ("icmp_rtt", 2)
 
 
 def test_points_of_one_kind_are_the_rows_of_one_table(tmp_path: Path) -> None:
