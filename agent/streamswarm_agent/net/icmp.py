@@ -32,6 +32,8 @@ _TURN_SECONDS: Final = 0.005
 _DEADLINE_GRID: Final = 0.05
 """Ends of flights fall on a grid, so that one wake-up serves many; what counts as late doesn't depend on it."""
 
+_MOST_ENDED: Final = 1000
+
 _NO_ROOM: Final = {errno.EAGAIN, errno.ENOBUFS}
 
 
@@ -62,6 +64,7 @@ class IcmpEngine:
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0
+        self._under_way = 0
 
     async def echo(
         self,
@@ -110,9 +113,11 @@ class IcmpEngine:
         )
         self._put(loop.time(), flight)
         self._set_timer(loop)
+        self._under_way += 1
         try:
             await flight.done
         finally:
+            self._under_way -= 1
             self._flights.finish(flight)
         return flight.result()
 
@@ -169,6 +174,10 @@ class IcmpEngine:
         if channels:
             self._not_before = now + (_TURN_SECONDS if allowed else _BURST_SECONDS)
         self._flights.forget_ended(time.monotonic())
+        if len(agenda) > _MOST_ENDED + 2 * self._under_way:
+            # Replies come long before the wait is over, and an ended flight isn't to be kept until then.
+            agenda[:] = [entry for entry in agenda if not entry[2].finished]
+            heapq.heapify(agenda)
         self._set_timer(loop)
 
     def _send(self, flight: Flight, now: float) -> bool:

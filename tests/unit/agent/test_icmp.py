@@ -114,6 +114,13 @@ async def test_numbers_and_sequence_numbers_wrap_around(context: Context) -> Non
             assert len(run.received) == 6
 
 
+async def test_runs_that_have_ended_are_not_kept_until_their_wait_is_over(context: Context) -> None:
+    for _ in range(3):
+        await asyncio.gather(*(context.icmp.echo(V4, count=1, spacing=1, wait=30, size=56) for _ in range(1000)))
+    await context.icmp.echo(V4, count=2, spacing=0.01, wait=30, size=56)
+    assert len(context.icmp._agenda) <= 1002
+
+
 async def test_a_cancelled_run_leaves_the_others_alone(context: Context) -> None:
     other = asyncio.create_task(context.icmp.echo(V4, count=5, spacing=0.02, wait=5, size=56))
     with pytest.raises(TimeoutError):
