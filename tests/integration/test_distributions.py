@@ -13,8 +13,9 @@ from streamswarm_agent.latest import LatestPoints
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.clock import NANOSECONDS
+from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
-from streamswarm_core.reader import Aggregate, Reader, Select
+from streamswarm_core.reader import Aggregate, InfluxQLReader, Reader, Select
 from streamswarm_core.sketch import BUCKET_FIELDS, RELATIVE_ERROR, Sketch
 from tests.integration import stores
 from tests.support import RunningInfluxDB
@@ -74,10 +75,12 @@ def test_the_embedded_store_adds_them_up(tmp_path: Path) -> None:
 
 @pytest.mark.needs("influxd", "influxdb")
 def test_influxdb_adds_them_up(influxdb: RunningInfluxDB) -> None:
-    with stores.influxdb(influxdb, POINTS) as reader:
+    influxdb.create_database("distributions")
+    influxdb.write("distributions", encode_lines(POINTS).decode())
+    with InfluxQLReader(influxdb.url, database="distributions") as reader:
         check(reader)
     # A dashboard needs to name no bucket.
-    answer = influxdb.query(stores.DATABASE, "SELECT sum(/^to_/) FROM icmp_rtt")
+    answer = influxdb.query("distributions", "SELECT sum(/^to_/) FROM icmp_rtt")
     (series,) = answer["results"][0]["series"]  # type: ignore[index]
     fields = {
         name.removeprefix("sum_"): value for name, value in zip(series["columns"], series["values"][0], strict=True)
