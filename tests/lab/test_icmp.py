@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import IcmpParams
 from streamswarm_core.sketch import Sketch
@@ -27,7 +26,7 @@ IPV4_DF = 0x40
 @pytest.fixture(params=["raw", "datagram"])
 async def measure(request: pytest.FixtureRequest) -> AsyncIterator[Measure]:
     """Runs the probe in near, by a raw socket or as a user who has no right but to ping; one assignment a test."""
-    context = Context(IcmpEngine())
+    context = Context(Engines())
 
     async def run(line: Path, target: str, **options: object) -> list[Point]:
         if request.param == "datagram":
@@ -38,7 +37,7 @@ async def measure(request: pytest.FixtureRequest) -> AsyncIterator[Measure]:
         return points
 
     yield run
-    context.icmp.close()
+    context.engines.close()
 
 
 both_families = pytest.mark.parametrize("family", ["target", "target6"])
