@@ -22,6 +22,7 @@ class Fault(StrEnum):
     NO_SUCH_NAME = "no_such_name"
     RESOLVER_FAILURE = "resolver_failure"
     PERMISSION = "permission"
+    MISSING_PROGRAM = "missing_program"
     TLS = "tls"
     CERTIFICATE = "certificate"
     PROTOCOL = "protocol"
@@ -31,7 +32,7 @@ class Fault(StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class ProbeFault(Exception):  # noqa: N818 - it is carried as a result, not as an error
     """A network fault on its way to becoming a point."""
 
