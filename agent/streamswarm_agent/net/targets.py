@@ -5,6 +5,7 @@ import ipaddress
 import socket
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_core.probespecs import Family
@@ -63,29 +64,45 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY) -> Addr
     Raises:
         ProbeFault: the name doesn't exist, has no address of the family, or the resolver doesn't answer.
     """
-    literal = _is_literal(host)
+    literal = _literal(host, port, family)
+    if literal is not None:
+        return literal
     started = time.monotonic()
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
-            host.strip("[]"),
-            port,
-            family=_FAMILIES[family],
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_NUMERICHOST if literal else 0,
+            host, port, family=_FAMILIES[family], type=socket.SOCK_STREAM
         )
     except (OSError, UnicodeError) as error:
-        if literal:
-            raise ProbeFault(Fault.BAD_TARGET, f"{host} is no {family} address") from None
         if isinstance(error, UnicodeError):
             raise ProbeFault(Fault.BAD_TARGET, f"{host!r} is no host name") from None
         raise from_os_error(error) from None
     chosen = found[0]
-    return Address(chosen[0], chosen[4], None if literal else time.monotonic() - started)  # type: ignore[arg-type]
+    return Address(chosen[0], chosen[4], time.monotonic() - started)  # type: ignore[arg-type]
 
 
-def _is_literal(host: str) -> bool:
+@lru_cache(16_384)
+def _literal(host: str, port: int, family: Family) -> Address | None:
+    """The address that is written out, or None for a name.
+
+    Raises:
+        ProbeFault: it is an address of the other family.
+    """
+    host = host.strip("[]")
+    if not _is_address(host):
+        return None
     try:
-        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+        # Nothing is looked up here, so there is nothing to wait for.
+        found = socket.getaddrinfo(
+            host, port, family=_FAMILIES[family], type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except OSError:
+        raise ProbeFault(Fault.BAD_TARGET, f"{host} is no {family} address") from None
+    return Address(found[0][0], found[0][4], None)  # type: ignore[arg-type]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
     return True
