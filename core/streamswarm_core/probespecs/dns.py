@@ -3,6 +3,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from streamswarm_core.catalogue.network import DNS
+from streamswarm_core.probespecs.demand import RunCost
 from streamswarm_core.probespecs.model import Host, ProbeParams, ProbeSpec
 
 
@@ -27,4 +28,5 @@ DNS_SPEC: Final = ProbeSpec(
     example_target="www.example.com",
     headline="lookup",
     timeout=10.0,
+    cost=lambda params: RunCost(1, 512) if params.transport == "udp" else RunCost(6, 1000),
 )

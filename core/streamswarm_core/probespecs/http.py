@@ -3,6 +3,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from streamswarm_core.catalogue.network import HTTP
+from streamswarm_core.probespecs.demand import RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
 
@@ -19,6 +20,9 @@ class HttpParams(ProbeParams):
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
 
 
+_TYPICAL_PAGE: Final = 100_000
+"""Bytes that are reckoned with where the limit allows them."""
+
 HTTP_SPEC: Final = ProbeSpec(
     name="http",
     title="HTTP",
@@ -28,4 +32,5 @@ HTTP_SPEC: Final = ProbeSpec(
     example_target="https://www.example.com/",
     headline="total",
     timeout=15.0,
+    cost=lambda params: RunCost(20, 5_000 + min(params.max_body, _TYPICAL_PAGE)),
 )

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.probespecs.demand import PING_SOCKET, Lane, RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
 
@@ -26,6 +27,9 @@ class IcmpParams(ProbeParams):
     )
 
 
+_HEADERS: Final = 40 + 8
+"""Bytes of the larger IP header and of ICMP's."""
+
 ICMP_SPEC: Final = ProbeSpec(
     name="icmp",
     title="Ping",
@@ -35,4 +39,7 @@ ICMP_SPEC: Final = ProbeSpec(
     example_target="192.0.2.1",
     headline="rtt_mean",
     timeout=10.0,
+    lane=Lane.SHARED,
+    cost=lambda params: RunCost(params.count, params.count * (params.size + _HEADERS)),
+    needs=(PING_SOCKET,),
 )

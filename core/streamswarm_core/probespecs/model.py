@@ -1,10 +1,12 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from streamswarm_core.catalogue.model import Measurement
+from streamswarm_core.probespecs.demand import SHORT_EXCHANGE, Lane, Need, RunCost
 
 Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=253, pattern=r"^[^\s/@]+$")]
 """A host name or an IP address."""
@@ -37,6 +39,9 @@ class ProbeSpec:
         example_target: a target that shows the form; empty for a probe that has none.
         headline: the field of the first measurement that a table shows when it has room for one.
         timeout: seconds a run may take unless the test says otherwise.
+        lane: with which other runs it shares a limit.
+        cost: what a run with these options puts on the link.
+        needs: what it asks of the host.
     """
 
     name: str
@@ -47,6 +52,9 @@ class ProbeSpec:
     example_target: str
     headline: str
     timeout: float
+    lane: Lane = Lane.SOCKET
+    cost: Callable[[Any], RunCost] = lambda _: SHORT_EXCHANGE
+    needs: tuple[Need, ...] = ()
 
     @property
     def has_target(self) -> bool:

@@ -3,6 +3,7 @@ from typing import Final
 from pydantic import Field
 
 from streamswarm_core.catalogue.host import HOST
+from streamswarm_core.probespecs.demand import Lane, RunCost
 from streamswarm_core.probespecs.model import ProbeParams, ProbeSpec
 
 
@@ -23,4 +24,6 @@ SYSTEM_SPEC: Final = ProbeSpec(
     example_target="",
     headline="usage",
     timeout=10.0,
+    lane=Lane.TOOL,
+    cost=lambda _: RunCost(),
 )

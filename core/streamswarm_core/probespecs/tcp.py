@@ -3,6 +3,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from streamswarm_core.catalogue.tcp import TCP
+from streamswarm_core.probespecs.demand import RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
 
@@ -43,4 +44,5 @@ TCP_SPEC: Final = ProbeSpec(
     example_target="www.example.com:443",
     headline="connect",
     timeout=10.0,
+    cost=lambda _: RunCost(3, 180),
 )
