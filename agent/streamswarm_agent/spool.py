@@ -6,16 +6,18 @@ given here, when a run's points are written: a number that is given is in the sp
 missing one in the store means that a run was really lost. `runs.json` has the newest number of each assignment; it is
 written before a segment is deleted, and newer numbers are found in the segments that are left.
 
-Points are handed to the operating system at once, so a killed agent loses none; a power cut can lose the last seconds.
+`flush` hands points to the operating system, which keeps them if the agent is killed; a power cut can lose the last
+seconds. A run that was not handed over takes its number with it, so the next one gets the same.
 """
 
 import itertools
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import BinaryIO, Final
 
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import SEQ
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _SUFFIX: Final = ".lines"
 _SEGMENT_BYTES: Final = 1_000_000
+_WITH_NUMBERS: Final = frozenset(name for name, measurement in CATALOGUE.items() if SEQ.name in measurement)
 
 
 class Spool:
@@ -47,19 +50,21 @@ class Spool:
         self._runs = self._recover()
         self._sealed: dict[Path, tuple[int, int]] = {path: _measure(path) for path in self._segments()}
         self._numbers = itertools.count(max((int(path.stem) for path in self._sealed), default=0) + 1)
-        self._open: TextIO | None = None
+        self._open: BinaryIO | None = None
         self._open_path = folder
         self._open_points = 0
+        self._lines: list[str] = []
+        self._lines_points = 0
         self.dropped_points = 0
 
     @property
     def points(self) -> int:
         """Points waiting."""
-        return sum(points for points, _ in self._sealed.values()) + self._open_points
+        return sum(points for points, _ in self._sealed.values()) + self._open_points + self._lines_points
 
     @property
     def size(self) -> int:
-        """Bytes waiting."""
+        """Bytes waiting on disk."""
         return sum(size for _, size in self._sealed.values()) + (self._open.tell() if self._open else 0)
 
     @property
@@ -70,23 +75,46 @@ class Spool:
         return 0.0
 
     def add_run(self, assignment_id: str, points: Sequence[Point], tags: Mapping[str, str]) -> list[Point]:
-        """Write a run's points with its number and these tags; returns them as written."""
+        """Take a run's points with its number and these tags, for the next flush; returns them as written."""
         number = self._runs.get(assignment_id, 0) + 1
-        numbered = [_numbered(point.with_tags(**tags), number) for point in points]
-        self._append([f"#run {assignment_id} {number}", *map(encode, numbered)], len(numbered))
+        numbered = [_numbered(point, tags, number) for point in points]
+        self._lines += [f"#run {assignment_id} {number}", *map(encode, numbered)]
+        self._lines_points += len(numbered)
         self._runs[assignment_id] = number
         return numbered
 
     def add(self, points: Iterable[Point]) -> None:
-        """Write points that belong to no assignment."""
+        """Take points that belong to no assignment, for the next flush."""
         lines = [encode(point) for point in points]
-        self._append(lines, len(lines))
+        self._lines += lines
+        self._lines_points += len(lines)
+
+    def flush(self) -> None:
+        """Hand everything taken to the operating system.
+
+        What a full disk doesn't take is lost and counted; in memory it would only be lost later, with the agent.
+        """
+        if not self._lines:
+            return
+        content = "\n".join([*self._lines, ""]).encode()
+        self._lines.clear()
+        try:
+            self._write(content)
+        except OSError as error:
+            self.dropped_points += self._lines_points
+            log.error("%s: %s; %d points are lost", self._folder, error.strerror, self._lines_points)  # noqa: TRY400
+        else:
+            self._open_points += self._lines_points
+        self._lines_points = 0
+        if self._open is not None and self._open.tell() >= _SEGMENT_BYTES:
+            self.seal()
 
     def seal(self) -> None:
         """End the open segment, so that it can be sent."""
+        self.flush()
         if self._open is not None:
+            self._sealed[self._open_path] = (self._open_points, self._open.tell())
             self._open.close()
-            self._sealed[self._open_path] = _measure(self._open_path)
             self._open = None
             self._open_points = 0
             self._enforce_limit()
@@ -108,15 +136,19 @@ class Spool:
         self.seal()
         self._save_runs()
 
-    def _append(self, lines: Sequence[str], points: int) -> None:
+    def _write(self, content: bytes) -> None:
         if self._open is None:
             self._open_path = self._folder / f"{next(self._numbers):016d}{_SUFFIX}"
-            self._open = self._open_path.open("a", encoding="utf-8")
-        self._open.write("".join(line + "\n" for line in lines))
-        self._open.flush()
-        self._open_points += points
-        if self._open.tell() >= _SEGMENT_BYTES:
-            self.seal()
+            self._open = self._open_path.open("ab", buffering=0)
+        begin = self._open.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(content):
+                written += self._open.write(content[written:])
+        except OSError:
+            # Half a line would be refused by the collector, and its points with it.
+            self._open.truncate(begin)
+            raise
 
     def _enforce_limit(self) -> None:
         while self.size > self._max_bytes and len(self._sealed) > 1:
@@ -151,9 +183,9 @@ class Spool:
         temporary.replace(self._runs_file)
 
 
-def _numbered(point: Point, number: int) -> Point:
-    measurement: Any = CATALOGUE.get(point.measurement, {})
-    return point.with_fields(**{SEQ.name: number}) if SEQ.name in measurement else point
+def _numbered(point: Point, tags: Mapping[str, str], number: int) -> Point:
+    fields = {**point.fields, SEQ.name: number} if point.measurement in _WITH_NUMBERS else point.fields
+    return Point(point.measurement, {**point.tags, **tags}, fields, point.time_ns)
 
 
 def _measure(path: Path) -> tuple[int, int]:

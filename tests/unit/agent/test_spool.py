@@ -1,4 +1,7 @@
+import errno
+import os
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -28,7 +31,8 @@ def numbers(points: list[Point]) -> list[object]:
 
 
 def kill(spool: Spool) -> None:
-    """What kill -9 leaves of it: the files as they are, nothing written any more."""
+    """What kill -9 a moment later leaves of it: the files as they are, nothing written any more."""
+    spool.flush()
     if spool._open:
         spool._open.close()
 
@@ -79,6 +83,52 @@ def test_a_line_that_was_being_written_when_the_agent_was_killed_is_cut_off(tmp_
     assert [one.time_ns for one in drain(open_spool(tmp_path))] == [1]
 
 
+def test_what_was_not_handed_over_when_the_agent_was_killed_leaves_no_gap_in_the_numbers(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(1)], {})
+    spool.flush()
+    spool.add_run("a", [point(2)], {})
+    again = open_spool(tmp_path)
+    again.add_run("a", [point(3)], {})
+    assert [(one.time_ns, one.fields["seq"]) for one in drain(again)] == [(1, 1), (3, 2)]
+    if spool._open:
+        spool._open.close()
+
+
+class Full:
+    """A file on a disk that takes nothing more after so many bytes."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self._file = file
+        self._room = room
+
+    def write(self, content: bytes) -> int:
+        if not self._room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = self._file.write(content[: self._room])
+        self._room -= taken
+        return taken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_points_that_a_full_disk_does_not_take_are_counted_and_leave_no_half_line(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(1)], {})
+    spool.flush()
+    assert spool._open
+    file = spool._open
+    spool._open = Full(file, 30)  # type: ignore[assignment]
+    spool.add_run("a", [point(2), point(3)], {})
+    spool.flush()
+    assert spool.dropped_points == 2
+    spool._open = file
+    spool.add_run("a", [point(4)], {})
+    assert spool.points == 2
+    assert [(one.time_ns, one.fields["seq"]) for one in drain(spool)] == [(1, 1), (4, 3)]
+
+
 def test_when_the_disk_budget_is_used_up_the_oldest_points_go_and_are_counted(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, max_bytes=200)
     for run in range(20):
@@ -94,6 +144,8 @@ def test_when_the_disk_budget_is_used_up_the_oldest_points_go_and_are_counted(tm
 def test_it_says_how_much_waits(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     spool.add_run("a", [point(), point()], {})
+    assert spool.points == 2
+    spool.flush()
     assert spool.points == 2
     assert spool.size > 0
     spool.seal()
