@@ -13,31 +13,35 @@ import uvicorn
 from pydantic import ValidationError
 
 from streamswarm_agent.assignments import AssignmentStore
+from streamswarm_agent.budget import Budget
 from streamswarm_agent.controlplane import ControlPlane
 from streamswarm_agent.enrol import Credential
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.geo import PlaceNames
+from streamswarm_agent.net.link import LinkWatch
 from streamswarm_agent.probes import Context, Engines, find_probe
-from streamswarm_agent.schedule import Scheduler
+from streamswarm_agent.schedule import Plan, Scheduler, Skip, Skipped
 from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_agent.spool import Spool
 from streamswarm_core import __version__
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue.common import UP
-from streamswarm_core.catalogue.platform import AGENT
+from streamswarm_core.catalogue.platform import AGENT, RUN
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS
+from streamswarm_core.probespecs.demand import Lane
 from streamswarm_core.serve import uvicorn_config
 from streamswarm_core.writer import LineWriter
 
 log = logging.getLogger(__name__)
 
 _SELF_SECONDS: Final = 10.0
+_FLUSH_SECONDS: Final = 0.05
 
 
 class Runner:
@@ -71,7 +75,14 @@ class Runner:
         self._engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file))
         self._latest = LatestPoints()
         self._memory: dict[str, Context] = {}
-        self._scheduler = Scheduler(self._run, concurrency=settings.concurrency)
+        self._scheduler = Scheduler(
+            self._plan,
+            budget=Budget(settings.budget_packets_per_second, settings.budget_bits_per_second),
+            limits={Lane.SOCKET: settings.concurrency, Lane.TOOL: settings.tool_concurrency, Lane.EXCLUSIVE: 1},
+            link_busy=LinkWatch(settings.busy_share, settings.busy_bits_per_second).busy,
+        )
+        self._flush: asyncio.TimerHandle | None = None
+        self._written_skips: dict[tuple[str, Skip], int] = {}
         self._etag = ""
         self._clock_offset: float | None = None
         self._process = psutil.Process()
@@ -106,36 +117,54 @@ class Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._flush is not None:
+            self._flush.cancel()
         self._spool.close()
         self._engines.close()
         self._writer.close()
         await self._client.aclose()
 
-    async def _run(self, assignment: Assignment) -> None:
-        context = self._memory.setdefault(assignment.id, Context(self._engines))
-        stamp = now_ns()
-        try:
-            async with asyncio.timeout(assignment.timeout):
-                points = await self._measure(assignment, context)
-        except TimeoutError:
-            points = _down(assignment, stamp, Fault.TIMEOUT, f"given up after {assignment.timeout} s")
-        points = self._spool.add_run(assignment.id, points, _tags(assignment)) if points else []
-        self._latest.put(assignment, points)
-
-    async def _measure(self, assignment: Assignment, context: Context) -> list[Point]:
+    def _plan(self, assignment: Assignment) -> Plan:
+        """Check an assignment once, so that its runs have nothing to do but measure."""
         probe, spec = find_probe(assignment.probe), SPECS.get(assignment.probe)
+        tags = {"test": assignment.test, **({"target": assignment.target} if assignment.target else {})}
+
+        def take(points: list[Point]) -> None:
+            if points:
+                points = self._spool.add_run(assignment.id, points, tags)
+                self._flush_soon()
+            self._latest.put(assignment, points)
+
+        def fail(fault: Fault, detail: str) -> None:
+            take(_down(assignment, fault, detail))
+
+        async def refuse() -> None:
+            fail(Fault.BAD_TARGET, f"this agent doesn't take the options: {unusable}")
+
+        async def run() -> None:
+            take(await measure(assignment.target, params, context))
+
         if probe is None or spec is None:
-            log.error(
-                "%s: this agent has no probe %r; is it older than the control plane?", assignment.test, assignment.probe
-            )
-            return []
+            reason = f"this agent has no probe {assignment.probe!r}; is it older than the control plane?"
+            return Plan(assignment, refuse, fail, impossible=reason)
         try:
             params = spec.params.model_validate(assignment.params)
         except ValidationError as error:
             first = error.errors()[0]
-            detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            return _down(assignment, now_ns(), Fault.BAD_TARGET, f"this agent doesn't take the options: {detail}")
-        return await probe.run(assignment.target, params, context)
+            unusable = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            return Plan(assignment, refuse, fail)
+        measure = probe.run
+        context = self._memory.setdefault(assignment.id, Context(self._engines))
+        return Plan(assignment, run, fail, spec.lane, spec.cost(params), spec.has_target)
+
+    def _flush_soon(self) -> None:
+        """Write the points of many runs at once: a write costs more than a run."""
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush = None
+        self._spool.flush()
 
     async def _poll_assignments(self) -> None:
         while True:
@@ -180,7 +209,19 @@ class Runner:
     async def _observe_self(self) -> None:
         while True:
             await asyncio.sleep(_SELF_SECONDS)
-            self._spool.add([self._self_point()])
+            self._spool.add([self._self_point(), *self._new_skips()])
+            self._flush_soon()
+            self._scheduler.counts.lag = 0.0
+
+    def _new_skips(self) -> Iterator[Point]:
+        """What was skipped since the last time; an assignment that loses nothing has no such points."""
+        counted: dict[tuple[str, Skip], int] = {}
+        for skipped in self._scheduler.skipped:
+            key = (skipped.assignment.id, skipped.reason)
+            counted[key] = skipped.starts
+            if self._written_skips.get(key) != skipped.starts:
+                yield _skip_point(skipped)
+        self._written_skips = counted
 
     def _self_point(self) -> Point:
         return AGENT.point(
@@ -189,6 +230,11 @@ class Runner:
             assignments=len(self._scheduler),
             runs=self._scheduler.counts.runs,
             overruns=self._scheduler.counts.overruns,
+            skipped=self._scheduler.counts.skipped,
+            deferred=self._scheduler.counts.deferred,
+            waiting=self._scheduler.waiting,
+            refused=len(self._scheduler.refused),
+            lag=self._scheduler.counts.lag,
             queued_points=self._spool.points,
             queued=self._spool.size,
             oldest_queued=self._spool.oldest_age,
@@ -200,26 +246,29 @@ class Runner:
 
     def _exported(self) -> Iterator[Point]:
         yield from self._latest
+        yield from map(_skip_point, self._scheduler.skipped)
         yield self._self_point()
 
     def _health(self) -> dict[str, object]:
         return {
             "assignments": len(self._scheduler),
+            "refused": dict(self._scheduler.refused),
             "queued_points": self._spool.points,
             "sending": self._sender.failure or "ok",
         }
 
 
-def _tags(assignment: Assignment) -> dict[str, str]:
-    return {"test": assignment.test, **({"target": assignment.target} if assignment.target else {})}
+def _skip_point(skipped: Skipped) -> Point:
+    tags = {"test": skipped.assignment.test, "target": skipped.assignment.target, "reason": skipped.reason.value}
+    return RUN.point(tags, time_ns=now_ns(), skipped=skipped.starts, detail=skipped.detail)
 
 
-def _down(assignment: Assignment, stamp: int, fault: Fault, detail: str) -> list[Point]:
+def _down(assignment: Assignment, fault: Fault, detail: str) -> list[Point]:
     """The point of a run that came to nothing; a probe of the host has no such point, and leaves a gap."""
     measurement = SPECS[assignment.probe].measurements[0]
     if UP.name not in measurement:
         log.error("%s: %s", assignment.test, detail)
         return []
     return [
-        measurement.point({"target": assignment.target}, time_ns=stamp, up=0, error=fault.value, error_detail=detail)
+        measurement.point({"target": assignment.target}, time_ns=now_ns(), up=0, error=fault.value, error_detail=detail)
     ]

@@ -1,121 +1,397 @@
-"""Runs assignments on a monotonic schedule.
+"""Runs assignments: one dispatcher for all, a task only while a run is under way.
 
-Each assignment has its own task and its own phase, a hash of its id, so that many assignments with the same interval
-don't start at the same moment, and a restart doesn't move them. A run that is still going when the next is due makes
-that one an overrun, which is counted; the schedule itself never drifts, and steps of the wall clock don't touch it.
+What keeps a run from starting delays no other: a run that is still going when its next start comes, a lane without a
+free place, a used-up budget, a bandwidth test. A start that comes to nothing is counted with its reason, for each
+assignment; none is passed over silently.
 """
 
 import asyncio
-import hashlib
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
 
+from streamswarm_agent.budget import Budget
+from streamswarm_agent.faults import Fault
+from streamswarm_agent.timetable import Due, Timetable
 from streamswarm_core.assignment import Assignment
+from streamswarm_core.probespecs.demand import Lane, RunCost
 
 log = logging.getLogger(__name__)
 
-_PHASE_RESOLUTION: Final = 2**32
+# Starts are grouped, because waking up costs more than a start.
+_TICK_SECONDS: Final = 0.005
+_RETRY_SECONDS: Final = 0.02
+_FIRST_WITHIN_SECONDS: Final = 2.0
+_FIRST_RUNS_PER_SECOND: Final = 100
+_DRAIN_SECONDS: Final = 5.0
+_BUSY_RETRY_SECONDS: Final = 5.0
 
 
-def phase(assignment_id: str, interval: float) -> float:
-    """Seconds into its interval at which an assignment starts; the same on every host and after every restart.
+class Skip(StrEnum):
+    """Why a start came to nothing."""
 
-    >>> phase("a", 10) == phase("a", 10) and 0 <= phase("a", 10) < 10
-    True
+    OVERRUN = "overrun"
+    CONCURRENCY = "concurrency"
+    BUDGET = "budget"
+    OVER_BUDGET = "over_budget"
+    EXCLUSIVE = "exclusive"
+    LINK_BUSY = "link_busy"
+    LATE = "late"
+    UNKNOWN_PROBE = "unknown_probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An assignment made ready to run, once for all its runs.
+
+    Attributes:
+        assignment: what it was made of.
+        run: measures once and stores the points.
+        fail: stores that a run came to nothing: the fault, and the detail for a person.
+        lane: with which other runs it shares a limit.
+        cost: of one run.
+        has_target: whether it measures something over the network, so that a bandwidth test would spoil it.
+        impossible: why it can't run at all; empty if it can.
     """
-    digest = hashlib.blake2b(assignment_id.encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") / _PHASE_RESOLUTION * interval
+
+    assignment: Assignment
+    run: Callable[[], Coroutine[Any, Any, None]]
+    fail: Callable[[Fault, str], None]
+    lane: Lane = Lane.SOCKET
+    cost: RunCost = field(default_factory=RunCost)
+    has_target: bool = True
+    impossible: str = ""
 
 
-def next_start(assignment_id: str, interval: float, now: float) -> float:
-    """The first start after `now`, on the monotonic clock.
+@dataclass(slots=True, eq=False)
+class Skipped:
+    """The starts of one assignment that came to nothing for one reason, since it is known.
 
-    >>> next_start("a", 10, 100.0) - 100.0 <= 10
-    True
+    Attributes:
+        assignment: whose.
+        reason: why.
+        starts: how many.
+        detail: the same for a person to read.
     """
-    offset = phase(assignment_id, interval)
-    return ((now - offset) // interval + 1) * interval + offset
+
+    assignment: Assignment
+    reason: Skip
+    starts: int = 0
+    detail: str = ""
 
 
 @dataclass(slots=True)
 class ScheduleCounts:
-    """What the scheduler did since it started."""
+    """What the scheduler did since it started.
+
+    Attributes:
+        runs: runs that have ended, in whatever way.
+        overruns: starts that found the run before still going.
+        skipped: starts that came to nothing for any reason, overruns included.
+        deferred: runs that started later than due because of budget, lane or a bandwidth test.
+        lag: longest time from due to started, seconds, since it was read last.
+    """
 
     runs: int = 0
     overruns: int = 0
+    skipped: int = 0
+    deferred: int = 0
+    lag: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    plan: Plan
+    due_at: float = 0.0
+    task: asyncio.Task[None] | None = None
+    waits_for: Skip | None = None
+    refusal: tuple[Skip, str] | None = None
+    begun: bool = False
+    expired: bool = False
+    gone: bool = False
+    skipped: dict[Skip, Skipped] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class _Entry:
-    assignment: Assignment
-    task: asyncio.Task[None]
-
-
-Run = Callable[[Assignment], Awaitable[None]]
+class _LaneState:
+    limit: int
+    running: int = 0
+    queue: deque[_Job] = field(default_factory=deque)
 
 
 class Scheduler:
-    """Keeps the tasks of the assignments.
+    """Keeps the assignments running.
 
     Args:
-        run: carries one run out and stores what it measured; it must not raise for what a network can do.
-        concurrency: runs under way at the same time.
+        plan: makes an assignment ready; called once for each that is new or has changed.
+        budget: what the runs may put on the link.
+        limits: runs under way at the same time in a lane; a lane without one has no limit.
+        link_busy: says why the link is busy, or None if it isn't; asked before a run of the exclusive lane.
         clock: monotonic seconds.
     """
 
-    def __init__(self, run: Run, *, concurrency: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._run = run
-        self._slots = asyncio.Semaphore(concurrency)
+    def __init__(
+        self,
+        plan: Callable[[Assignment], Plan],
+        *,
+        budget: Budget,
+        limits: Mapping[Lane, int],
+        link_busy: Callable[[], Awaitable[str | None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._budget = budget
+        self._link_busy = link_busy
         self._clock = clock
-        self._entries: dict[str, _Entry] = {}
+        self._timetable: Timetable[_Job] = Timetable()
+        self._jobs: dict[str, _Job] = {}
+        self._lanes = {lane: _LaneState(limits.get(lane, 2**31)) for lane in Lane}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._exclusive = asyncio.Lock()
+        self._holding = False
+        self._with_target = 0
+        self._drained = asyncio.Event()
         self.counts = ScheduleCounts()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._jobs)
+
+    @property
+    def waiting(self) -> int:
+        """Runs that are due and wait for budget, lane or a bandwidth test."""
+        return sum(len(lane.queue) for lane in self._lanes.values())
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The assignments that never run, by test, and why."""
+        return {job.plan.assignment.test: job.refusal[1] for job in self._jobs.values() if job.refusal}
+
+    @property
+    def skipped(self) -> Iterable[Skipped]:
+        """The starts that came to nothing, by assignment and reason."""
+        return (skipped for job in self._jobs.values() for skipped in job.skipped.values())
 
     def update(self, assignments: Iterable[Assignment]) -> None:
         """Start what is new, stop what is gone, restart what has changed; leave the rest alone."""
         wanted = {assignment.id: assignment for assignment in assignments}
-        for assignment_id, entry in list(self._entries.items()):
-            if wanted.get(assignment_id) != entry.assignment:
-                entry.task.cancel()
-                del self._entries[assignment_id]
-        for assignment_id, assignment in wanted.items():
-            if assignment_id not in self._entries:
-                task = asyncio.create_task(self._keep_running(assignment), name=f"assignment {assignment.test}")
-                self._entries[assignment_id] = _Entry(assignment, task)
+        for assignment_id, job in list(self._jobs.items()):
+            if wanted.get(assignment_id) != job.plan.assignment:
+                self._drop(assignment_id, job)
+        fresh = [assignment for key, assignment in wanted.items() if key not in self._jobs]
+        # Spread over more than a moment if they are many.
+        within = max(_FIRST_WITHIN_SECONDS, len(fresh) / _FIRST_RUNS_PER_SECOND)
+        now = self._clock()
+        for assignment in fresh:
+            job = self._jobs[assignment.id] = _Job(self._plan(assignment))
+            self._timetable.add(assignment.id, job, assignment.interval, now, within=within)
+        self._jobs = {key: self._jobs[key] for key in wanted}
+        self._refuse()
+        self._arm(afresh=True)
 
     async def close(self) -> None:
         """Stop everything and wait until it has stopped."""
-        tasks = [entry.task for entry in self._entries.values()]
-        self._entries.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for assignment_id, job in list(self._jobs.items()):
+            self._drop(assignment_id, job)
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _keep_running(self, assignment: Assignment) -> None:
-        interval = assignment.interval
-        # The first run starts soon after the assignment is known, spread over a short interval.
-        start = next_start(assignment.id, min(interval, 2.0), self._clock())
-        current: asyncio.Task[None] | None = None
+    def _drop(self, assignment_id: str, job: _Job) -> None:
+        job.gone = True
+        if job.task is not None:
+            job.task.cancel()
+            if not job.begun:
+                self._end(job)  # a task that is cancelled before its first step never comes to its own end
+        with contextlib.suppress(ValueError):
+            self._lanes[job.plan.lane].queue.remove(job)
+        self._timetable.remove(assignment_id)
+        del self._jobs[assignment_id]
+
+    def _refuse(self) -> None:
+        """Decide which of the assignments can never run."""
+        able = {key: job for key, job in self._jobs.items() if not job.plan.impossible}
+        over = self._budget.refuse(
+            (key, job.plan.cost.per_second(job.plan.assignment.interval)) for key, job in able.items()
+        )
+        for key, job in self._jobs.items():
+            if job.plan.impossible:
+                job.refusal = (Skip.UNKNOWN_PROBE, job.plan.impossible)
+            else:
+                job.refusal = (Skip.OVER_BUDGET, over[key]) if key in over else None
+
+    def _arm(self, *, afresh: bool = False) -> None:
+        """Set the timer to the next start, or a little later: see _TICK_SECONDS."""
+        if self._timer is not None:
+            if not afresh:
+                return
+            self._timer.cancel()
+            self._timer = None
+        next_at = self._timetable.next_at
+        if next_at is None:
+            return
+        delay = max(next_at - self._clock(), _TICK_SECONDS)
+        if self.waiting:
+            delay = min(delay, _RETRY_SECONDS)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._start_waiting()
+        for due in self._timetable.take_due(self._clock()):
+            self._take(due)
+        self._arm()
+
+    def _take(self, due: Due[_Job]) -> None:
+        job = due.item
+        if due.missed:
+            self._skip(job, Skip.LATE, "the agent was too busy, or stood still", due.missed)
+        if job.refusal is not None:
+            self._skip(job, *job.refusal)
+        elif job.waits_for is not None:
+            self._skip(job, job.waits_for, _WAITS[job.waits_for])
+        elif job.task is not None:
+            self._skip(job, Skip.OVERRUN, "the run before was still going")
+        else:
+            job.due_at = due.at
+            if job.plan.lane is Lane.EXCLUSIVE:
+                self._own(job, self._run_apart(job))
+            elif (obstacle := self._obstacle(job)) is None:
+                self._start(job)
+            else:
+                job.waits_for = obstacle
+                self._lanes[job.plan.lane].queue.append(job)
+
+    def _obstacle(self, job: _Job) -> Skip | None:
+        """What keeps a job from starting now; takes its cost from the budget if nothing does."""
+        lane = self._lanes[job.plan.lane]
+        if self._holding and job.plan.has_target:
+            return Skip.EXCLUSIVE
+        if lane.running >= lane.limit:
+            return Skip.CONCURRENCY
+        return None if self._budget.take(job.plan.cost) else Skip.BUDGET
+
+    def _start_waiting(self) -> None:
+        for lane in self._lanes.values():
+            while lane.queue:
+                job = lane.queue[0]
+                job.waits_for = self._obstacle(job)
+                if job.waits_for is not None:
+                    break
+                lane.queue.popleft()
+                self.counts.deferred += 1
+                self._start(job)
+
+    def _start(self, job: _Job) -> None:
+        self._lanes[job.plan.lane].running += 1
+        self._with_target += job.plan.has_target
+        self._own(job, self._run(job))
+
+    def _own(self, job: _Job, work: Coroutine[Any, Any, None]) -> None:
+        job.task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(job.task)
+
+    async def _run(self, job: _Job) -> None:
+        job.begun = True
         try:
-            while True:
-                await asyncio.sleep(max(0.0, start - self._clock()))
-                if current is not None and not current.done():
-                    self.counts.overruns += 1
-                    log.warning("%s: the run before is still going; this one is not started", assignment.test)
-                else:
-                    current = asyncio.create_task(self._bounded_run(assignment))
-                start = next_start(assignment.id, interval, self._clock())
+            await self._measure(job)
         finally:
-            if current is not None:
-                current.cancel()
-                await asyncio.wait([current])
+            self._end(job)
 
-    async def _bounded_run(self, assignment: Assignment) -> None:
-        async with self._slots:
-            await self._run(assignment)
+    async def _run_apart(self, job: _Job) -> None:
+        """Run on a quiet link while no run with a target is under way, one at a time."""
+        job.begun = True
+        try:
+            job.waits_for = Skip.EXCLUSIVE
+            async with self._exclusive:
+                job.waits_for = Skip.LINK_BUSY
+                while (busy := await self._link_busy()) is not None:
+                    log.info("%s waits: %s", job.plan.assignment.test, busy)
+                    await asyncio.sleep(_BUSY_RETRY_SECONDS)
+                job.waits_for = Skip.EXCLUSIVE
+                self._holding = True
+                try:
+                    await self._drain()
+                    job.waits_for = None
+                    await self._measure(job)
+                finally:
+                    self._holding = False
+                    self._start_waiting()
+        finally:
+            job.waits_for = None
+            self._end(job)
+
+    async def _drain(self) -> None:
+        """Let the runs with a target end; some slow one isn't waited for longer than a few seconds."""
+        self._drained.clear()
+        if self._with_target:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_SECONDS):
+                    await self._drained.wait()
+
+    async def _measure(self, job: _Job) -> None:
+        """One run within its time limit.
+
+        asyncio.timeout would do the same at three times the cost.
+        """
+        self.counts.lag = max(self.counts.lag, self._clock() - job.due_at)
+        timeout = job.plan.assignment.timeout
+        expiry = asyncio.get_running_loop().call_later(timeout, self._expire, job)
+        try:
+            await job.plan.run()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not job.expired or job.gone or (task is not None and task.uncancel()):
+                raise
+            job.plan.fail(Fault.TIMEOUT, f"given up after {timeout} s")
+        except Exception as error:
+            # A probe returns its faults; what it raises is a mistake in it, which must not end the agent.
+            log.exception("%s", job.plan.assignment.test)
+            job.plan.fail(Fault.INTERNAL, f"{type(error).__name__}: {error}")
+        finally:
+            expiry.cancel()
+            job.expired = False
             self.counts.runs += 1
+
+    def _expire(self, job: _Job) -> None:
+        if job.task is not None:
+            job.expired = True
+            job.task.cancel()
+
+    def _end(self, job: _Job) -> None:
+        if job.task is not None:
+            self._tasks.discard(job.task)
+        job.task, job.begun = None, False
+        lane = self._lanes[job.plan.lane]
+        if job.plan.lane is Lane.EXCLUSIVE:
+            return
+        lane.running -= 1
+        self._with_target -= job.plan.has_target
+        if not self._with_target:
+            self._drained.set()
+        if lane.queue:
+            self._start_waiting()
+
+    def _skip(self, job: _Job, reason: Skip, detail: str, starts: int = 1) -> None:
+        skipped = job.skipped.get(reason)
+        if skipped is None:
+            log.warning("%s is not started (%s): %s", job.plan.assignment.test, reason, detail)
+            skipped = job.skipped[reason] = Skipped(job.plan.assignment, reason)
+        skipped.starts += starts
+        skipped.detail = detail
+        self.counts.skipped += starts
+        if reason is Skip.OVERRUN:
+            self.counts.overruns += starts
+
+
+_WAITS: Final = {
+    Skip.CONCURRENCY: "too many runs of its kind are under way",
+    Skip.BUDGET: "the agent's budget of packets or bits was used up",
+    Skip.EXCLUSIVE: "a bandwidth test had the link to itself",
+    Skip.LINK_BUSY: "the link was too busy for a bandwidth test",
+}

@@ -45,7 +45,27 @@ class AgentSettings(ServiceSettings, table="agent"):
     geo_city_file: Path | None = Field(
         None, description="MaxMind-format file with places, such as GeoLite2-City.mmdb, for traceroute."
     )
-    concurrency: int = Field(256, ge=1, le=10_000, description="Runs under way at the same time.")
+    concurrency: int = Field(
+        256,
+        ge=1,
+        le=10_000,
+        description="Runs with sockets of their own (tcp, http, dns …) under way at the same time.",
+    )
+    tool_concurrency: int = Field(
+        4, ge=1, le=64, description="Runs that start programs or block a thread, under way at the same time."
+    )
+    budget_packets_per_second: float = Field(
+        2_000, ge=1, le=1_000_000, description="Packets per second that all assignments together may send."
+    )
+    budget_bits_per_second: float = Field(
+        20e6, ge=1_000, le=1e12, description="Bits per second that all assignments together may put on the link."
+    )
+    busy_share: float = Field(
+        0.3, gt=0, le=1, description="Share of an interface's speed from which bandwidth tests wait for a quieter link."
+    )
+    busy_bits_per_second: float = Field(
+        20e6, ge=1_000, description="The same in bits per second, for interfaces that don't state their speed."
+    )
 
     @property
     def folder(self) -> Path:
