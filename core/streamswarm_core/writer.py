@@ -1,18 +1,22 @@
 """Sends line protocol to `/api/v2/write` with InfluxDB's own client package."""
 
+import gzip
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
+from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError
 
 from streamswarm_core.errors import Refused, Unavailable
 
 # What the same bytes may be sent again for: overload, gateways, and a token that is being renewed.
 _RETRYABLE = frozenset({408, 425, 429})
+
+# The client would compress at level 9: 8 % smaller, for six times the CPU, which is a fifth of what a ping costs.
+_COMPRESSION_LEVEL: Final = 1
 
 
 class LineWriter:
@@ -47,8 +51,9 @@ class LineWriter:
         if not lines:
             return
         try:
-            client = self._connected(self._token())
-            client.write_api(write_options=SYNCHRONOUS).write(bucket=self._bucket, record=lines)
+            service: Any = WriteService(self._connected(self._token()).api_client)  # type: ignore[no-untyped-call]
+            body = gzip.compress(lines, _COMPRESSION_LEVEL)
+            service.post_write(self._org, self._bucket, body, precision="ns", content_encoding="gzip")
         except ApiException as error:
             status = int(error.status or 0)
             message = f"{self._url}: {error.message or error.reason or status}"
@@ -76,7 +81,7 @@ class LineWriter:
         if self._client is None or token != self._client_token:
             self.close()
             self._client = InfluxDBClient(
-                self._url, token=token, org=self._org, timeout=self._timeout_ms, enable_gzip=True, retries=False
+                self._url, token=token, org=self._org, timeout=self._timeout_ms, retries=False
             )
             self._client_token = token
         return self._client
