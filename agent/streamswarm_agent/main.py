@@ -1,4 +1,5 @@
 import asyncio
+import gc
 
 from streamswarm_agent.enrol import enrol, load_credential
 from streamswarm_agent.runner import Runner
@@ -25,6 +26,11 @@ def run(settings: AgentSettings) -> None:
                 "streamswarm agent enrol --url URL --token TOKEN"
             )
         credential = enrol(settings, token=token)
+
+    # The modules and the assignments stay as long as the agent does; looking through them for garbage at the default
+    # pace took a fifth of the time of an agent with thousands of targets.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
     async def main() -> None:
         try:

@@ -47,7 +47,7 @@ _EQUALS: Final = re.compile(r"(?<!\\)=")
 _MARKS: Final = re.compile(r'\\.|[ =,"\n]', re.DOTALL)
 _NUMBER: Final = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _INTEGER: Final = re.compile(r"-?\d+\Z")
-_PLAIN: Final = re.compile(r"[^,= \n\\]*").fullmatch
+_MOST_ESCAPED: Final = 65_536
 _TRUE: Final = frozenset({"t", "T", "true", "True", "TRUE"})
 _FALSE: Final = frozenset({"f", "F", "false", "False", "FALSE"})
 
@@ -67,13 +67,21 @@ def escape_tag(text: str) -> str:
     >>> escape_tag("a b=c")
     'a\\ b\\=c'
     """
-    if _PLAIN(text):
-        return text
     return _closed(text.replace(",", r"\,").replace("=", r"\=").replace(" ", r"\ ").replace("\n", r"\n"))
 
 
+class _EscapedTags(dict[str, str]):
+    """Tags and keys come again and again; the escaped ones are kept, up to a limit."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) >= _MOST_ESCAPED:
+            self.clear()
+        escaped = self[text] = escape_tag(text)
+        return escaped
+
+
+_ESCAPED: Final = _EscapedTags()
 _escaped_measurement: Final = lru_cache(1024)(escape_measurement)
-_escaped_key: Final = lru_cache(4096)(escape_tag)
 
 
 def _closed(escaped: str) -> str:
@@ -114,21 +122,21 @@ def encode(point: Point) -> str:
     """
     if not point.fields:
         raise ValueError(f"point of {point.measurement!r} has no fields")
-    parts = [_escaped_measurement(point.measurement)]
-    parts += [f",{_escaped_key(key)}={escape_tag(value)}" for key, value in sorted(point.tags.items()) if value != ""]
-    separator = " "
-    for key, value in point.fields.items():
-        # The common types without a call: agents write thousands of points a second.
-        if type(value) is float and math.isfinite(value):
-            parts.append(f"{separator}{_escaped_key(key)}={value!r}")
-        elif type(value) is int and INT64_MIN <= value <= INT64_MAX:
-            parts.append(f"{separator}{_escaped_key(key)}={value}i")
-        else:
-            parts.append(f"{separator}{_escaped_key(key)}={format_field(value)}")
-        separator = ","
-    if point.time_ns is not None:
-        parts.append(f" {point.time_ns}")
-    return "".join(parts)
+    known = _ESCAPED
+    tags = "".join([f",{known[key]}={known[value]}" for key, value in sorted(point.tags.items()) if value != ""])
+    # The common types without a call: agents write thousands of points a second.
+    fields = ",".join(
+        [
+            f"{known[key]}={value!r}"
+            if type(value) is float and math.isfinite(value)
+            else f"{known[key]}={value}i"
+            if type(value) is int and INT64_MIN <= value <= INT64_MAX
+            else f"{known[key]}={format_field(value)}"
+            for key, value in point.fields.items()
+        ]
+    )
+    time = "" if point.time_ns is None else f" {point.time_ns}"
+    return f"{_escaped_measurement(point.measurement)}{tags} {fields}{time}"
 
 
 def encode_lines(points: Iterable[Point]) -> bytes:

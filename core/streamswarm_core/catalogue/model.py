@@ -141,11 +141,12 @@ class Measurement:
             unknown = next(key for key in tags if key not in self._known_tags)
             raise CatalogueError(f"{self.name!r} has no tag {unknown!r}; it has {', '.join(self.tags)}")
         values: dict[str, FieldValue] = {}
+        types = self._types
         for name, value in fields.items():
             if value is None or (isinstance(value, float) and not math.isfinite(value)):
                 continue
             # A value of the very type needs no call: agents make thousands of points a second.
-            values[name] = value if type(value) is self._types.get(name) else self._coerce(self[name], value)
+            values[name] = value if type(value) is types.get(name) else self._coerce(self[name], value)
         if not values:
             raise CatalogueError(f"a point of {self.name!r} needs at least one field")
         return Point(self.name, {key: value for key, value in tags.items() if value != ""}, values, time_ns)
