@@ -7,7 +7,7 @@ SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus victoria-metrics
 LINTED := agent benchmarks cli collector controlplane core mlservice tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store lint format generate lock clean
+.PHONY: help up test differential bench-store bench-agent lint format generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -36,6 +36,9 @@ differential: $(VENV)/.dev $(VENV)/.system-packages ## Hold 2,500 generated quer
 
 bench-store: $(VENV)/.dev $(VENV)/.system-packages ## Collector and InfluxDB side by side: ingest, disk, panel queries
 	$(BIN)/python -m benchmarks.store
+
+bench-agent: $(VENV)/.dev $(VENV)/.system-packages ## Agent, fping, blackbox_exporter and ping side by side: CPU for each echo
+	$(BIN)/python -m benchmarks.agent $(BENCH)
 
 generate: $(VENV)/.dev ## Make again what is made from the catalogue
 	$(BIN)/python -m streamswarm_core.catalogue.reference > docs/measurements.md

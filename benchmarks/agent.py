@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -295,7 +295,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         blackbox = Blackbox(Path(folder))
         four = partial(measure_agent, echoes=4)
-        measures = (measure_agent, four, measure_fping, blackbox.measure, measure_ping)
+        measures: tuple[Callable[[Sequence[str], float], Reading], ...] = (
+            measure_agent,
+            four,
+            measure_fping,
+            blackbox.measure,
+            measure_ping,
+        )
         sides = dict(zip(SIDES, measures, strict=True))
         try:
             for _ in range(options.rounds):

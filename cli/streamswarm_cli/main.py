@@ -14,6 +14,7 @@ from streamswarm_cli import (
     collector_commands,
     config_commands,
     controlplane_commands,
+    doctor_command,
     probe_command,
     store_commands,
     up_command,
@@ -34,6 +35,7 @@ ml_app: Final = typer.Typer(help="The service that scores the series.", no_args_
 
 app.command("up")(up_command.up)
 app.command("probe")(probe_command.probe)
+app.command("doctor")(doctor_command.doctor)
 app.add_typer(agent_commands.app, name="agent")
 app.add_typer(collector_commands.app, name="collector")
 app.add_typer(controlplane_commands.app, name="controlplane")

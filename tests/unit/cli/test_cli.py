@@ -40,7 +40,7 @@ def test_version(tmp_path: Path) -> None:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     text = streamswarm("--help", folder=tmp_path).stdout
-    for command in ("up", "probe", "agent", "collector", "controlplane", "ml", "config", "version"):
+    for command in ("up", "probe", "doctor", "agent", "collector", "controlplane", "ml", "config", "version"):
         assert command in text
 
 
