@@ -135,13 +135,19 @@ class Runner:
                 self._flush_soon()
             self._latest.put(assignment, points)
 
+        begun_ns = now_ns()
+
         def fail(fault: Fault, detail: str) -> None:
-            take(_down(assignment, fault, detail))
+            take(_down(assignment, begun_ns, fault, detail))
 
         async def refuse() -> None:
+            nonlocal begun_ns
+            begun_ns = now_ns()
             fail(Fault.BAD_TARGET, f"this agent doesn't take the options: {unusable}")
 
         async def run() -> None:
+            nonlocal begun_ns
+            begun_ns = now_ns()
             take(await measure(assignment.target, params, context))
 
         if probe is None or spec is None:
@@ -263,12 +269,12 @@ def _skip_point(skipped: Skipped) -> Point:
     return RUN.point(tags, time_ns=now_ns(), skipped=skipped.starts, detail=skipped.detail)
 
 
-def _down(assignment: Assignment, fault: Fault, detail: str) -> list[Point]:
+def _down(assignment: Assignment, stamp: int, fault: Fault, detail: str) -> list[Point]:
     """The point of a run that came to nothing; a probe of the host has no such point, and leaves a gap."""
     measurement = SPECS[assignment.probe].measurements[0]
     if UP.name not in measurement:
         log.error("%s: %s", assignment.test, detail)
         return []
     return [
-        measurement.point({"target": assignment.target}, time_ns=now_ns(), up=0, error=fault.value, error_detail=detail)
+        measurement.point({"target": assignment.target}, time_ns=stamp, up=0, error=fault.value, error_detail=detail)
     ]

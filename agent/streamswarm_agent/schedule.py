@@ -328,6 +328,8 @@ class Scheduler:
                 try:
                     await self._drain()
                     job.waits_for = None
+                    # It waited for the link, not for the agent: that is no lag.
+                    job.due_at = self._clock()
                     await self._measure(job)
                 finally:
                     self._holding = False
