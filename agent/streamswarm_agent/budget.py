@@ -48,12 +48,15 @@ class Budget:
                 total = wanted
         return refused
 
-    def take(self, cost: RunCost) -> bool:
-        """Take a run's cost if there is something left of both; a run larger than what is left makes a debt."""
+    def refill(self) -> None:
+        """Take account of the time that has passed; to be called now and then, it need not be for each run."""
         now = self._clock()
         elapsed, self._filled_at = now - self._filled_at, now
         self._packets = min(self._rate.packets, self._packets + elapsed * self._rate.packets)
         self._bytes = min(self._rate.bytes, self._bytes + elapsed * self._rate.bytes)
+
+    def take(self, cost: RunCost) -> bool:
+        """Take a run's cost if there is something left of both; a run larger than what is left makes a debt."""
         if self._packets <= 0 or self._bytes <= 0:
             return False
         self._packets -= cost.packets

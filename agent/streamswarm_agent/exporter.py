@@ -1,5 +1,6 @@
 """The agent as a Prometheus exporter: what it measured last on `/metrics`, a measurement on demand on `/probe`."""
 
+import asyncio
 import hmac
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -105,11 +106,10 @@ def create_exporter(
         engines: for `/probe`.
         health: what `/health` says beside "ok".
     """
-    registry = CollectorRegistry()
-    registry.register(PointCollector(points))
 
     async def metrics(request: Request) -> Response:
-        return expose(registry, request)
+        # Thousands of points take seconds to write out, in which no run would start; so a thread does it.
+        return await asyncio.to_thread(_write_out, list(points()), request)
 
     async def probe(request: Request) -> Response:
         refusal = _refuse(request, settings)
@@ -139,6 +139,12 @@ def create_exporter(
             Route("/health", healthy),
         ]
     )
+
+
+def _write_out(points: list[Point], request: Request) -> Response:
+    registry = CollectorRegistry()
+    registry.register(PointCollector(lambda: points))
+    return expose(registry, request)
 
 
 def _refuse(request: Request, settings: AgentSettings) -> Response | None:

@@ -154,7 +154,7 @@ class Scheduler:
         self._timetable: Timetable[_Job] = Timetable()
         self._jobs: dict[str, _Job] = {}
         self._lanes = {lane: _LaneState(limits.get(lane, 2**31)) for lane in Lane}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._measuring: set[_Job] = set()
         self._look_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -205,12 +205,14 @@ class Scheduler:
             self._drop(assignment_id, job)
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _drop(self, assignment_id: str, job: _Job) -> None:
         job.gone = True
         if job.task is not None:
             job.task.cancel()
+            self._ending.add(job.task)
+            job.task.add_done_callback(self._ending.discard)
             if not job.begun:
                 self._end(job)  # a task that is cancelled before its first step never comes to its own end
         with contextlib.suppress(ValueError):
@@ -249,6 +251,7 @@ class Scheduler:
     def _tick(self) -> None:
         self._timer = None
         now = self._clock()
+        self._budget.refill()
         self._start_waiting()
         for due in self._timetable.take_due(now):
             self._take(due)
@@ -270,7 +273,7 @@ class Scheduler:
         else:
             job.due_at = due.at
             if job.plan.lane is Lane.EXCLUSIVE:
-                self._own(job, self._run_apart(job))
+                job.task = asyncio.get_running_loop().create_task(self._run_apart(job))
             elif (obstacle := self._obstacle(job)) is None:
                 self._start(job)
             else:
@@ -300,18 +303,7 @@ class Scheduler:
     def _start(self, job: _Job) -> None:
         self._lanes[job.plan.lane].running += 1
         self._with_target += job.plan.has_target
-        self._own(job, self._run(job))
-
-    def _own(self, job: _Job, work: Coroutine[Any, Any, None]) -> None:
-        job.task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(job.task)
-
-    async def _run(self, job: _Job) -> None:
-        job.begun = True
-        try:
-            await self._measure(job)
-        finally:
-            self._end(job)
+        job.task = asyncio.get_running_loop().create_task(self._run(job))
 
     async def _run_apart(self, job: _Job) -> None:
         """Run on a quiet link while no run with a target is under way, one at a time."""
@@ -330,7 +322,7 @@ class Scheduler:
                     job.waits_for = None
                     # It waited for the link, not for the agent: that is no lag.
                     job.due_at = self._clock()
-                    await self._measure(job)
+                    await self._run(job)
                 finally:
                     self._holding = False
                     self._start_waiting()
@@ -346,8 +338,9 @@ class Scheduler:
                 async with asyncio.timeout(_DRAIN_SECONDS):
                     await self._drained.wait()
 
-    async def _measure(self, job: _Job) -> None:
+    async def _run(self, job: _Job) -> None:
         """One run within its time limit."""
+        job.begun = True
         now = self._clock()
         self.counts.lag = max(self.counts.lag, now - job.due_at)
         job.expires_at = now + job.plan.assignment.timeout
@@ -369,6 +362,7 @@ class Scheduler:
             self._measuring.discard(job)
             job.expired = False
             self.counts.runs += 1
+            self._end(job)
 
     def _expire(self, now: float) -> None:
         """End the runs whose time is up.
@@ -382,8 +376,6 @@ class Scheduler:
                 job.task.cancel()
 
     def _end(self, job: _Job) -> None:
-        if job.task is not None:
-            self._tasks.discard(job.task)
         job.task, job.begun = None, False
         lane = self._lanes[job.plan.lane]
         if job.plan.lane is Lane.EXCLUSIVE:

@@ -10,7 +10,7 @@ import heapq
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 _PHASE_RESOLUTION: Final = 2**32
 _ROUNDING: Final = 1e-6
@@ -57,8 +57,7 @@ class _Row(Generic[Item]):
     dropped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Due(Generic[Item]):
+class Due(NamedTuple, Generic[Item]):
     """A start that has come.
 
     Attributes:
