@@ -45,7 +45,7 @@ def name_server() -> Iterator[int]:
 
 def test_first_points_are_shown_on_the_terminal(stack: Stack) -> None:
     text = eventually(lambda: stack.output, lambda output: "First points" in output and "This host" not in output, 40)
-    for word in ("Ping", "TCP connect", "HTTP", "Host"):
+    for word in ("Ping", "TCP handshake", "HTTP", "Host"):
         assert word in text
 
 

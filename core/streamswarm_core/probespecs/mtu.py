@@ -3,6 +3,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from streamswarm_core.catalogue.path import MTU
+from streamswarm_core.probespecs.demand import RAW_SOCKET, Lane, RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
 
@@ -32,4 +33,7 @@ MTU_SPEC: Final = ProbeSpec(
     example_target="192.0.2.1",
     headline="pmtu",
     timeout=60.0,
+    lane=Lane.SHARED,
+    cost=lambda params: RunCost(12 * params.tries, 12 * params.tries * 1500),
+    needs=(RAW_SOCKET,),
 )

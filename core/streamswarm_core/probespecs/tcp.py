@@ -44,5 +44,5 @@ TCP_SPEC: Final = ProbeSpec(
     example_target="www.example.com:443",
     headline="connect",
     timeout=10.0,
-    cost=lambda _: RunCost(3, 180),
+    cost=lambda params: RunCost(params.count * 5, params.count * 300),
 )

@@ -3,6 +3,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from streamswarm_core.catalogue.tcp import TCP_WINDOW, TCP_WINDOW_SAMPLE
+from streamswarm_core.probespecs.demand import Lane, RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
 
@@ -40,4 +41,6 @@ TCP_WINDOW_SPEC: Final = ProbeSpec(
     example_target="www.example.com:9",
     headline="throughput",
     timeout=20.0,
+    lane=Lane.EXCLUSIVE,
+    cost=lambda params: RunCost(params.max_bytes / 1448, params.max_bytes * 1.05),
 )

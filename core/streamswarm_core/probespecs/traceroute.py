@@ -4,6 +4,7 @@ from typing import Final
 from pydantic import Field
 
 from streamswarm_core.catalogue.path import TRACEROUTE, TRACEROUTE_FLOW, TRACEROUTE_HOP
+from streamswarm_core.probespecs.demand import RAW_SOCKET, Lane, RunCost, setting_file
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 
 
@@ -35,6 +36,15 @@ class TracerouteParams(ProbeParams):
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
 
 
+_USUAL_HOPS: Final = 15
+_PACKET_BYTES: Final = 60
+
+
+def _cost(params: TracerouteParams) -> RunCost:
+    packets = params.count * min(_USUAL_HOPS, params.max_hops) * (4 if params.multipath else 1)
+    return RunCost(packets, packets * _PACKET_BYTES)
+
+
 TRACEROUTE_SPEC: Final = ProbeSpec(
     name="traceroute",
     title="Traceroute",
@@ -44,4 +54,11 @@ TRACEROUTE_SPEC: Final = ProbeSpec(
     example_target="192.0.2.1",
     headline="hops",
     timeout=45.0,
+    lane=Lane.SHARED,
+    cost=_cost,
+    needs=(
+        RAW_SOCKET,
+        setting_file("geo_asn_file", "naming the networks on the path"),
+        setting_file("geo_city_file", "placing the hops, and the distance along the path"),
+    ),
 )
