@@ -3,15 +3,16 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
 
 import pytest
 
 from streamswarm_core.probespecs import SPECS
 from tests.e2e.conftest import PASSWORD, Administrator, Stack, start_stack
 from tests.support import eventually
-from tests.unit.agent.servers import address_answer, dns_server
+from tests.unit.agent.servers import address_answer, dns_server, tcp_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("stack")]
 
@@ -23,24 +24,31 @@ def admin(stack: Stack) -> Iterator[Administrator]:
     administrator.http.close()
 
 
-@pytest.fixture
-def name_server() -> Iterator[int]:
-    """A real name server on loopback, in a thread of its own."""
-    port: list[int] = []
+Place = TypeVar("Place")
+
+
+def serving(server: Callable[[], AbstractAsyncContextManager[Place]]) -> Iterator[Place]:
+    """A real server on loopback, in a thread of its own; yields where it is."""
+    place: list[Place] = []
     ready, stop = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with dns_server(address_answer) as bound:
-            port.append(bound)
+        async with server() as bound:
+            place.append(bound)
             ready.set()
             await asyncio.to_thread(stop.wait)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     ready.wait(10)
-    yield port[0]
+    yield place[0]
     stop.set()
     thread.join(10)
+
+
+@pytest.fixture
+def name_server() -> Iterator[int]:
+    yield from serving(lambda: dns_server(address_answer))
 
 
 def test_first_points_are_shown_on_the_terminal(stack: Stack) -> None:
@@ -49,25 +57,32 @@ def test_first_points_are_shown_on_the_terminal(stack: Stack) -> None:
         assert word in text
 
 
+@pytest.fixture
+def discarding() -> Iterator[str]:
+    """A server that reads whatever it gets."""
+
+    async def discard(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            pass
+
+    yield from serving(lambda: tcp_server(discard))
+
+
 def test_points_of_every_probe_come_through_api_and_influxql(
-    stack: Stack, admin: Administrator, name_server: int
+    stack: Stack, admin: Administrator, name_server: int, discarding: str
 ) -> None:
     agent = admin.call("GET", "/agents")[0]
-    admin.call(
-        "POST",
-        "/tests",
-        json={
-            "name": "Name server",
-            "key": "names",
-            "probe": "dns",
-            "target": "www.example.com",
-            "params": {"server": "127.0.0.1", "port": name_server},
-            "interval": 1,
-            "agent_ids": [agent["id"]],
-        },
-    )
     keys = {"loopback-ping": "icmp", "controlplane-tcp": "tcp", "controlplane-http": "http", "host": "system"}
-    keys["names"] = "dns"
+    added: list[tuple[str, str, dict[str, Any]]] = [
+        ("dns", "www.example.com", {"server": "127.0.0.1", "port": name_server}),
+        ("traceroute", "127.0.0.1", {}),
+        ("mtu", "127.0.0.1", {}),
+        ("tcp_window", discarding, {}),
+    ]
+    for probe, target, params in added:
+        keys[f"try-{probe.replace('_', '-')}"] = probe
+        test = {"name": f"Try {probe.replace('_', ' ')}", "probe": probe, "target": target, "params": params}
+        admin.call("POST", "/tests", json={**test, "interval": 2, "agent_ids": [agent["id"]]})
     assert set(keys.values()) == set(SPECS)
     for key in keys:
         item = eventually(lambda key=key: admin.status(key), lambda found: found["state"] == "up", 40)  # type: ignore[misc]
@@ -130,6 +145,7 @@ def test_a_target_that_goes_away_is_down_and_then_an_anomaly(stack: Stack, admin
     assert flagged["field"] == "tcp.up"
 
 
+@pytest.mark.usefixtures("admin")  # has changed the password, wherever this test is run
 def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on_with_the_same_data(stack: Stack) -> None:
     assert len(stack.children()) == 5
     with stack.reader() as reader:

@@ -3,7 +3,8 @@ import { element } from "./dom.js";
 import { formatSeconds } from "./format.js";
 
 const form = document.getElementById("form");
-const mayChange = Boolean(document.getElementById("add"));
+const add = document.getElementById("add");
+const mayChange = Boolean(add);
 let [probes, agents, assignments] = [[], [], []];
 
 async function load() {
@@ -94,7 +95,7 @@ function chosenOptions() {
   return params;
 }
 
-document.getElementById("add")?.addEventListener("click", () => {
+add?.addEventListener("click", () => {
   form.probe.replaceChildren(...probes.map((probe) => element("option", { value: probe.name }, probe.title)));
   document.getElementById("agents").replaceChildren(...agents.filter((agent) => agent.state !== "revoked").map((agent) =>
     element("label", {}, element("input", { type: "checkbox", name: "agent", value: agent.id, checked: agents.length === 1 }),
@@ -125,3 +126,4 @@ form.addEventListener("submit", async (event) => {
 });
 
 await load();
+add?.removeAttribute("disabled"); // the form needs to know probes and agents
