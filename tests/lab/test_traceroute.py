@@ -274,6 +274,19 @@ async def test_a_host_that_is_not_there_is_unreachable_behind_the_last_router(pa
     assert summary["error_detail"] == f"hop 3: {hops[1]} says host unreachable"
 
 
+async def test_where_nothing_answers_no_hop_and_no_path_is_made_up(path: PathBuilder) -> None:
+    line = path(hops=1, relay=False)
+    rule = parts.silence(line.routers[0])
+    parts.refuse(line.far, "meta l4proto icmp")
+    async with agent_at(line.near) as context:
+        runs = [await trace(context, line.target, wait=0.1) for _ in range(2)]
+    assert rule.packets > 0
+    for summary, points in runs:
+        assert (summary["up"], summary["error_detail"], summary["failing_hop"]) == (0, "nothing answers at all", 1)
+        assert not {"hops", "path", "path_hash", "path_changed", "branches"} & set(summary)
+        assert points == []
+
+
 async def test_late_answers_are_lost_and_not_taken_for_others(path: PathBuilder) -> None:
     line = path(hops=2, delay_ms=60, at=2)
     target, hops = truth_of(line, "ipv4")

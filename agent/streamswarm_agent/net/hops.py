@@ -1,8 +1,8 @@
 """One listener for all traces of an agent: sends packets with a TTL, and gives each the answer that is its own.
 
 Per address family there is one raw socket that sends whole packets, so that the kernel's cache of path MTUs has no say,
-one that hears ICMP, and one that hears TCP once somebody traces with TCP. Answers are matched by what they quote, and
-their times are the kernel's.
+one that hears ICMP, and one that hears TCP once somebody traces with TCP. Answers are matched by what they quote.
+Times are the kernel's, both ways.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net import bpf
+from streamswarm_agent.net.departures import Departures
 from streamswarm_agent.net.flows import MARKS, Flow
 from streamswarm_agent.net.icmperrors import Kind, Label, Message, is_port_unreachable, read_icmp
 from streamswarm_core.probespecs import TraceMethod
@@ -70,7 +71,7 @@ class Sent:
         ttl: TTL or hop limit it left with.
         mark: tells it from the others.
         on_answer: called once, when there is an answer.
-        sent_ns: realtime clock, the clock of the kernel's timestamps.
+        sent_ns: realtime clock; the kernel's transmit timestamp once there is an answer, if the interface makes one.
         answer: None until there is one.
     """
 
@@ -130,6 +131,7 @@ class _Channel:
         self._sender = _raw_socket(family, socket.IPPROTO_RAW)
         # Otherwise the kernel would refuse what is larger than a router once said, before it is on the wire.
         self._sender.setsockopt(*_MTU_DISCOVER[family], _PMTUDISC_PROBE)
+        self._departures = Departures(self._sender)
         self._heard: list[socket.socket] = []
         self._hears_tcp = False
         protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
@@ -154,12 +156,14 @@ class _Channel:
         try:
             self._sender.sendto(raw, (where, 0) if self._family == socket.AF_INET else (where, 0, 0, flow.scope))
         except OSError as error:
+            self._departures.recount()
             if error.errno in {errno.ENOBUFS, errno.EAGAIN}:
                 return packet  # a full queue loses packets, as any other on the way
             del self._waiting[packet.mark]
             if error.errno == errno.EMSGSIZE:
                 raise
             raise from_os_error(error) from None
+        self._departures.add(packet)
         return packet
 
     def forget(self, packet: Sent) -> None:
@@ -175,13 +179,18 @@ class _Channel:
 
     def _listen(self, protocol: int, program: bpf.Program, take: Callable[[str, bytes, int], None]) -> None:
         opened = _raw_socket(self._family, protocol)
-        bpf.attach(opened, program)
+        try:
+            bpf.attach(opened, program)
+        except OSError as error:
+            opened.close()
+            raise from_os_error(error) from None
         opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self._loop.add_reader(opened.fileno(), self._receive, opened, take)
         self._heard.append(opened)
 
     def _receive(self, opened: socket.socket, take: Callable[[str, bytes, int], None]) -> None:
+        self._departures.learn()
         for _ in range(_MOST_PACKETS_PER_WAKE):
             try:
                 message, ancillary, _flags, sender = opened.recvmsg(65_535, 256)

@@ -12,7 +12,7 @@ from streamswarm_agent.net.geo import Place, PlaceNames, extent
 from streamswarm_agent.net.hops import HopListener
 from streamswarm_agent.net.icmperrors import Kind, unreachable_words
 from streamswarm_agent.net.multipath import group_by_path
-from streamswarm_agent.net.pathmemory import Comparison, PathMemory
+from streamswarm_agent.net.pathmemory import PathMemory
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.net.tracing import Hop, Trace, Tracer
 from streamswarm_agent.probes.base import Context
@@ -75,7 +75,7 @@ def _describe(trace: Trace, memory: PathMemory, address: Address) -> Fields:
     return {
         "up": int(trace.reached),
         **({} if failing is None else _failure(trace, failing, failing_address, address)),
-        "hops": len(trace.hops),
+        "hops": len(trace.hops) or None,
         "silent": sum(hop.address is None for hop in trace.hops),
         "sent": trace.sent,
         "loss": final.loss if final else 1.0,
@@ -85,17 +85,19 @@ def _describe(trace: Trace, memory: PathMemory, address: Address) -> Fields:
         "path": _path_text(trace.path),
         "loss_hop": loss_begins.ttl if loss_begins else None,
         "loss_address": loss_begins.address if loss_begins else None,
-        "branches": max(map(len, trace.seen), default=0),
+        "branches": max(map(len, trace.seen), default=0) or None,
         "flows": len(trace.flow_paths),
         "paths": len(group_by_path(dict(enumerate(trace.flow_paths)))),
         "per_packet": int(trace.per_packet),
-        **_comparison_fields(memory.compare(trace.path, trace.seen, reached=trace.reached), trace),
+        **_compare(trace, memory),
     }
 
 
-def _comparison_fields(comparison: Comparison, trace: Trace) -> Fields:
+def _compare(trace: Trace, memory: PathMemory) -> Fields:
+    """What changed since the run before; a trace that nothing answered says nothing of the path."""
     if not trace.hops:
         return {}
+    comparison = memory.compare(trace.path, trace.seen, reached=trace.reached)
     change = comparison.change
     return {
         "path_hash": comparison.hash,

@@ -25,7 +25,7 @@ TRACEROUTE: Final = probe_measurement(
     Field(
         "hops",
         COUNT,
-        "Hops to the target; to the last hop that answered where the target did not.",
+        "Hops to the target; to the last hop that answered where the target did not; absent where nothing did.",
         kind=Kind.INTEGER,
         feature=True,
     ),
