@@ -118,7 +118,7 @@ def test_points_that_cannot_be_taken_are_not_passed_over(
     store.add(1, "d", [Row("m", 1, {"v": 1.0})])
     store.flush()
     with monkeypatch.context() as patched:
-        patched.setattr("streamswarm_collector.store.embedded.take_rows", lambda *_: 1 / 0)
+        patched.setattr("streamswarm_collector.store.writer.take_rows", lambda *_: 1 / 0)
         store.add(2, "d", [Row("m", 2, {"v": 2.0})])
         with pytest.raises((Unavailable, ZeroDivisionError)):
             store.flush()
