@@ -17,11 +17,14 @@ from streamswarm_core.catalogue.model import (
     BITS_PER_SECOND,
     BYTES,
     BYTES_PER_SECOND,
+    HERTZ,
     METRES,
     NUMBER,
+    PER_SECOND,
     RATIO,
     SECONDS,
     STATE,
+    WATTS,
     Unit,
 )
 from streamswarm_core.clock import from_ns
@@ -31,7 +34,7 @@ from streamswarm_core.probespecs import SPECS
 
 _WIDEST_ROW: Final = 1_000
 _FEW_BYTES: Final = 100_000
-_SYMBOLS: Final = {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s", METRES: "m"}
+_SYMBOLS: Final = {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s", METRES: "m", HERTZ: "Hz", WATTS: "W"}
 
 
 def probe(
@@ -134,8 +137,9 @@ def _point_table(point: Point) -> Table:
     tags = "  ".join(f"{key}={value}" for key, value in point.tags.items())
     table = Table("field", "value", "meaning", title=f"{point.measurement}  {tags}", title_justify="left")
     measurement = CATALOGUE[point.measurement]
-    for key, value in point.fields.items():
-        table.add_row(key, format_value(value, measurement[key].unit), measurement[key].help)
+    for field in measurement.fields:
+        if field.name in point.fields:
+            table.add_row(field.name, format_value(point.fields[field.name], field.unit), field.help)
     return table
 
 
@@ -146,6 +150,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
     '12.300 ms'
     >>> format_value(0.5, RATIO)
     '50.0 %'
+    >>> format_value(2345.67, PER_SECOND), format_value(0.0, PER_SECOND)
+    ('2,345.7/s', '0/s')
     >>> format_value(1_492, BYTES)
     '1,492 B'
     """
@@ -154,7 +160,9 @@ def format_value(value: FieldValue, unit: Unit) -> str:
     if unit == SECONDS:
         return _format_seconds(float(value))
     if unit == NUMBER:
-        return str(value)
+        return str(value) if isinstance(value, int) else f"{value:.6g}"
+    if unit == PER_SECOND:
+        return f"{value:,.1f}/s" if value >= 1 else f"{value:.3g}/s"
     if unit == RATIO:
         return f"{value * 100:.1f} %"
     if unit == STATE:
