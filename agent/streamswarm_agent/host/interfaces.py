@@ -13,6 +13,7 @@ from streamswarm_core.point import FieldValue, Point
 
 MOST_INTERFACES: Final = 64
 _IFF_UP: Final = 0x1
+_BYTES_PER_MEGABIT: Final = 125_000.0
 
 _KERNEL_COUNTERS: Final = {
     "packets_received": "rx_packets",
@@ -36,20 +37,30 @@ _DRIVER_COUNTERS: Final = {
     "pause_received": (
         "rx_pause",
         "rx_pause_frames",
-        "rx_pause_ctrl_phy",
-        "rx_flow_control_xoff",
-        "rx_xoff_frames",
-        "rx_pausing",
+        "rx_pause_ctrl_phy",  # mlx5
+        "rx_flow_control_xoff",  # igb, igc, ixgbe, e1000e
+        "port.link_xoff_rx",  # i40e
+        "link_xoff_rx.nic",  # ice
+        "rx_xoff_pause_rcvd",  # tg3
+        "rx_xoff_frames",  # bnx2
+        "mmc_rx_pause_frames",  # stmmac
     ),
     "pause_sent": (
         "tx_pause",
         "tx_pause_frames",
         "tx_pause_ctrl_phy",
         "tx_flow_control_xoff",
+        "port.link_xoff_tx",
+        "link_xoff_tx.nic",
+        "tx_xoff_sent",
         "tx_xoff_frames",
-        "tx_pausing",
+        "mmc_tx_pause_frame",
     ),
-    "symbol_errors": ("rx_symbol_errors", "rx_symbol_err_phy", "symbol_errors", "rx_symbol_err", "symbol_error"),
+    "symbol_errors": (
+        "rx_symbol_err_phy",  # mlx5
+        "rx_symbol_errors",
+        "rx_symbol_error",
+    ),
 }
 
 DriverCounters = Callable[[str], Mapping[str, int]]
@@ -90,7 +101,7 @@ def _state(folder: Path) -> dict[str, FieldValue | None]:
     return {
         "up": up,
         "mtu": read_int(folder / "mtu"),
-        "speed": speed * 1e6 if speed is not None and speed > 0 else None,
+        "speed": speed * _BYTES_PER_MEGABIT if speed is not None and speed > 0 else None,
         "full_duplex": int(duplex == "full") if duplex in {"full", "half"} else None,
     }
 
@@ -122,5 +133,5 @@ def _utilisation(fields: Mapping[str, FieldValue | None]) -> float | None:
     if not isinstance(received, float) or not isinstance(sent, float) or not isinstance(speed, float):
         return None
     load = received + sent if fields["full_duplex"] == 0 else max(received, sent)
-    share = quotient(load * 8, speed)
+    share = quotient(load, speed)
     return None if share is None else min(1.0, share)

@@ -17,7 +17,9 @@ MOST_INTERFACES: Final = 8
 SAMPLE_GAP_SECONDS: Final = 0.1
 _IW_SECONDS: Final = 2.0
 _SCAN_SECONDS: Final = 6.0
+_BYTES_PER_MEGABIT: Final = 125_000
 _NO_NOISE: Final = -256.0
+_CONNECTED: Final = re.compile(r"Connected to ([0-9a-fA-F:]{17}) ")
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 
 AskIw = Callable[[str, Sequence[str], float], Awaitable[str]]
@@ -158,11 +160,12 @@ def parse_wireless(lines: Sequence[str]) -> dict[str, Fields]:
 
 
 def parse_link(text: str) -> Fields:
-    """`iw dev X link`: bssid, ssid, mhz, signal in dBm, rates in bit/s; empty when there is no link."""
-    if not text.startswith("Connected to "):
+    """`iw dev X link`: bssid, ssid, mhz, signal in dBm, rates in bytes per second; empty when there is no link."""
+    connected = _CONNECTED.match(text)
+    if connected is None:
         return {}
     pairs = _pairs(text)
-    link: Fields = {"bssid": text.split()[2].lower(), **_rates(pairs)}
+    link: Fields = {"bssid": connected[1].lower(), **_rates(pairs)}
     if "SSID" in pairs:
         link["ssid"] = printable(pairs["SSID"])
     for name, key in (("mhz", "freq"), ("signal", "signal")):
@@ -214,7 +217,7 @@ def _pairs(text: str) -> dict[str, str]:
 
 def _rates(pairs: Mapping[str, str]) -> Fields:
     numbers = {name: _first_number(pairs.get(name, "")) for name in ("tx bitrate", "rx bitrate")}
-    return {name: number * 1e6 for name, number in numbers.items() if number is not None}
+    return {name: number * _BYTES_PER_MEGABIT for name, number in numbers.items() if number is not None}
 
 
 def _first_number(text: str) -> float | None:

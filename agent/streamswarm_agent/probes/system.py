@@ -54,6 +54,7 @@ class SystemProbe:
         if memory.growth is None:
             # The first run has nothing to compare with; a short window gives it rates, too.
             await _read_files(params, context, memory)
+            memory.facts = {}
             await asyncio.sleep(_FIRST_WINDOW_SECONDS)
         stamp = context.wall_ns()
         async with asyncio.TaskGroup() as readers:

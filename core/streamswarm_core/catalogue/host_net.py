@@ -2,7 +2,6 @@ from typing import Final
 
 from streamswarm_core.catalogue.common import host_measurement
 from streamswarm_core.catalogue.model import (
-    BITS_PER_SECOND,
     BYTES,
     BYTES_PER_SECOND,
     COUNT,
@@ -40,7 +39,9 @@ HOST_NET: Final = host_measurement(
     Field("carrier_changes", PER_SECOND, "Times that the link came or went.", worse="up"),
     Field("pause_received", PER_SECOND, "Pause frames received: the peer asks to send less (802.3x).", worse="up"),
     Field("pause_sent", PER_SECOND, "Pause frames sent: this host can't take more (802.3x).", worse="up"),
-    Field("speed", BITS_PER_SECOND, "Speed of the link; absent where there is none, as for loopback."),
+    Field(
+        "speed", BYTES_PER_SECOND, "Speed of the link in one direction; absent where there is none, as for loopback."
+    ),
     Field("full_duplex", STATE, "1 if both directions can be used at once.", kind=Kind.INTEGER, worse="down"),
     Field("utilisation", RATIO, "Share of the link's speed in use, of the busier direction.", worse="up"),
     Field("mtu", BYTES, "Maximum transmission unit.", kind=Kind.INTEGER),
@@ -108,8 +109,8 @@ HOST_WIFI: Final = host_measurement(
     Field("snr", DECIBELS, "Signal above noise.", worse="down"),
     Field("quality", NUMBER, "The driver's own figure of the link's quality, mostly of 70.", worse="down"),
     Field("frequency", HERTZ, "Middle of the primary channel."),
-    Field("transmit_rate", BITS_PER_SECOND, "Rate at which frames are sent.", worse="down"),
-    Field("receive_rate", BITS_PER_SECOND, "Rate at which frames are received.", worse="down"),
+    Field("transmit_rate", BYTES_PER_SECOND, "Rate at which frames are sent.", worse="down"),
+    Field("receive_rate", BYTES_PER_SECOND, "Rate at which frames are received.", worse="down"),
     Field("retries", PER_SECOND, "Frames sent again.", worse="up"),
     Field("retry_share", NUMBER, "Frames sent again for each that was sent; may pass 1.", worse="up"),
     Field("failures", PER_SECOND, "Frames given up.", worse="up"),
