@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus victoria-metrics iproute2 \
-  nftables fping iputils-ping iperf3 prometheus-blackbox-exporter
+  nftables fping iputils-ping iperf3 prometheus-blackbox-exporter ethtool smartmontools
 LINTED := agent benchmarks cli collector controlplane core mlservice tests
 
 .DEFAULT_GOAL := help

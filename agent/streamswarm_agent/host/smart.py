@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.host.files import points_of, scaled
-from streamswarm_agent.net.tools import Finished, run_program
+from streamswarm_agent.host.programs import run_host_program
+from streamswarm_agent.net.tools import Finished
 from streamswarm_core.catalogue.host_hardware import HOST_SMART
 from streamswarm_core.point import FieldValue, Point
 
@@ -39,19 +40,19 @@ class SmartMemory:
     """What was read last.
 
     Attributes:
-        read_at: monotonic seconds; None before the first time.
+        asked_at: monotonic seconds; None before the first time.
+        read_at: when `disks` was answered.
         disks: fields by device.
     """
 
-    read_at: float | None = None
+    asked_at: float | None = None
+    read_at: float = 0.0
     disks: dict[str, Fields] = field(default_factory=dict)
 
 
-async def _run(argv: Sequence[str], seconds: float) -> Finished:
-    return await run_program(argv, timeout=seconds)
-
-
-async def smart_points(memory: SmartMemory, now: float, interval: float, run: RunProgram = _run) -> list[Point]:
+async def smart_points(
+    memory: SmartMemory, now: float, interval: float, run: RunProgram = run_host_program
+) -> list[Point]:
     """HOST_SMART: as read at most `interval` seconds ago; nothing without smartctl or the right to ask.
 
     Args:
@@ -60,9 +61,11 @@ async def smart_points(memory: SmartMemory, now: float, interval: float, run: Ru
         interval: seconds between two questions to the disks, whether they answered or not.
         run: runs a program.
     """
-    if memory.read_at is None or now - memory.read_at >= interval:
-        memory.read_at = now
+    if memory.asked_at is None or now - memory.asked_at >= interval:
+        # Before asking: a run that is given up while a disk hangs shall not be followed by another such at once.
+        memory.asked_at = now
         memory.disks = await _read_all(run)
+        memory.read_at = now
     age = max(0.0, now - memory.read_at)
     return [
         point

@@ -9,7 +9,8 @@ from typing import Final
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.host.files import PROC, SYS, as_float, list_folder, points_of, printable, read_lines, scaled
 from streamswarm_agent.host.growth import Growth, quotient
-from streamswarm_agent.net.tools import run_blocking, run_program
+from streamswarm_agent.host.programs import run_host_program
+from streamswarm_agent.net.tools import run_blocking
 from streamswarm_core.catalogue.host_net import HOST_WIFI, HOST_WIFI_SCAN
 from streamswarm_core.point import FieldValue, Point
 
@@ -29,7 +30,7 @@ Fields = dict[str, FieldValue | None]
 async def ask_iw(interface: str, arguments: Sequence[str], seconds: float) -> str:
     """What `iw dev INTERFACE …` prints; nothing if it isn't installed or can't say."""
     try:
-        done = await run_program(["iw", "dev", interface, *arguments], timeout=seconds)
+        done = await run_host_program(["iw", "dev", interface, *arguments], seconds)
     except ProbeFault:
         return ""
     return done.stdout.decode(errors="replace") if done.code == 0 else ""

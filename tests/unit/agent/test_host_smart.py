@@ -1,5 +1,7 @@
+import asyncio
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.host.programs import run_host_program
 from streamswarm_agent.host.smart import SmartMemory, parse_smart, smart_points
 from streamswarm_agent.net.tools import Finished
 from tests.unit.agent.host_trees import fields_of, smart_answer
@@ -94,6 +97,41 @@ async def test_a_disk_that_may_not_be_asked_is_absent_and_not_asked_again_at_onc
         points = await smart_points(memory, now, 600, smartctl)
         assert [point.tags["device"] for point in points] == ["nvme0"]
     assert len(smartctl.asked) == 3
+
+
+@pytest.mark.needs("smartctl", "smartmontools")
+async def test_smartctl_itself_takes_what_it_is_asked(tmp_path: Path) -> None:
+    no_disk = tmp_path / "no-disk"
+    no_disk.write_bytes(b"")
+    finished: list[Finished] = []
+
+    async def run(argv: Sequence[str], seconds: float) -> Finished:
+        if "--scan" in argv:
+            answer = {**smart_answer("scan"), "devices": [{"name": str(no_disk), "type": "sat"}]}
+            assert (await run_host_program(argv, seconds)).code == 0
+            return Finished(0, json.dumps(answer).encode(), b"", truncated=False, seconds=0)
+        finished.append(await run_host_program(argv, seconds))
+        return finished[-1]
+
+    assert await smart_points(SmartMemory(), 0, 600, run) == []
+    # Bit 0 of the exit code would say that the command line was not understood.
+    assert [done.code & 1 for done in finished] == [0]
+
+
+async def test_a_run_given_up_while_a_disk_hangs_leaves_the_older_answer_as_old_as_it_is() -> None:
+    smartctl = Smartctl(scan=smart_answer("scan"), sda=smart_answer("sata"), nvme0=smart_answer("nvme"))
+    memory = SmartMemory()
+    await smart_points(memory, 0, 600, smartctl)
+
+    async def hang(_argv: Sequence[str], _seconds: float) -> Finished:
+        never: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+        return await never
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await smart_points(memory, 600, 600, hang)
+    later = await smart_points(memory, 660, 600, hang)
+    assert fields_of(later, "host_smart", device="sda")["age"] == 660.0
 
 
 async def test_without_smartctl_nothing_is_written() -> None:
