@@ -80,7 +80,7 @@ def diskio_points(growth: Growth, proc: Path = PROC, sys: Path = SYS) -> Iterato
     whole = [row for line in read_lines(proc / "diskstats") if len(row := line.split()) >= 14 and _is_disk(row[2], sys)]
     for _, _, device, *columns in whole[:MOST_DISKS]:
         # A number that only this disk has, so that one plugged in under the name of another is not compared with it.
-        key = (device, read_text(sys / "block" / device / "diskseq"))
+        key = (device, read_text(_folder(device, sys) / "diskseq"))
         counts = [as_int(column) for column in columns]
         reads, _, read_sectors, read_ms, writes, _, written_sectors, write_ms, _, busy_ms, waiting_ms = counts[:11]
         done_reads, done_writes = growth.of((*key, "reads"), reads), growth.of((*key, "writes"), writes)
@@ -101,4 +101,8 @@ def diskio_points(growth: Growth, proc: Path = PROC, sys: Path = SYS) -> Iterato
 
 def _is_disk(device: str, sys: Path) -> bool:
     """Whether it is a whole disk with something in it; its partitions would only say the same again."""
-    return not device.startswith(_VIRTUAL_DISKS) and bool(read_int(sys / "block" / device.replace("/", "!") / "size"))
+    return not device.startswith(_VIRTUAL_DISKS) and bool(read_int(_folder(device, sys) / "size"))
+
+
+def _folder(device: str, sys: Path) -> Path:
+    return sys / "block" / device.replace("/", "!")

@@ -1,5 +1,6 @@
 """Temperatures, fans, voltages and powers that chips measure: /sys/class/hwmon, else /sys/class/thermal."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -26,38 +27,39 @@ def sensor_points(sys: Path = SYS) -> Iterator[Point]:
 
 def _chip_points(chip: Path, tags: dict[str, str]) -> Iterator[Point]:
     """Documentation/hwmon/sysfs-interface.rst: millidegrees, revolutions a minute, millivolts, microwatts."""
-    for sensor in _sensors(chip, "temp"):
+    for sensor, label in _sensors(chip, "temp"):
         fields = {
             "temperature": scaled(_working(sensor, "input"), 1e-3),
             "high": scaled(read_int(Path(f"{sensor}_max")), 1e-3),
             "critical": scaled(read_int(Path(f"{sensor}_crit")), 1e-3),
         }
         if fields["temperature"] is not None:
-            yield from points_of(HOST_TEMPERATURE, {**tags, "sensor": _label(sensor)}, fields)
-    for sensor in _sensors(chip, "fan"):
-        yield from points_of(HOST_FAN, {**tags, "sensor": _label(sensor)}, {"speed": _working(sensor, "input")})
-    for sensor in _sensors(chip, "in"):
+            yield from points_of(HOST_TEMPERATURE, {**tags, "sensor": label}, fields)
+    for sensor, label in _sensors(chip, "fan"):
+        yield from points_of(HOST_FAN, {**tags, "sensor": label}, {"speed": _working(sensor, "input")})
+    for sensor, label in _sensors(chip, "in"):
         voltage = scaled(_working(sensor, "input"), 1e-3)
-        yield from points_of(HOST_VOLTAGE, {**tags, "sensor": _label(sensor)}, {"voltage": voltage})
-    for sensor in _sensors(chip, "power"):
+        yield from points_of(HOST_VOLTAGE, {**tags, "sensor": label}, {"voltage": voltage})
+    for sensor, label in _sensors(chip, "power"):
         watts = _working(sensor, "input")
         power = scaled(watts if watts is not None else _working(sensor, "average"), 1e-6)
-        yield from points_of(HOST_POWER, {**tags, "sensor": _label(sensor)}, {"power": power})
+        yield from points_of(HOST_POWER, {**tags, "sensor": label}, {"power": power})
 
 
-def _sensors(chip: Path, kind: str) -> list[Path]:
-    """Paths without the part behind the underscore, such as …/temp1."""
+def _sensors(chip: Path, kind: str) -> list[tuple[Path, str]]:
+    """Paths without the part behind the underscore, such as …/temp1, and what each is called."""
     found = [*list_folder(chip, f"{kind}[0-9]*_input"), *list_folder(chip, f"{kind}[0-9]*_average")]
     names = dict.fromkeys(path.name.partition("_")[0] for path in found)
-    return [chip / name for name in names][:MOST_SENSORS]
+    labels = {name: read_text(chip / f"{name}_label") or name for name in names}
+    times = Counter(labels.values())
+    # Some chips call several sensors the same.
+    return [(chip / name, label if times[label] == 1 else f"{label} {name}") for name, label in labels.items()][
+        :MOST_SENSORS
+    ]
 
 
 def _working(sensor: Path, what: str) -> int | None:
     return None if read_int(Path(f"{sensor}_fault")) == 1 else read_int(Path(f"{sensor}_{what}"))
-
-
-def _label(sensor: Path) -> str:
-    return read_text(Path(f"{sensor}_label")) or sensor.name
 
 
 def _device(chip: Path) -> str:

@@ -43,6 +43,17 @@ class _Memory:
     smart: SmartMemory = field(default_factory=SmartMemory)
     facts: Mapping[str, str] = field(default_factory=dict)
     facts_at: float = 0.0
+    wireless: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the kernel's files said."""
+
+    points: list[Point]
+    growth: Growth
+    facts: Mapping[str, str]
+    wireless: list[str]
 
 
 class SystemProbe:
@@ -64,7 +75,7 @@ class SystemProbe:
             )
         points = [*files.result(), *smart.result()]
         if params.wifi and memory.growth is not None:
-            points += await _read_wifi(params, memory.growth)
+            points += await _read_wifi(params, memory.growth, memory.wireless)
         return [point.at(stamp) for point in points]
 
 
@@ -75,20 +86,21 @@ async def _nothing() -> list[Point]:
 async def _read_files(params: SystemParams, context: Context, memory: _Memory) -> list[Point]:
     before, now = memory.growth, context.monotonic()
     try:
-        points, growth, facts = await run_blocking(_read, params, before, now, timeout=_READING_SECONDS)
+        reading = await run_blocking(_read, params, before, now, timeout=_READING_SECONDS)
     except ProbeFault as fault:
         log.warning("the host was not measured: %s", fault.detail)
         return []
-    memory.growth = growth
-    if facts and (facts != memory.facts or now - memory.facts_at >= _FACTS_SECONDS):
+    memory.growth, memory.wireless = reading.growth, reading.wireless
+    points, facts = reading.points, reading.facts
+    if facts != memory.facts or now - memory.facts_at >= _FACTS_SECONDS:
         memory.facts, memory.facts_at = facts, now
         points += points_of(HOST_FACTS, {}, facts)
     return points
 
 
-def _read(params: SystemParams, before: Growth | None, now: float) -> tuple[list[Point], Growth, Mapping[str, str]]:
+def _read(params: SystemParams, before: Growth | None, now: float) -> _Reading:
     growth = Growth(now, read_boot_id(), before)
-    return list(_observe(params, growth)), growth, read_facts()
+    return _Reading(list(_observe(params, growth)), growth, read_facts(), wireless_interfaces())
 
 
 def _observe(params: SystemParams, growth: Growth) -> Iterator[Point]:
@@ -113,8 +125,7 @@ def _observe(params: SystemParams, growth: Growth) -> Iterator[Point]:
         yield from ecc_points(growth)
 
 
-async def _read_wifi(params: SystemParams, growth: Growth) -> list[Point]:
-    interfaces = wireless_interfaces()
+async def _read_wifi(params: SystemParams, growth: Growth, interfaces: list[str]) -> list[Point]:
     try:
         async with asyncio.timeout(_WIFI_SECONDS):
             return await wifi_points(growth, interfaces, samples=params.wifi_samples, scan=params.wifi_scan)

@@ -157,6 +157,13 @@ def test_the_kernel_tells_what_a_driver_counts(veth: str) -> None:
     assert counted["peer_ifindex"] == peer
 
 
+@pytest.mark.needs("ethtool", "ethtool")
+def test_ethtool_reads_the_same_names(veth: str) -> None:
+    shown = subprocess.run(["ethtool", "-S", veth], capture_output=True, text=True, check=True).stdout
+    names = [line.strip().partition(":")[0] for line in shown.splitlines()[1:]]
+    assert list(read_statistics(veth)) == names
+
+
 @pytest.mark.parametrize("interface", ["lo", "none-such", ""])
 def test_an_interface_without_counters_of_its_driver_has_none(interface: str) -> None:
     assert read_statistics(interface) == {}
@@ -187,6 +194,14 @@ def test_a_sensor_that_is_broken_is_absent_and_not_zero(server: HostTree) -> Non
     assert not [
         point for point in points if point.measurement == "host_temperature" and point.tags["chip"] == "nct6775"
     ]
+
+
+def test_sensors_that_a_chip_calls_the_same_stay_two(server: HostTree) -> None:
+    for number in (5, 6):
+        server.write(f"sys/class/hwmon/hwmon0/temp{number}_input", 20_000 + number)
+        server.write(f"sys/class/hwmon/hwmon0/temp{number}_label", "Other")
+    points = list(sensor_points(server.sys))
+    assert fields_of(points, "host_temperature", sensor="Other temp6") == {"temperature": pytest.approx(20.006)}
 
 
 def test_where_no_chip_measures_the_thermal_zones_do(tmp_path: Path) -> None:

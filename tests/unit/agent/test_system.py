@@ -3,6 +3,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -15,6 +16,11 @@ from streamswarm_core.catalogue.host import HOST
 from streamswarm_core.catalogue.model import Kind
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SystemParams
+
+
+@pytest.fixture(autouse=True)
+def short_first_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_FIRST_WINDOW_SECONDS", 0.2)
 
 
 async def run(context: Context, **params: object) -> list[Point]:
@@ -30,6 +36,17 @@ async def test_one_run_measures_this_host_with_rates(context: Context) -> None:
     assert sum(float(cpu[state]) for state in states) == pytest.approx(1)
     assert float(cpu["busiest_core"]) >= float(cpu["usage"]) - 1e-9
     assert len({point.time_ns for point in points}) <= 2
+
+
+async def test_psutil_sees_the_same_host(context: Context) -> None:
+    points = await run(context)
+    memory = next(point for point in points if point.measurement == "host_memory").fields
+    assert memory["total"] == psutil.virtual_memory().total
+    assert next(point for point in points if point.measurement == "host_cpu").fields["cores"] == psutil.cpu_count()
+    for disk in (point for point in points if point.measurement == "host_disk"):
+        assert disk.fields["total"] == psutil.disk_usage(disk.tags["path"]).total
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    assert {point.tags["interface"] for point in points if point.measurement == "host_net" and point.fields["up"]} <= up
 
 
 async def test_no_two_points_of_a_run_are_of_one_series(context: Context) -> None:
