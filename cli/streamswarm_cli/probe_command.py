@@ -1,5 +1,4 @@
 import asyncio
-import itertools
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -17,13 +16,18 @@ from streamswarm_core.catalogue.model import (
     BITS_PER_SECOND,
     BYTES,
     BYTES_PER_SECOND,
+    CELSIUS,
+    DBM,
+    DECIBELS,
     HERTZ,
     METRES,
     NUMBER,
     PER_SECOND,
     RATIO,
+    RPM,
     SECONDS,
     STATE,
+    VOLTS,
     WATTS,
     Unit,
 )
@@ -34,7 +38,8 @@ from streamswarm_core.probespecs import SPECS
 
 _WIDEST_ROW: Final = 1_000
 _FEW_BYTES: Final = 100_000
-_SYMBOLS: Final = {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s", METRES: "m", HERTZ: "Hz", WATTS: "W"}
+_SYMBOLS: Final = {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s", METRES: "m", HERTZ: "Hz"}
+_PLAIN_SYMBOLS: Final = {CELSIUS: "°C", DBM: "dBm", DECIBELS: "dB", RPM: "rpm", VOLTS: "V", WATTS: "W"}
 
 
 def probe(
@@ -64,8 +69,11 @@ def probe(
         for point in points:
             typer.echo(json.dumps(_as_record(point)))
     else:
-        for _, alike in itertools.groupby(points, key=lambda point: point.measurement):
-            _print_points(list(alike))
+        by_measurement: dict[str, list[Point]] = {}
+        for point in points:
+            by_measurement.setdefault(point.measurement, []).append(point)
+        for alike in by_measurement.values():
+            _print_points(alike)
     raise typer.Exit(0 if all(point.fields.get("up", 1) for point in points) else 1)
 
 
@@ -152,6 +160,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
     '50.0 %'
     >>> format_value(2345.67, PER_SECOND), format_value(0.0, PER_SECOND)
     ('2,345.7/s', '0/s')
+    >>> format_value(45.5, CELSIUS)
+    '45.5 °C'
     >>> format_value(1_492, BYTES)
     '1,492 B'
     """
@@ -171,6 +181,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
         return f"{value:,} B"
     if unit in _SYMBOLS:
         return _format_scaled(float(value), _SYMBOLS[unit])
+    if unit in _PLAIN_SYMBOLS:
+        return f"{value:.5g} {_PLAIN_SYMBOLS[unit]}"
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
     return f"{text} {unit.name}" if unit.suffix else text
 
