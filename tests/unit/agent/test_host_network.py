@@ -76,6 +76,22 @@ def test_tcp_rates_and_the_share_of_retransmissions(server: HostTree) -> None:
     assert (udp["received"], udp["receive_buffer_errors"], udp["send_buffer_errors"]) == (10, 2, 0)
 
 
+def test_datagrams_that_a_program_read_too_slowly_are_found_in_the_kernels_own_tables() -> None:
+    first = Growth(0)
+    list(socket_points(first, {}))
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as slow,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
+    ):
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.bind(("127.0.0.1", 0))
+        for _ in range(200):
+            sending.sendto(bytes(900), slow.getsockname())
+    udp = fields_of(socket_points(Growth(1, before=first), {}), "host_udp")
+    assert float(udp["sent"]) >= 200
+    assert float(udp["receive_buffer_errors"]) >= 150
+
+
 def test_a_host_that_sent_nothing_has_no_share_of_retransmissions(server: HostTree) -> None:
     first = Growth(0)
     list(socket_points(first, {}, server.proc))
