@@ -7,7 +7,7 @@ SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus victoria-metrics
 LINTED := agent benchmarks cli collector controlplane core mlservice tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent lint format generate lock clean
+.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -19,6 +19,10 @@ test: $(VENV)/.dev $(VENV)/.system-packages ## Set up whatever the tests need, l
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n 2 --dist loadgroup -q $(PYTEST)
 	@cat $(VENV)/.system-packages
+
+bench-accuracy: $(VENV)/.dev $(VENV)/.system-packages ## Probes beside captures and their peers in the network lab; about an hour
+	@for one in lab_accuracy $(basename $(notdir $(wildcard benchmarks/accuracy_*.py))) tcp_bottleneck; do \
+	  echo "## $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 lint: $(VENV)/.dev ## Check style, types and generated files
 	$(BIN)/ruff format --check --quiet $(LINTED)
