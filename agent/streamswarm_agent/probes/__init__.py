@@ -13,12 +13,14 @@ from streamswarm_agent.probes.system import SystemProbe
 from streamswarm_agent.probes.tcp import TcpProbe
 from streamswarm_agent.probes.tcp_window import TcpWindowProbe
 from streamswarm_agent.probes.traceroute import TracerouteProbe
+from streamswarm_agent.probes.tls import TlsProbe
 
 PROBES: Final[dict[str, Probe]] = {
     "icmp": IcmpProbe(),
     "dns": DnsProbe(),
     "tcp": TcpProbe(),
     "tcp_window": TcpWindowProbe(),
+    "tls": TlsProbe(),
     "http": HttpProbe(),
     "traceroute": TracerouteProbe(),
     "mtu": MtuProbe(),

@@ -14,7 +14,8 @@ from streamswarm_core.catalogue.network import NETWORK
 from streamswarm_core.catalogue.path import PATH
 from streamswarm_core.catalogue.platform import PLATFORM
 from streamswarm_core.catalogue.tcp import TCP_FAMILY
+from streamswarm_core.catalogue.web import WEB
 
-CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS))
+CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB))
 
 __all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

@@ -8,11 +8,12 @@ from typing import Final
 from streamswarm_core.probespecs.dns import DNS_SPEC, DnsParams
 from streamswarm_core.probespecs.http import HTTP_SPEC, HttpParams
 from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
-from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import REVEAL, Family, ProbeParams, ProbeSpec
 from streamswarm_core.probespecs.mtu import MTU_SPEC, MtuParams
 from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
 from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
 from streamswarm_core.probespecs.tcp_window import TCP_WINDOW_SPEC, TcpWindowParams
+from streamswarm_core.probespecs.tls import TLS_SPEC, TlsParams
 from streamswarm_core.probespecs.traceroute import TRACEROUTE_SPEC, TraceMethod, TracerouteParams
 
 SPECS: Final[dict[str, ProbeSpec]] = {
@@ -20,6 +21,7 @@ SPECS: Final[dict[str, ProbeSpec]] = {
     "dns": DNS_SPEC,
     "tcp": TCP_SPEC,
     "tcp_window": TCP_WINDOW_SPEC,
+    "tls": TLS_SPEC,
     "http": HTTP_SPEC,
     "traceroute": TRACEROUTE_SPEC,
     "mtu": MTU_SPEC,
@@ -27,6 +29,7 @@ SPECS: Final[dict[str, ProbeSpec]] = {
 }
 
 __all__ = [
+    "REVEAL",
     "SPECS",
     "DnsParams",
     "Family",
@@ -38,6 +41,7 @@ __all__ = [
     "SystemParams",
     "TcpParams",
     "TcpWindowParams",
+    "TlsParams",
     "TraceMethod",
     "TracerouteParams",
 ]

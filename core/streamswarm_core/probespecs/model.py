@@ -1,15 +1,41 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    SecretStr,
+    SerializationInfo,
+    StringConstraints,
+)
 
 from streamswarm_core.catalogue.model import Measurement
+from streamswarm_core.patterns import check_pattern
 from streamswarm_core.probespecs.demand import SHORT_EXCHANGE, Lane, Need, RunCost
 
 Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=253, pattern=r"^[^\s/@]+$")]
 """A host name or an IP address."""
+
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(check_pattern)]
+"""A regular expression, searched for anywhere in a text."""
+
+FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^/")]
+"""An absolute path on the agent's host."""
+
+REVEAL: Final = {"reveal": True}
+"""The serialization context in which secrets are written as they are: for the store, and for the agent."""
+
+
+def _write_secret(secret: SecretStr, info: SerializationInfo[Any]) -> str:
+    return secret.get_secret_value() if (info.context or {}).get("reveal") else str(secret)
+
+
+Secret = Annotated[SecretStr, PlainSerializer(_write_secret, return_type=str, when_used="json")]
+"""A password or token; written as asterisks except with REVEAL."""
 
 
 class Family(StrEnum):

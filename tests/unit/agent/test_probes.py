@@ -5,10 +5,10 @@ import pytest
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.targets import split_host_port
 from streamswarm_agent.probes import PROBES, Context
-from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS, SystemParams
 from tests.support import find_free_port
+from tests.unit.agent.running import run
 from tests.unit.agent.servers import (
     address_answer,
     dns_server,
@@ -18,13 +18,6 @@ from tests.unit.agent.servers import (
     self_signed,
     silent_server,
 )
-
-
-async def run(name: str, target: str, context: Context, **options: object) -> Point:
-    params = SPECS[name].params.model_validate(options)
-    (point,) = await PROBES[name].run(target, params, context)
-    assert all(field in CATALOGUE[name] for field in point.fields)
-    return point
 
 
 def test_every_described_probe_is_there_and_no_other() -> None:

@@ -1,0 +1,46 @@
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from streamswarm_core.catalogue.web import TLS
+from streamswarm_core.probespecs.model import Family, FilePath, Host, ProbeParams, ProbeSpec
+
+TlsVersion = Literal["TLS 1.2", "TLS 1.3"]
+Protocol = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+
+
+class TlsParams(ProbeParams):
+    """Options of the `tls` probe; the target is `host:port` or `[IPv6]:port`."""
+
+    server_name: Host | None = Field(None, description="Name to ask for and to verify; the target's if not given.")
+    starttls: Literal["smtp", "imap", "ldap", "postgres"] | None = Field(
+        None, description="Begin in the clear and switch to TLS as this protocol does."
+    )
+    min_version: TlsVersion = Field("TLS 1.2", description="Oldest version to accept.")
+    max_version: TlsVersion = Field("TLS 1.3", description="Newest version to offer.")
+    alpn: tuple[Protocol, ...] = Field((), max_length=8, description="Protocols to offer by ALPN, such as h2.")
+    ca_file: FilePath | None = Field(None, description="Authorities to trust, a PEM file on the agent's host.")
+    verify_tls: bool = Field(True, description="Whether a certificate that can't be verified counts as down.")
+    min_days: float = Field(0, ge=0, le=3650, description="Fewer days left in the chain count as down.")
+    ocsp: bool = Field(False, description="See whether the server staples an OCSP response; one connection more.")
+    resume: bool = Field(False, description="See whether the server resumes a session; a connection more.")
+    wait: float = Field(5.0, gt=0, le=60, description="Seconds for each connection with its handshake.")
+    family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.min_version > self.max_version:
+            raise ValueError(f"min_version {self.min_version} is newer than max_version {self.max_version}")
+        return self
+
+
+TLS_SPEC: Final = ProbeSpec(
+    name="tls",
+    title="TLS",
+    help="Handshake time, version, certificate and its days left.",
+    params=TlsParams,
+    measurements=(TLS,),
+    example_target="www.example.com:443",
+    headline="days_left",
+    timeout=20.0,
+)
