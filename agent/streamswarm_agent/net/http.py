@@ -1,146 +1,156 @@
-"""One HTTP/1.1 exchange, timed phase by phase."""
+"""An HTTP client that times each phase, and keeps one connection for the next request to the same server."""
 
-import asyncio
-import contextlib
-import ssl
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Final
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final, Self
 from urllib.parse import SplitResult
 
-import h11
-from cryptography import x509
-
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
-from streamswarm_agent.net.targets import Address
+from streamswarm_agent.net.body import Body
+from streamswarm_agent.net.exchange import Answer, HttpConnection, Phases, Request
+from streamswarm_agent.net.h1 import Http1
+from streamswarm_agent.net.h2 import Http2
+from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.net.tcp import connect
+from streamswarm_agent.net.tls import Peer, Terms, Timings, certificate_refused, secure
+from streamswarm_agent.net.wire import Wire
+from streamswarm_core.probespecs import Family
 
-_CHUNK: Final = 64 * 1024
+_PORTS: Final = {"http": 80, "https": 443}
+_ALPN: Final = {True: ("h2", "http/1.1"), False: ("http/1.1",)}
+_LOST: Final = frozenset({Fault.RESET, Fault.PROTOCOL})
+
+Origin = tuple[str, str, int]
 
 
-@dataclass(slots=True)
-class Exchange:
-    """One request and its answer; phases in seconds, None where a phase was not reached or not needed."""
-
-    connect: float | None = None
-    tls: float | None = None
-    first_byte: float | None = None
-    transfer: float | None = None
-    status: int | None = None
-    location: str = ""
-    body_bytes: int = 0
-    certificate_days: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+def origin_of(url: SplitResult) -> Origin:
+    """Scheme, host and port: what a connection is for."""
+    return url.scheme, url.hostname or "", url.port or _PORTS[url.scheme]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What to ask for."""
+class Connecting:
+    """How connections are made.
 
-    method: str
-    url: SplitResult
-    headers: Mapping[str, str]
-    verify_tls: bool
-    most_body_bytes: int
-
-
-async def exchange(request: Request, address: Address, wait: float, result: Exchange) -> None:
-    """Carry out one request; phases are written to `result` as they are over, so that a fault keeps those before it.
-
-    Raises:
-        ProbeFault: at whichever phase.
+    Attributes:
+        wait: seconds for each connection.
+        family: which IP version.
+        http2: whether HTTP/2 is offered.
+        verify_tls: whether certificates are verified.
+        ca_file: authorities to trust; the system's if empty.
+        server_name: name for TLS; the URL's if empty.
     """
-    opened, result.connect = await connect(address, wait)
-    host = request.url.hostname or ""
-    started = time.monotonic()
-    try:
-        if request.url.scheme == "https":
-            reader, writer = await asyncio.open_connection(
-                sock=opened, ssl=_tls(verify=request.verify_tls), server_hostname=host
-            )
-            result.tls = time.monotonic() - started
-            certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            result.certificate_days = days_left(certificate)
-        else:
-            reader, writer = await asyncio.open_connection(sock=opened)
-    except OSError as error:
-        opened.close()
-        if isinstance(error, ssl.SSLCertVerificationError):
-            result.certificate_days = await _unverified_days_left(address, host, wait)
-        raise from_os_error(error) from None
-    try:
-        await _converse(request, reader, writer, result)
-    except OSError as error:
-        raise from_os_error(error) from None
-    except h11.RemoteProtocolError as error:
-        raise ProbeFault(Fault.PROTOCOL, str(error)) from None
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(0.5):
-                await writer.wait_closed()
+
+    wait: float
+    family: Family = Family.ANY
+    http2: bool = True
+    verify_tls: bool = True
+    ca_file: str = ""
+    server_name: str = ""
 
 
-async def _converse(
-    request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, result: Exchange
-) -> None:
-    connection = h11.Connection(h11.CLIENT)
-    path = (request.url.path or "/") + (f"?{request.url.query}" if request.url.query else "")
-    headers = {"host": request.url.netloc.rpartition("@")[2], "user-agent": "streamswarm", "accept": "*/*"}
-    headers |= {"connection": "close", **{key.lower(): value for key, value in request.headers.items()}}
-    try:
-        head = connection.send(h11.Request(method=request.method, target=path, headers=list(headers.items())))
-        writer.write((head or b"") + (connection.send(h11.EndOfMessage()) or b""))
-    except h11.LocalProtocolError as error:
-        raise ProbeFault(Fault.BAD_TARGET, str(error)) from None
-    asked = time.monotonic()
-    begun: float | None = None
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            received = await reader.read(_CHUNK)
-            if begun is None and received:
-                begun = time.monotonic()
-                result.first_byte = begun - asked
-            connection.receive_data(received)
-        elif isinstance(event, h11.Response):
-            result.status = event.status_code
-            result.headers = {key.decode().lower(): value.decode("latin-1") for key, value in event.headers}
-            result.location = result.headers.get("location", "")
-        elif isinstance(event, h11.Data):
-            result.body_bytes += len(event.data)
-            if result.body_bytes > request.most_body_bytes:
-                break
-        elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
-            break
-    result.transfer = time.monotonic() - (begun if begun is not None else asked)
+class HttpClient:
+    """Fetches one thing after another.
+
+    Attributes:
+        address: what was connected to last.
+        peer: what its TLS handshake told; None in the clear.
+    """
+
+    def __init__(self, connecting: Connecting) -> None:
+        self._connecting = connecting
+        self._origin: Origin | None = None
+        self._wire: Wire | None = None
+        self._http: HttpConnection | None = None
+        self.address: Address | None = None
+        self.peer: Peer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = self._http = None
+
+    async def fetch(self, request: Request, phases: Phases, answer: Answer | None = None) -> tuple[Answer, bool]:
+        """Send a request and read the answer; says also whether it went over a connection that was there already.
+
+        Args:
+            request: what to ask for.
+            phases: written as they are over, so that a fault keeps those before it.
+            answer: to be filled likewise.
+
+        Raises:
+            ProbeFault: at whichever phase.
+        """
+        answer = answer if answer is not None else new_answer(request)
+        http = self._kept(request.url)
+        if http is not None:
+            try:
+                await self._exchange(http, request, answer, phases)
+            except ProbeFault as fault:
+                if answer.status is not None or fault.fault not in _LOST:
+                    raise
+                # The server had closed what was kept, as it may at any time (RFC 9112, section 9.5).
+                phases.request = phases.first_byte = phases.transfer = None
+            else:
+                return answer, True
+        http = await self._connect(request.url, phases)
+        await self._exchange(http, request, answer, phases)
+        return answer, False
+
+    def _kept(self, url: SplitResult) -> HttpConnection | None:
+        return self._http if self._http and self._http.reusable and self._origin == origin_of(url) else None
+
+    async def _exchange(self, http: HttpConnection, request: Request, answer: Answer, phases: Phases) -> None:
+        try:
+            await http.exchange(request, answer, phases)
+        except OSError as error:
+            raise from_os_error(error) from None
+
+    async def _connect(self, url: SplitResult, phases: Phases) -> HttpConnection:
+        self.close()
+        self.peer = None
+        scheme, host, port = self._origin = origin_of(url)
+        self.address = address = await resolve(host, port, self._connecting.family)
+        phases.resolve = address.resolve
+        if scheme == "http":
+            opened, phases.connect = await connect(address, self._connecting.wait)
+            self._wire = Wire(opened)
+            self._http = Http1(self._wire)
+            return self._http
+        timings = Timings()
+        try:
+            secured = await secure(address, self._terms(host), self._connecting.wait, timings=timings)
+        finally:
+            phases.connect, phases.tls = timings.connect, timings.handshake
+        self._wire, self.peer = secured.wire, secured.peer
+        if secured.peer.fault is not None:
+            # Nothing is said over a connection to one knows not whom.
+            self.close()
+            raise certificate_refused(secured.peer)
+        self._http = Http2(self._wire) if secured.peer.alpn == "h2" else Http1(self._wire)
+        return self._http
+
+    def _terms(self, host: str) -> Terms:
+        options = self._connecting
+        return Terms(
+            options.server_name or host, verify=options.verify_tls, ca_file=options.ca_file, alpn=_ALPN[options.http2]
+        )
+
+    def only_for(self, origin: Origin) -> None:
+        """Forget the name for TLS when another server is asked: it was meant for the first."""
+        if self._connecting.server_name and origin != self._origin:
+            self._connecting = replace(self._connecting, server_name="")
 
 
-def _tls(*, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def days_left(certificate: bytes | None, at: datetime | None = None) -> float | None:
-    """Days until a DER certificate expires, negative if it has."""
-    if not certificate:
-        return None
-    until = x509.load_der_x509_certificate(certificate).not_valid_after_utc
-    return (until - (at or datetime.now(UTC))).total_seconds() / 86_400
-
-
-async def _unverified_days_left(address: Address, host: str, wait: float) -> float | None:
-    """Look at a certificate that could not be verified: its remaining days are wanted most then."""
-    with contextlib.suppress(ProbeFault, OSError, ValueError):
-        opened, _ = await connect(address, wait)
-        async with asyncio.timeout(wait):
-            _, writer = await asyncio.open_connection(sock=opened, ssl=_tls(verify=False), server_hostname=host)
-        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        writer.close()
-        return days_left(certificate)
-    return None
+def new_answer(request: Request) -> Answer:
+    """An answer of which nothing is known yet."""
+    return Answer("", Body(request.most_body))

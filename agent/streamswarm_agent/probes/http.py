@@ -1,76 +1,200 @@
 import asyncio
+import base64
+import statistics
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.http import Exchange, Request, exchange
-from streamswarm_agent.net.targets import resolve
+from streamswarm_agent.net.body import PACKED
+from streamswarm_agent.net.exchange import Answer, Phases, Request
+from streamswarm_agent.net.http import Connecting, HttpClient, new_answer, origin_of
+from streamswarm_agent.net.targets import Address
+from streamswarm_agent.net.tls import Peer
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import HTTP
+from streamswarm_core.patterns import first_found, first_missing, found
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import HttpParams
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_KEEPING_METHOD: Final = frozenset({307, 308})
+# What is meant for one server is not shown to the one that it redirects to.
+_PRIVATE: Final = frozenset({"authorization", "cookie", "host", "x-api-key"})
+_ABOUT_BODY: Final = frozenset({"content-type", "content-encoding", "content-language"})
+
+
+@dataclass(slots=True)
+class HttpRun:
+    """One run, with what does not go into its point.
+
+    Attributes:
+        tags: of the point.
+        fields: of the point, as far as they are known.
+        phases: of the first request and its redirects.
+        answer: the last one that was begun.
+        url: what it came from.
+        address: where that is.
+        peer: what the TLS handshake told.
+        redirects: followed.
+        failed_check: which expectation was not met.
+    """
+
+    tags: dict[str, str]
+    fields: dict[str, FieldValue | None] = field(default_factory=dict)
+    phases: Phases = field(default_factory=Phases)
+    answer: Answer | None = None
+    url: SplitResult | None = None
+    address: Address | None = None
+    peer: Peer | None = None
+    redirects: int = 0
+    failed_check: str = ""
 
 
 class HttpProbe:
-    """Phases, status and certificate of one HTTP request."""
+    """Phases, status, body and certificate of HTTP requests."""
 
     async def run(self, target: str, params: HttpParams, context: Context) -> list[Point]:
-        """Up if the final answer has an expected status; the phases of redirects are added up."""
+        """Up if the final answer is as expected; the phases of redirects are added up."""
         stamp, started = context.wall_ns(), context.monotonic()
-        tags = {"target": target}
-        fields: dict[str, FieldValue | None] = {}
-        try:
-            async with asyncio.timeout(params.wait):
-                await _follow(target, params, tags, fields)
-        except TimeoutError:
-            fields |= {"up": 0, "error": Fault.TIMEOUT.value, "error_detail": f"not done within {params.wait} s"}
-        except ProbeFault as fault:
-            fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
-        else:
-            fields["up"] = 1
-            fields["total"] = context.monotonic() - started
-        return [HTTP.point(tags, time_ns=stamp, duration=context.monotonic() - started, **fields)]
+        run = await measure_http(target, params, context)
+        return [HTTP.point(run.tags, time_ns=stamp, duration=context.monotonic() - started, **run.fields)]
 
 
-async def _follow(target: str, params: HttpParams, tags: dict[str, str], fields: dict[str, FieldValue | None]) -> None:
-    """Request, and request again where a redirect leads, writing what is known so far to `fields`."""
+async def measure_http(target: str, params: HttpParams, context: Context) -> HttpRun:
+    """Request, follow, and judge the answer."""
+    run = HttpRun({"target": target})
+    started = context.monotonic()
+    try:
+        async with asyncio.timeout(params.wait):
+            await _measure(target, params, run)
+        _check(run, params)
+    except TimeoutError:
+        run.fields |= {"up": 0, "error": Fault.TIMEOUT.value, "error_detail": f"not done within {params.wait:g} s"}
+    except ProbeFault as fault:
+        run.fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
+    else:
+        run.fields["up"] = 1
+        run.fields["total"] = context.monotonic() - started
+    run.fields |= _describe(run)
+    return run
+
+
+async def _measure(target: str, params: HttpParams, run: HttpRun) -> None:
     url = _split(target)
-    for redirects in range(params.follow_redirects + 1):
-        port = url.port or (443 if url.scheme == "https" else 80)
-        address = await resolve(url.hostname or "", port, params.family)
-        tags["family"] = address.family_tag
-        result = Exchange()
-        request = Request(params.method, url, params.headers, params.verify_tls, params.max_body)
+    if url.username is not None or url.password is not None:
+        # And not with the URL as the detail: that would write the password down once more.
+        raise ProbeFault(Fault.BAD_TARGET, "the URL has a user name in it; give the options username and password")
+    request = _first_request(url, params)
+    connecting = Connecting(
+        wait=params.wait,
+        family=params.family,
+        http2=params.http2,
+        verify_tls=params.verify_tls,
+        ca_file=params.ca_file or "",
+        server_name=params.server_name or "",
+    )
+    with HttpClient(connecting) as client:
         try:
-            await exchange(request, address, params.wait, result)
+            request = await _follow(client, request, params, run)
+            if params.requests > 1:
+                await _repeat(client, request, params, run)
         finally:
-            _add_up(fields, result, address.resolve)
-            fields["redirects"] = redirects
-        if result.status not in _REDIRECTS or not result.location or not params.follow_redirects:
-            _check_status(result.status, params)
+            run.address, run.peer = client.address, client.peer
+            if client.address is not None:
+                run.tags["family"] = client.address.family_tag
+
+
+async def _follow(client: HttpClient, request: Request, params: HttpParams, run: HttpRun) -> Request:
+    """Request, and request again where a redirect leads; returns the last request."""
+    while True:
+        phases, run.answer, run.url = Phases(), new_answer(request), request.url
+        try:
+            await client.fetch(request, phases, run.answer)
+        finally:
+            run.phases.add(phases)
+        location = run.answer.header("location")
+        if run.answer.status not in _REDIRECTS or not location or not params.follow_redirects:
+            return request
+        if run.redirects == params.follow_redirects:
+            raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"more than {params.follow_redirects} redirects")
+        run.redirects += 1
+        request = _redirected(request, run.answer.status, _split(urljoin(request.url.geturl(), location)))
+        client.only_for(origin_of(request.url))
+
+
+async def _repeat(client: HttpClient, request: Request, params: HttpParams, run: HttpRun) -> None:
+    reused, seconds = 0, []
+    for number in range(1, params.requests):
+        phases = Phases()
+        answer, kept = await client.fetch(request, phases)
+        reused += kept
+        seconds.append(sum(filter(None, (phases.request, phases.first_byte, phases.transfer))))
+        run.fields |= {"reused": reused / number, "repeat": statistics.fmean(seconds), "requests": number + 1}
+        if run.answer is not None and answer.status != run.answer.status:
+            run.answer = answer
             return
-        url = _split(urljoin(url.geturl(), result.location))
-    raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"more than {params.follow_redirects} redirects")
 
 
-def _add_up(fields: dict[str, FieldValue | None], result: Exchange, resolve_seconds: float | None) -> None:
-    phases = {
-        "resolve": resolve_seconds,
-        "connect": result.connect,
-        "tls": result.tls,
-        "first_byte": result.first_byte,
-        "transfer": result.transfer,
+def _first_request(url: SplitResult, params: HttpParams) -> Request:
+    headers = {name.lower(): value for name, value in params.headers.items()}
+    if params.server_name:
+        port = f":{url.port}" if url.port else ""
+        headers.setdefault("host", f"{params.server_name}{port}")
+    headers.setdefault("accept-encoding", PACKED if params.compression else "identity")
+    token, password = params.bearer_token.get_secret_value(), params.password.get_secret_value()
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    elif params.username:
+        pair = base64.b64encode(f"{params.username}:{password}".encode()).decode()
+        headers["authorization"] = f"Basic {pair}"
+    return Request(params.method, url, tuple(headers.items()), params.body.encode(), params.max_body)
+
+
+def _redirected(request: Request, status: int, url: SplitResult) -> Request:
+    """The next request: like the one before, but for what RFC 9110, section 15.4, changes."""
+    method, body, headers = request.method, request.body, list(request.headers)
+    if origin_of(url) != origin_of(request.url):
+        headers = [(name, value) for name, value in headers if name not in _PRIVATE]
+    if status not in _KEEPING_METHOD and method not in {"GET", "HEAD"}:
+        method, body = "GET", b""
+        headers = [(name, value) for name, value in headers if name not in _ABOUT_BODY]
+    return Request(method, url, tuple(headers), body, request.most_body)
+
+
+def _describe(run: HttpRun) -> dict[str, FieldValue | None]:
+    phases, answer = run.phases, run.answer
+    fields: dict[str, FieldValue | None] = {
+        "resolve": phases.resolve,
+        "connect": phases.connect,
+        "tls": phases.tls,
+        "request": phases.request,
+        "first_byte": phases.first_byte,
+        "transfer": phases.transfer,
+        "redirects": run.redirects,
+        "failed_check": run.failed_check or None,
     }
-    for name, seconds in phases.items():
-        if seconds is not None:
-            fields[name] = float(fields.get(name) or 0.0) + seconds
-    fields["status"] = result.status
-    fields["body"] = result.body_bytes
-    if result.certificate_days is not None:
-        fields["certificate_days"] = result.certificate_days
-    if result.transfer and result.body_bytes:
-        fields["throughput"] = result.body_bytes / result.transfer
+    if run.peer is not None:
+        fields["certificate_days"] = run.peer.chain_days_left
+        fields["certificate_fault"] = str(run.peer.fault) if run.peer.fault else None
+    if answer is None or answer.status is None:
+        return fields
+    body = answer.body
+    fields |= {
+        "status": answer.status,
+        "protocol": answer.protocol,
+        "body": body.received,
+        "decoded": body.decoded,
+        "content_length": answer.content_length,
+        "cut": int(body.cut),
+    }
+    if "requests" not in run.fields:
+        fields["requests"] = 1
+    if body.packed and body.decoded:
+        fields["compression"] = body.received / body.decoded
+    if phases.transfer and body.received:
+        fields["throughput"] = body.received / phases.transfer
+    return fields
 
 
 def _split(target: str) -> SplitResult:
@@ -84,8 +208,60 @@ def _split(target: str) -> SplitResult:
     return url
 
 
-def _check_status(status: int | None, params: HttpParams) -> None:
+def _check(run: HttpRun, params: HttpParams) -> None:
+    """Hold the answer against what is expected.
+
+    Raises:
+        ProbeFault: the first difference.
+    """
+    assert run.answer is not None  # noqa: S101 - without an answer there was a fault before
+    answer = run.answer
+    for check, detail in (
+        ("status", _wrong_status(answer.status, params)),
+        ("protocol", _wrong_protocol(answer.protocol, params)),
+        ("tls", _wrong_tls(run, params)),
+        ("body", _wrong_body(answer, params)),
+        ("header", _wrong_header(answer, params)),
+    ):
+        if detail:
+            run.failed_check = check
+            raise ProbeFault(Fault.UNEXPECTED_ANSWER, detail)
+
+
+def _wrong_status(status: int | None, params: HttpParams) -> str:
     good = status in params.expect_status if params.expect_status else status is not None and 200 <= status < 300
-    if not good:
-        expected = " or ".join(map(str, params.expect_status)) or "2xx"
-        raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"status {status} instead of {expected}")
+    expected = " or ".join(map(str, params.expect_status)) or "2xx"
+    return "" if good else f"status {status} instead of {expected}"
+
+
+def _wrong_protocol(protocol: str, params: HttpParams) -> str:
+    if not params.expect_protocols or protocol in params.expect_protocols:
+        return ""
+    return f"{protocol} instead of {' or '.join(params.expect_protocols)}"
+
+
+def _wrong_tls(run: HttpRun, params: HttpParams) -> str:
+    used = run.url is not None and run.url.scheme == "https"
+    if params.expect_tls is None or params.expect_tls == used:
+        return ""
+    return "the last answer came over TLS" if used else "the last answer came without TLS"
+
+
+def _wrong_body(answer: Answer, params: HttpParams) -> str:
+    if not params.body_matches and not params.body_lacks:
+        return ""
+    text = answer.body.text
+    missing, unwanted = first_missing(params.body_matches, text), first_found(params.body_lacks, text)
+    if missing is not None:
+        return f"{missing!r} is not in the body"
+    return f"{unwanted!r} is in the body" if unwanted is not None else ""
+
+
+def _wrong_header(answer: Answer, params: HttpParams) -> str:
+    for name, pattern in params.header_matches.items():
+        if not any(found(pattern, value) for value in answer.values(name)):
+            return f"{pattern!r} is not in the header {name}"
+    for name, pattern in params.header_lacks.items():
+        if any(found(pattern, value) for value in answer.values(name)):
+            return f"{pattern!r} is in the header {name}"
+    return ""
