@@ -38,6 +38,8 @@ class AssignmentStore:
             )
             return False
         temporary = self._path.with_suffix(".new")
+        # Options may hold passwords.
+        temporary.touch(0o600)
         temporary.write_text(fresh.model_dump_json(), encoding="utf-8")
         temporary.replace(self._path)
         self._current = fresh

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.audit.models import AuditEntry
 from streamswarm_core.clock import now
 
-_SECRET_WORDS: Final = ("password", "secret", "token", "hash", "authorization", "cookie")
+MASK: Final = "********"
+_SECRET_WORDS: Final = ("password", "secret", "token", "hash", "authorization", "cookie", "api-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,24 @@ def without_secrets(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {key: _masked(key, value) for key, value in values.items()}
 
 
+def with_secrets(values: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which what was masked is again what is stored, at any depth.
+
+    >>> with_secrets({"password": "********", "wait": 2}, {"password": "x", "wait": 1})
+    {'password': 'x', 'wait': 2}
+    """
+    return {key: _unmasked(value, stored.get(key)) for key, value in values.items()}
+
+
+def _unmasked(value: Any, stored: Any) -> Any:
+    if isinstance(value, dict) and isinstance(stored, dict):
+        return with_secrets(value, stored)
+    return stored if value == MASK and isinstance(stored, str) else value
+
+
 def _masked(key: str, value: Any) -> Any:
     if isinstance(value, dict):
         return without_secrets(value)
     if isinstance(value, str) and any(word in key.lower() for word in _SECRET_WORDS):
-        return "********"
+        return MASK
     return value

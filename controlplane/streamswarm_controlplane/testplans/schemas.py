@@ -1,7 +1,9 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from streamswarm_controlplane.audit.service import without_secrets
 
 TestKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """A test's key, as in the `test` tag: lower-case letters, digits and dashes."""
@@ -54,7 +56,9 @@ class TestPublic(BaseModel):
     name: str
     probe: str
     target: str
-    params: dict[str, Any]
+    params: Annotated[dict[str, Any], AfterValidator(without_secrets)] = Field(
+        description="The probe's options; secrets are asterisks, which PATCH takes for the value that is stored."
+    )
     interval: float
     timeout: float
     paused: bool

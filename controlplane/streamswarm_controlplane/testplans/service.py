@@ -8,12 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.assignments import service as assignments
-from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.audit.service import Actor, record, with_secrets
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_controlplane.testplans.schemas import TestCreate, TestUpdate
 from streamswarm_core.clock import now
-from streamswarm_core.probespecs import SPECS, ProbeSpec
+from streamswarm_core.probespecs import REVEAL, SPECS, ProbeSpec
 
 _AUDITED = ("name", "probe", "target", "params", "interval", "timeout", "paused")
 
@@ -75,7 +75,7 @@ def update_test(db: Session, actor: Actor, test: TestPlan, change: TestUpdate) -
     before = _audited(test)
     values = change.model_dump(exclude_none=True)
     if "params" in values:
-        values["params"] = _checked(_spec(test.probe), values["params"])
+        values["params"] = _checked(_spec(test.probe), with_secrets(values["params"], test.params))
     if values.get("target") == "" and _spec(test.probe).has_target:
         raise ApiError(422, f"the probe {test.probe} needs a target", field="body.target")
     for name, value in values.items():
@@ -105,7 +105,7 @@ def _spec(probe: str) -> ProbeSpec:
 def _checked(spec: ProbeSpec, params: Mapping[str, Any]) -> dict[str, Any]:
     """The options as they were given, once the probe's model has accepted them."""
     try:
-        return spec.params.model_validate(params).model_dump(mode="json", exclude_unset=True)
+        return spec.params.model_validate(params).model_dump(mode="json", exclude_unset=True, context=REVEAL)
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(["body.params", *(str(part) for part in first["loc"])])

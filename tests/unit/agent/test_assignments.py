@@ -18,6 +18,8 @@ def test_the_newest_set_survives_a_restart(tmp_path: Path) -> None:
     assert store.current.version == 0
     assert store.take(AssignmentSet(agent_id="me", version=3, assignments=(ONE,)))
     assert AssignmentStore(path, "me").current.assignments == (ONE,)
+    # Nobody else reads the passwords among its options.
+    assert path.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("stale", [AssignmentSet(agent_id="me", version=2), AssignmentSet(agent_id="other", version=9)])

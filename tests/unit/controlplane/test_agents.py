@@ -143,3 +143,23 @@ def test_every_probe_is_described_with_a_schema_for_forms(admin: Client) -> None
     probes = {probe["name"]: probe for probe in admin.http.get("/probes").json()}
     assert set(probes) == set(SPECS)
     assert probes["icmp"]["params"]["properties"]["count"]["maximum"] == 100
+
+
+def test_secrets_among_the_options_reach_the_agent_and_nobody_else(admin: Client) -> None:
+    agent_id, headers = enrol_agent(admin)
+    secret = {"username": "kim", "password": "s3cret", "headers": {"X-Api-Key": "k3y"}}
+    asked = {"probe": "http", "target": "http://127.0.0.1/", "params": secret, "agent_ids": [agent_id]}
+    created = add_test(admin, **asked).json()
+    masked = {"username": "kim", "password": "********", "headers": {"X-Api-Key": "********"}}
+    assert created["params"] == masked
+
+    # What is read can be sent back: asterisks stand for what is stored.
+    changed = admin.http.patch(f"/tests/{created['id']}", json={"params": {**masked, "wait": 3}})
+    assert changed.json()["params"] == {**masked, "wait": 3}
+    for path in (f"/tests/{created['id']}", "/tests", "/status", "/audit"):
+        said = admin.http.get(path).text
+        assert "s3cret" not in said
+        assert "k3y" not in said
+
+    (assignment,) = httpx.get(api(admin, "/agent/assignments"), headers=headers).json()["assignments"]
+    assert assignment["params"] == {**secret, "wait": 3}
