@@ -1,82 +1,178 @@
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-import dns.asyncquery
 import dns.exception
 import dns.flags
 import dns.message
-import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
-from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
-from streamswarm_agent.net.targets import resolve
+from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.net.dnsquery import NameServer, Reply, make_query
+from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import DNS
+from streamswarm_core.patterns import found
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import DnsParams
 
+_HIGHEST_TTL: Final = "highest_ttl"
+# The second answer has to be at least this much quicker, seconds and times, to show that the first had to be fetched.
+_FETCHED_SECONDS: Final = 1e-3
+_FETCHED_TIMES: Final = 2.0
+
+
+@dataclass(slots=True)
+class DnsRun:
+    """One run, with what does not go into its point.
+
+    Attributes:
+        tags: of the point.
+        fields: of the point, as far as they are known.
+        address: of the server.
+        reply: its first answer.
+    """
+
+    tags: dict[str, str]
+    fields: dict[str, FieldValue | None] = field(default_factory=dict)
+    address: Address | None = None
+    reply: Reply | None = None
+
 
 class DnsProbe:
-    """One DNS query to one server."""
+    """One DNS query to one server, or two."""
 
     async def run(self, target: str, params: DnsParams, context: Context) -> list[Point]:
-        """Up if an answer came with one of the expected response codes."""
+        """Up if an answer came that is as expected."""
         stamp, started = context.wall_ns(), context.monotonic()
-        tags = {"target": target, "record_type": params.record_type, "server": params.server or ""}
-        fields: dict[str, FieldValue | None] = {}
+        run = await measure_dns(target, params, context)
+        return [DNS.point(run.tags, time_ns=stamp, duration=context.monotonic() - started, **run.fields)]
+
+
+async def measure_dns(target: str, params: DnsParams, context: Context) -> DnsRun:
+    """Ask, and judge the answer."""
+    tags = {"record_type": params.record_type, "server": params.server or "", "transport": params.transport}
+    run = DnsRun({"target": target, **tags})
+    try:
+        await _measure(target, params, context, run)
+        _check(run, params)
+    except ProbeFault as fault:
+        run.fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
+    else:
+        run.fields["up"] = 1
+    return run
+
+
+async def _measure(target: str, params: DnsParams, context: Context, run: DnsRun) -> None:
+    query = make_query(target, params)
+    run.address = address = await resolve(params.server or _system_server(), params.port_to_ask, params.family)
+    run.tags |= {"server": params.server or address.host, "family": address.family_tag}
+    run.fields["resolve"] = address.resolve
+    with NameServer(address, params) as server:
         try:
-            address = (await resolve(params.server or _system_server(), params.port)).host
-            tags["server"] = params.server or address
-            answer, fields["lookup"] = await _ask(target, address, params)
-            fields |= _describe(answer)
-            _check_rcode(str(fields["rcode"]), params)
-        except ProbeFault as fault:
-            fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
-        else:
-            fields["up"] = 1
-        return [DNS.point(tags, time_ns=stamp, duration=context.monotonic() - started, **fields)]
+            run.reply = reply = await server.ask(query)
+        finally:
+            run.fields |= {"connect": server.phases.connect, "tls": server.phases.tls}
+        run.fields |= _describe(reply)
+        again = (await server.ask(query)).lookup if params.ask_twice else None
+    run.fields["lookup_again"] = again
+    run.fields["cache_hit"] = came_from_cache(reply, again, context.memory)
 
 
-async def _ask(target: str, address: str, params: DnsParams) -> tuple[dns.message.Message, float]:
-    try:
-        query = dns.message.make_query(dns.name.from_text(target), params.record_type, use_edns=0)
-    except (dns.exception.DNSException, UnicodeError, ValueError) as error:
-        raise ProbeFault(Fault.BAD_TARGET, f"{target!r} {params.record_type}: {error}") from None
-    if not params.recursive:
-        query.flags &= ~dns.flags.RD
-    started = time.monotonic()
-    try:
-        if params.transport == "tcp":
-            answer = await dns.asyncquery.tcp(query, address, timeout=params.wait, port=params.port)
-        else:
-            answer, _ = await dns.asyncquery.udp_with_fallback(query, address, timeout=params.wait, port=params.port)
-    except dns.exception.Timeout:
-        raise ProbeFault(Fault.TIMEOUT, f"no answer from {address} within {params.wait} s") from None
-    except dns.exception.DNSException as error:
-        raise ProbeFault(Fault.PROTOCOL, f"{address}: {error}") from None
-    except EOFError:
-        raise ProbeFault(Fault.RESET, f"{address} closed the connection") from None
-    except OSError as error:
-        raise from_os_error(error) from None
-    return answer, time.monotonic() - started
+def came_from_cache(reply: Reply, again: float | None, memory: dict[str, Any]) -> int | None:
+    """Whether an answer came from a cache: 1, 0, or None where nothing tells.
+
+    - With AA the server is the source itself: 0.
+    - Only a cache counts the TTL down, so a TTL below the highest that this assignment has seen means 1. (A zone whose
+      owner lowers its TTL is taken for a cache until the agent restarts.)
+    - Where the same question is asked again at once and takes less than half as long and a millisecond less, the first
+      answer had to be fetched: 0.
+    """
+    ttl = _ttl(reply.message)
+    if reply.message.flags & dns.flags.AA:
+        return 0
+    highest = memory.get(_HIGHEST_TTL)
+    if ttl is not None:
+        memory[_HIGHEST_TTL] = max(ttl, highest or 0)
+        if highest is not None and ttl < highest:
+            return 1
+    if again is not None and reply.lookup > _FETCHED_TIMES * again and reply.lookup - again >= _FETCHED_SECONDS:
+        return 0
+    return None
 
 
-def _describe(answer: dns.message.Message) -> dict[str, FieldValue | None]:
-    ttls = [rrset.ttl for rrset in answer.answer]
+def records(section: list[Any]) -> Iterator[str]:
+    """Each record of a section as one line: name, TTL, class, type and value with tabs between them."""
+    for rrset in section:
+        for line in rrset.to_text().splitlines():
+            yield "\t".join(line.split(" ", 4))
+
+
+def _describe(reply: Reply) -> dict[str, FieldValue | None]:
+    message = reply.message
     return {
-        "rcode": dns.rcode.to_text(answer.rcode()),
-        "answers": sum(len(rrset) for rrset in answer.answer),
-        "ttl_min": float(min(ttls)) if ttls else None,
-        "authoritative": int(bool(answer.flags & dns.flags.AA)),
-        "authenticated": int(bool(answer.flags & dns.flags.AD)),
-        "size": len(answer.wire) if answer.wire else len(answer.to_wire()),
+        "lookup": reply.lookup,
+        "rcode": dns.rcode.to_text(message.rcode()),
+        "answers": _count(message.answer),
+        "authorities": _count(message.authority),
+        "additionals": _count(message.additional),
+        "ttl_min": _ttl(message),
+        "serial": zone_serial(message),
+        "authoritative": int(bool(message.flags & dns.flags.AA)),
+        "authenticated": int(bool(message.flags & dns.flags.AD)),
+        "truncated": int(reply.truncated),
+        "retries": reply.retries,
+        "size": reply.size,
     }
 
 
-def _check_rcode(rcode: str, params: DnsParams) -> None:
+def zone_serial(message: dns.message.Message) -> int | None:
+    """The serial number of the SOA record in the answer, if there is one."""
+    found_records = (item for rrset in message.answer if rrset.rdtype == dns.rdatatype.SOA for item in rrset)
+    return next((int(item.serial) for item in found_records), None)
+
+
+def _count(section: list[Any]) -> int:
+    return sum(len(rrset) for rrset in section)
+
+
+def _ttl(message: dns.message.Message) -> float | None:
+    return min((float(rrset.ttl) for rrset in message.answer), default=None)
+
+
+def _check(run: DnsRun, params: DnsParams) -> None:
+    """Hold the answer against what is expected.
+
+    Raises:
+        ProbeFault: the first difference.
+    """
+    assert run.reply is not None  # noqa: S101 - without an answer there was a fault before
+    answer = run.reply.message.answer
+    rcode, count = str(run.fields["rcode"]), _count(answer)
+    lines = list(records(answer))
+    values = {line.split("\t", 4)[4] for line in lines}
+    absent = next((value for value in params.expect_values if value not in values), None)
+    unfound = next(
+        (pattern for pattern in params.answer_matches if not any(found(pattern, line) for line in lines)), None
+    )
+    unwanted = next((pattern for pattern in params.answer_lacks if any(found(pattern, line) for line in lines)), None)
     if rcode not in params.expect_rcodes:
-        raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"{rcode} instead of {' or '.join(params.expect_rcodes)}")
+        detail = f"{rcode} instead of {' or '.join(params.expect_rcodes)}"
+    elif count < params.min_answers:
+        detail = f"{count} records instead of {params.min_answers} or more"
+    elif absent is not None:
+        detail = f"{absent} is not among {', '.join(sorted(values)) or 'no answers'}"
+    elif unfound is not None:
+        detail = f"no record of the answer matches {unfound!r}"
+    elif unwanted is not None:
+        detail = f"a record of the answer matches {unwanted!r}"
+    elif params.expect_authenticated and not run.fields["authenticated"]:
+        detail = "the answer has no AD flag: the server has not validated it"
+    else:
+        return
+    raise ProbeFault(Fault.UNEXPECTED_ANSWER, detail)
 
 
 def _system_server() -> str:
