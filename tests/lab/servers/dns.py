@@ -30,7 +30,7 @@ import dns.rdatatype
 import dns.rrset
 
 from tests.lab.servers.running import Listening, accept, be_server, listen, starter
-from tests.lab.servers.web import Reply, Request, Website, server_context, streams
+from tests.lab.servers.web import Reply, Request, Website, hang_up, server_context, streams
 
 RIGHT: Final = {"A": "192.0.2.7", "AAAA": "2001:db8::7"}
 WRONG: Final = {"A": "203.0.113.66", "AAAA": "2001:db8:bad::66"}
@@ -189,7 +189,7 @@ async def _serve_stream(server: NameServer, connection: socket.socket, tls: ssl.
             (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
             await server.answer(await reader.readexactly(length), send)
     finally:
-        writer.close()
+        await hang_up(writer)
 
 
 async def _serve_https(server: NameServer, request: Request) -> Reply:

@@ -148,6 +148,9 @@ async def accept(
                 await _until_readable(listener)
                 await asyncio.sleep(accept_ms / 1000)
             connection, _ = await loop.sock_accept(listener)
+            # asyncio does so only for sockets that were made with IPPROTO_TCP, and these were not. Else a second small
+            # write waits for the client's delayed acknowledgement, 40 ms that nobody asked for.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tasks.create_task(handled(connection))
 
 

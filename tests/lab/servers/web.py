@@ -94,7 +94,7 @@ class Website:
             else:
                 await _http1(reader, writer, self.handler)
         finally:
-            writer.close()
+            await hang_up(writer)
 
 
 async def streams(
@@ -108,6 +108,13 @@ async def streams(
     protocol = asyncio.StreamReaderProtocol(reader)
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=tls)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close, and wait until it is: TLS says good-bye first, and the descriptor must not be another's by then."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def server_context(
