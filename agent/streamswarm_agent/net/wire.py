@@ -21,6 +21,8 @@ class Wire:
     """
 
     def __init__(self, opened: socket.socket) -> None:
+        # Else the kernel keeps a second small write back until the first is acknowledged: 40 ms of nobody's making.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = opened
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls: ssl.SSLObject | None = None
