@@ -18,10 +18,11 @@ from streamswarm_core.patterns import found
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import DnsParams
 
-_HIGHEST_TTL: Final = "highest_ttl"
-# The second answer has to be at least this much quicker, seconds and times, to show that the first had to be fetched.
-_FETCHED_SECONDS: Final = 1e-3
-_FETCHED_TIMES: Final = 2.0
+_TTLS: Final = "ttls"
+# The second answer has to be at least this much quicker, seconds and times, to show that the first had to be fetched;
+# less could be a busy host.
+_FETCHED_SECONDS: Final = 0.02
+_FETCHED_TIMES: Final = 3.0
 
 
 @dataclass(slots=True)
@@ -87,17 +88,20 @@ def came_from_cache(reply: Reply, again: float | None, memory: dict[str, Any]) -
     - With AA the server is the source itself: 0.
     - Only a cache counts the TTL down, so a TTL below the highest that this assignment has seen means 1. (A zone whose
       owner lowers its TTL is taken for a cache until the agent restarts.)
-    - Where the same question is asked again at once and takes less than half as long and a millisecond less, the first
+    - A TTL at its highest again, after a lower one, has just been fetched: 0.
+    - Where the same question is asked again at once and takes less than a third as long and 20 ms less, the first
       answer had to be fetched: 0.
     """
-    ttl = _ttl(reply.message)
     if reply.message.flags & dns.flags.AA:
         return 0
-    highest = memory.get(_HIGHEST_TTL)
+    ttl = _ttl(reply.message)
     if ttl is not None:
-        memory[_HIGHEST_TTL] = max(ttl, highest or 0)
-        if highest is not None and ttl < highest:
+        highest, last = memory.get(_TTLS, (ttl, ttl))
+        memory[_TTLS] = max(ttl, highest), ttl
+        if ttl < highest:
             return 1
+        if ttl > last:
+            return 0
     if again is not None and reply.lookup > _FETCHED_TIMES * again and reply.lookup - again >= _FETCHED_SECONDS:
         return 0
     return None
