@@ -2,11 +2,12 @@
 
 import asyncio
 import hmac
+import html
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from streamswarm_agent import blackbox
-from streamswarm_agent.probes import Engines
+from streamswarm_agent.probes import Context, Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__
 from streamswarm_core.catalogue import CATALOGUE, Measurement
@@ -106,6 +107,7 @@ def create_exporter(
         engines: for `/probe`.
         health: what `/health` says beside "ok".
     """
+    modules = blackbox.load_modules(settings.blackbox_file)
 
     async def metrics(request: Request) -> Response:
         # Thousands of points take seconds to write out, in which no run would start; so a thread does it.
@@ -119,14 +121,21 @@ def create_exporter(
         module = request.query_params.get("module", "http_2xx")
         if not target:
             return PlainTextResponse("the parameter target is missing\n", 400)
-        if module not in blackbox.MODULES:
-            known = ", ".join(blackbox.MODULES)
-            return PlainTextResponse(f"unknown module {module!r}; one of {known}\n", 400)
-        answer = await blackbox.measure(module, target, engines, hostname=request.query_params.get("hostname", ""))
+        try:
+            found = modules.find(module)
+            wait = blackbox.scrape_timeout(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
+        except (LookupError, ValueError) as error:
+            return PlainTextResponse(f"{error.args[0]}\n", 400)
+        hostname = request.query_params.get("hostname", "")
+        outcome = await blackbox.measure(found, target, Context(engines), hostname=hostname, wait=wait)
+        if request.query_params.get("debug") == "true":
+            return PlainTextResponse(_debugging(outcome))
+        answer = CollectorRegistry()
+        answer.register(outcome.page)
         return expose(answer, request)
 
     async def index(_request: Request) -> Response:
-        return HTMLResponse(_INDEX % ", ".join(blackbox.MODULES))
+        return HTMLResponse(_INDEX % html.escape(", ".join(modules.known)))
 
     async def healthy(_request: Request) -> Response:
         return JSONResponse({"status": "ok", "name": "streamswarm-agent", "version": __version__, **health()})
@@ -145,6 +154,13 @@ def _write_out(points: list[Point], request: Request) -> Response:
     registry = CollectorRegistry()
     registry.register(PointCollector(lambda: points))
     return expose(registry, request)
+
+
+def _debugging(outcome: blackbox.Outcome) -> str:
+    registry = CollectorRegistry()
+    registry.register(outcome.page)
+    verdict = "succeeded" if outcome.success else f"failed: {outcome.detail}"
+    return f"The probe {verdict}\n\nMetrics that would have been returned:\n{generate_latest(registry).decode()}"
 
 
 def _refuse(request: Request, settings: AgentSettings) -> Response | None:

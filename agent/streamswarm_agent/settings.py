@@ -31,6 +31,9 @@ class AgentSettings(ServiceSettings, table="agent"):
         SecretStr(""),
         description="Bearer token that /probe asks for; needed unless the exporter's address is loopback.",
     )
+    blackbox_file: Path | None = Field(
+        None, description="File with modules for /probe, in blackbox_exporter's format (docs/blackbox.md)."
+    )
     heartbeat_seconds: float = Field(10, ge=1, le=60, description="Seconds between two heartbeats.")
     poll_seconds: float = Field(5, ge=0.5, le=300, description="Seconds between two looks for new assignments.")
     flush_seconds: float = Field(

@@ -132,7 +132,7 @@ async def secure(
             wire.close()
             raise
         else:
-            return Secured(wire, _peer(tls, refused), timings)
+            return Secured(wire, peer_of(tls, refused), timings)
 
 
 async def _shake_hands(
@@ -200,7 +200,8 @@ def _trusting(terms: Terms) -> Terms:
     return Terms(terms.server_name, verify=False, alpn=terms.alpn, oldest=terms.oldest, newest=terms.newest)
 
 
-def _peer(tls: ssl.SSLObject, refused: ssl.SSLCertVerificationError | None) -> Peer:
+def peer_of(tls: ssl.SSLObject, refused: ssl.SSLCertVerificationError | None = None) -> Peer:
+    """What a handshake told; `refused` is what an earlier one, with verification, failed with."""
     cipher = tls.cipher() or ("", "", 0)
     return Peer(
         version=(tls.version() or "").replace("TLSv", "TLS "),

@@ -12,8 +12,8 @@ from streamswarm_agent.probes.mtu import MtuProbe
 from streamswarm_agent.probes.system import SystemProbe
 from streamswarm_agent.probes.tcp import TcpProbe
 from streamswarm_agent.probes.tcp_window import TcpWindowProbe
-from streamswarm_agent.probes.traceroute import TracerouteProbe
 from streamswarm_agent.probes.tls import TlsProbe
+from streamswarm_agent.probes.traceroute import TracerouteProbe
 
 PROBES: Final[dict[str, Probe]] = {
     "icmp": IcmpProbe(),

@@ -113,14 +113,19 @@ async def _follow(client: HttpClient, request: Request, params: HttpParams, run:
             await client.fetch(request, phases, run.answer)
         finally:
             run.phases.add(phases)
-        location = run.answer.header("location")
-        if run.answer.status not in _REDIRECTS or not location or not params.follow_redirects:
+        if not is_redirect(run.answer) or not params.follow_redirects:
             return request
         if run.redirects == params.follow_redirects:
             raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"more than {params.follow_redirects} redirects")
         run.redirects += 1
-        request = _redirected(request, run.answer.status, _split(urljoin(request.url.geturl(), location)))
+        url = _split(urljoin(request.url.geturl(), run.answer.header("location")))
+        request = _redirected(request, run.answer.status, url)
         client.only_for(origin_of(request.url))
+
+
+def is_redirect(answer: Answer) -> bool:
+    """Whether an answer leads elsewhere."""
+    return answer.status in _REDIRECTS and bool(answer.header("location"))
 
 
 async def _repeat(client: HttpClient, request: Request, params: HttpParams, run: HttpRun) -> None:
@@ -151,7 +156,7 @@ def _first_request(url: SplitResult, params: HttpParams) -> Request:
     return Request(params.method, url, tuple(headers.items()), params.body.encode(), params.max_body)
 
 
-def _redirected(request: Request, status: int, url: SplitResult) -> Request:
+def _redirected(request: Request, status: int | None, url: SplitResult) -> Request:
     """The next request: like the one before, but for what RFC 9110, section 15.4, changes."""
     method, body, headers = request.method, request.body, list(request.headers)
     if origin_of(url) != origin_of(request.url):

@@ -104,7 +104,7 @@ def test_a_probe_answers_with_the_names_that_dashboards_know(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "words"), [("module=icmp", "target is missing"), ("target=x&module=y", "one of http_2xx, tcp_connect")]
+    ("query", "words"), [("module=icmp", "target is missing"), ("target=x&module=y", "one of http_2xx, http_post_2xx")]
 )
 def test_a_bad_probe_request_says_what_is_accepted(url: str, query: str, words: str) -> None:
     answer = httpx.get(f"{url}/probe?{query}")
