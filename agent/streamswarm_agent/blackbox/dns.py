@@ -6,8 +6,8 @@ import dns.message
 from streamswarm_agent.blackbox.config import ModuleConfig, Records
 from streamswarm_agent.blackbox.running import Job, choose
 from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.matching import first_found, search
 from streamswarm_agent.probes.dns import measure_dns, records, zone_serial
-from streamswarm_core.patterns import found
 from streamswarm_core.probespecs import DnsParams
 
 
@@ -45,18 +45,18 @@ class DnsModule:
             run = await measure_dns(self._prober.query_name, self._params.model_copy(update=asking), job.context)
             fields, job.detail = run.fields, str(run.fields.get("error_detail", ""))
             reply = run.reply.message if run.reply else None
-            success = bool(fields["up"]) and reply is not None and self._as_expected(job, reply)
+            success = bool(fields["up"]) and reply is not None and await self._as_expected(job, reply)
         finally:
             self._export(job, fields, reply, resolve)
         return success
 
-    def _as_expected(self, job: Job, reply: dns.message.Message) -> bool:
+    async def _as_expected(self, job: Job, reply: dns.message.Message) -> bool:
         for name, section, rules in (
             ("answer", reply.answer, self._prober.validate_answer_rrs),
             ("authority", reply.authority, self._prober.validate_authority_rrs),
             ("additional", reply.additional, self._prober.validate_additional_rrs),
         ):
-            broken = _broken(list(records(section)), rules)
+            broken = await _broken(list(records(section)), rules)
             if broken:
                 job.detail = f"validate_{name}_rrs: {broken}"
                 return False
@@ -96,23 +96,20 @@ def _server(target: str) -> tuple[str, int | None]:
     return split.hostname or target, port
 
 
-def _broken(lines: list[str], rules: Records) -> str:
+async def _broken(lines: list[str], rules: Records) -> str:
     """Which rule the records of a section break; empty if none.
 
     fail_if_all_match_regexp does what blackbox_exporter makes of it, which is the opposite of its name.
     """
     if not lines and rules.fail_if_not_matches_regexp:
         return "there is no record"
-    for pattern in rules.fail_if_matches_regexp:
-        if any(found(pattern, line) for line in lines):
-            return f"a record matches {pattern!r}"
-    for pattern in rules.fail_if_all_match_regexp:
-        if not all(found(pattern, line) for line in lines):
-            return f"not all records match {pattern!r}"
-    for pattern in rules.fail_if_not_matches_regexp:
-        if not all(found(pattern, line) for line in lines):
+    unwanted = await first_found(rules.fail_if_matches_regexp, *lines)
+    if unwanted is not None:
+        return f"a record matches {unwanted!r}"
+    for pattern in (*rules.fail_if_all_match_regexp, *rules.fail_if_not_matches_regexp):
+        if not all(await search(pattern, lines)):
             return f"a record doesn't match {pattern!r}"
     for pattern in rules.fail_if_none_matches_regexp:
-        if not any(found(pattern, line) for line in lines):
+        if not any(await search(pattern, lines)):
             return f"no record matches {pattern!r}"
     return ""

@@ -5,9 +5,9 @@ from pydantic import SecretStr
 
 from streamswarm_agent.blackbox.config import HeaderMatch, HttpProber, ModuleConfig
 from streamswarm_agent.blackbox.running import Job, choose
+from streamswarm_agent.matching import found
 from streamswarm_agent.net.exchange import Answer
 from streamswarm_agent.probes.http import HttpRun, is_redirect, measure_http
-from streamswarm_core.patterns import found
 from streamswarm_core.probespecs import HttpParams
 
 _MOST_REDIRECTS: Final = 10
@@ -36,20 +36,20 @@ class HttpModule:
                 asking["server_name"] = self._params.server_name or job.hostname
             run = await measure_http(url, self._params.model_copy(update=asking), job.context)
             job.detail = str(run.fields.get("error_detail", ""))
-            success = bool(run.fields["up"]) and self._as_expected(job, run)
+            success = bool(run.fields["up"]) and await self._as_expected(job, run)
         except ValueError as error:
             job.detail = str(error)
         finally:
             self._export(job, run)
         return success
 
-    def _as_expected(self, job: Job, run: HttpRun) -> bool:
+    async def _as_expected(self, job: Job, run: HttpRun) -> bool:
         assert run.answer is not None  # noqa: S101 - it is up
         for rule, unwanted in (
             *((rule, True) for rule in self._prober.fail_if_header_matches),
             *((rule, False) for rule in self._prober.fail_if_header_not_matches),
         ):
-            if _breaks(run.answer, rule, unwanted=unwanted):
+            if await _breaks(run.answer, rule, unwanted=unwanted):
                 run.failed_check = "header"
                 job.detail = f"the header {rule.header} and {rule.regexp!r}"
                 return False
@@ -137,8 +137,8 @@ def _secret(given: SecretStr, file: Any) -> SecretStr:
         raise ValueError(f"{file}: {error.strerror}") from None
 
 
-def _breaks(answer: Answer, rule: HeaderMatch, *, unwanted: bool) -> bool:
+async def _breaks(answer: Answer, rule: HeaderMatch, *, unwanted: bool) -> bool:
     values = answer.values(rule.header)
     if not values:
         return not rule.allow_missing
-    return any(found(rule.regexp, value) for value in values) == unwanted
+    return await found(rule.regexp, *values) == unwanted

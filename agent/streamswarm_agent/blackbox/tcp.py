@@ -4,6 +4,7 @@ from typing import Final
 from streamswarm_agent.blackbox.config import ModuleConfig, QueryResponse
 from streamswarm_agent.blackbox.running import Job, choose
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.matching import Groups, search
 from streamswarm_agent.net.targets import split_host_port
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls import Peer, Terms, client_context, peer_of
@@ -56,21 +57,21 @@ class TcpModule:
                 job.page.tls(await self._secure(wire, host))
 
 
-async def _expect(job: Job, lines: "_Lines", pattern: str) -> re.Match[str]:
+async def _expect(job: Job, lines: "_Lines", pattern: str) -> Groups:
     while (line := await lines.next()) is not None:
-        matched = re.search(pattern, line)
-        if matched:
+        (matched,) = await search(pattern, [line])
+        if matched is not None:
             return matched
     job.page.failed_due_to_regex(failed=True)
     raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"the server closed the connection before a line matched {pattern!r}")
 
 
-def _fill(step: QueryResponse, matched: re.Match[str] | None) -> bytes:
+def _fill(step: QueryResponse, matched: Groups | None) -> bytes:
     """What to send, with `${1}` replaced by what was matched."""
 
     def group(reference: re.Match[str]) -> str:
         number = int(reference[1])
-        return (matched[number] or "") if matched is not None and number <= (matched.re.groups or 0) else ""
+        return (matched[number] or "") if matched is not None and number < len(matched) else ""
 
     return re.sub(r"\$\{(\d+)\}", group, step.send or "").encode() + b"\n"
 

@@ -10,11 +10,11 @@ import dns.rdatatype
 import dns.resolver
 
 from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.matching import first_found, first_missing
 from streamswarm_agent.net.dnsquery import NameServer, Reply, make_query
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import DNS
-from streamswarm_core.patterns import found
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import DnsParams
 
@@ -58,7 +58,7 @@ async def measure_dns(target: str, params: DnsParams, context: Context) -> DnsRu
     run = DnsRun({"target": target, **tags})
     try:
         await _measure(target, params, context, run)
-        _check(run, params)
+        await _check(run, params)
     except ProbeFault as fault:
         run.fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
     else:
@@ -146,7 +146,7 @@ def _ttl(message: dns.message.Message) -> float | None:
     return min((float(rrset.ttl) for rrset in message.answer), default=None)
 
 
-def _check(run: DnsRun, params: DnsParams) -> None:
+async def _check(run: DnsRun, params: DnsParams) -> None:
     """Hold the answer against what is expected.
 
     Raises:
@@ -158,10 +158,8 @@ def _check(run: DnsRun, params: DnsParams) -> None:
     lines = list(records(answer))
     values = {line.split("\t", 4)[4] for line in lines}
     absent = next((value for value in params.expect_values if value not in values), None)
-    unfound = next(
-        (pattern for pattern in params.answer_matches if not any(found(pattern, line) for line in lines)), None
-    )
-    unwanted = next((pattern for pattern in params.answer_lacks if any(found(pattern, line) for line in lines)), None)
+    unfound = await first_missing(params.answer_matches, *lines)
+    unwanted = await first_found(params.answer_lacks, *lines)
     if rcode not in params.expect_rcodes:
         detail = f"{rcode} instead of {' or '.join(params.expect_rcodes)}"
     elif count < params.min_answers:

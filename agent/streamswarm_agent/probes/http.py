@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.matching import first_found, first_missing, found
 from streamswarm_agent.net.body import PACKED
 from streamswarm_agent.net.exchange import Answer, Phases, Request
 from streamswarm_agent.net.http import Connecting, HttpClient, new_answer, origin_of
@@ -13,7 +14,6 @@ from streamswarm_agent.net.targets import Address
 from streamswarm_agent.net.tls import Peer
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import HTTP
-from streamswarm_core.patterns import first_found, first_missing, found
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import HttpParams
 
@@ -68,7 +68,7 @@ async def measure_http(target: str, params: HttpParams, context: Context) -> Htt
     try:
         async with asyncio.timeout(params.wait):
             await _measure(target, params, run)
-        _check(run, params)
+        await _check(run, params)
     except TimeoutError:
         run.fields |= {"up": 0, "error": Fault.TIMEOUT.value, "error_detail": f"not done within {params.wait:g} s"}
     except ProbeFault as fault:
@@ -213,7 +213,7 @@ def _split(target: str) -> SplitResult:
     return url
 
 
-def _check(run: HttpRun, params: HttpParams) -> None:
+async def _check(run: HttpRun, params: HttpParams) -> None:
     """Hold the answer against what is expected.
 
     Raises:
@@ -225,8 +225,8 @@ def _check(run: HttpRun, params: HttpParams) -> None:
         ("status", _wrong_status(answer.status, params)),
         ("protocol", _wrong_protocol(answer.protocol, params)),
         ("tls", _wrong_tls(run, params)),
-        ("body", _wrong_body(answer, params)),
-        ("header", _wrong_header(answer, params)),
+        ("body", await _wrong_body(answer, params)),
+        ("header", await _wrong_header(answer, params)),
     ):
         if detail:
             run.failed_check = check
@@ -252,21 +252,20 @@ def _wrong_tls(run: HttpRun, params: HttpParams) -> str:
     return "the last answer came over TLS" if used else "the last answer came without TLS"
 
 
-def _wrong_body(answer: Answer, params: HttpParams) -> str:
-    if not params.body_matches and not params.body_lacks:
-        return ""
-    text = answer.body.text
-    missing, unwanted = first_missing(params.body_matches, text), first_found(params.body_lacks, text)
+async def _wrong_body(answer: Answer, params: HttpParams) -> str:
+    text = answer.body.text if params.body_matches or params.body_lacks else ""
+    missing = await first_missing(params.body_matches, text)
     if missing is not None:
         return f"{missing!r} is not in the body"
+    unwanted = await first_found(params.body_lacks, text)
     return f"{unwanted!r} is in the body" if unwanted is not None else ""
 
 
-def _wrong_header(answer: Answer, params: HttpParams) -> str:
+async def _wrong_header(answer: Answer, params: HttpParams) -> str:
     for name, pattern in params.header_matches.items():
-        if not any(found(pattern, value) for value in answer.values(name)):
+        if not await found(pattern, *answer.values(name)):
             return f"{pattern!r} is not in the header {name}"
     for name, pattern in params.header_lacks.items():
-        if any(found(pattern, value) for value in answer.values(name)):
+        if await found(pattern, *answer.values(name)):
             return f"{pattern!r} is in the header {name}"
     return ""
