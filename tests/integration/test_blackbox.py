@@ -348,7 +348,8 @@ def test_a_probe_ends_before_prometheus_gives_up(both: Both) -> None:
         )
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert values(families)["probe_success"] == 0
-    assert families["probe_duration_seconds"].samples[0].value >= 0.5
+    # asyncio's clock may ring a millisecond early.
+    assert families["probe_duration_seconds"].samples[0].value >= 0.49
     bad = httpx.get(f"{both.ours}/probe?module=icmp&target=x", headers={"X-Prometheus-Scrape-Timeout-Seconds": "soon"})
     assert (bad.status_code, "takes seconds, not 'soon'" in bad.text) == (400, True)
 
