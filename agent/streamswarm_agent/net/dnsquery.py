@@ -209,8 +209,9 @@ class NameServer:
 
 async def _exchange_datagrams(opened: socket.socket, query: dns.message.QueryMessage) -> Reply:
     loop = asyncio.get_running_loop()
-    sent_ns, started = time.time_ns(), time.monotonic()
-    opened.send(query.to_wire())
+    content = query.to_wire()
+    started, sent_ns = time.monotonic(), time.time_ns()
+    opened.send(content)
     while True:
         readable = asyncio.Event()
         loop.add_reader(opened, readable.set)
@@ -218,14 +219,14 @@ async def _exchange_datagrams(opened: socket.socket, query: dns.message.QueryMes
             await readable.wait()
         finally:
             loop.remove_reader(opened)
-        content, ancillary, _, _ = opened.recvmsg(_MOST_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
+        received, ancillary, _, _ = opened.recvmsg(_MOST_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
         waited = time.monotonic() - started
-        if content[:2] != query.id.to_bytes(2):
+        if received[:2] != query.id.to_bytes(2):
             continue
-        message = _read(content, query)
+        message = _read(received, query)
         lookup = _kernel_seconds(ancillary, sent_ns)
         # The kernel stamps with the wall clock, which may have been set in the meantime.
-        return Reply(message, len(content), lookup if lookup is not None and 0 <= lookup <= waited else waited)
+        return Reply(message, len(received), lookup if lookup is not None and 0 <= lookup <= waited else waited)
 
 
 def _kernel_seconds(ancillary: list[tuple[int, int, bytes]], sent_ns: int) -> float | None:
