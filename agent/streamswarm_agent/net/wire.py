@@ -10,6 +10,8 @@ import socket
 import ssl
 from typing import Final, Self
 
+from streamswarm_agent.faults import Fault, ProbeFault
+
 _CHUNK: Final = 64 * 1024
 
 
@@ -40,8 +42,12 @@ class Wire:
 
         Raises:
             OSError: also ssl.SSLError, and ssl.SSLCertVerificationError for a certificate that can't be verified.
+            ProbeFault: the name can be no server's.
         """
-        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name, session=session)
+        try:
+            tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name, session=session)
+        except ValueError as error:
+            raise ProbeFault(Fault.BAD_TARGET, f"{server_name!r} can be no server's name: {error}") from None
         while True:
             try:
                 tls.do_handshake()

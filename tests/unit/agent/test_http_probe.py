@@ -259,7 +259,7 @@ async def test_secrets_are_in_no_point_and_no_error(context: Context) -> None:
     in_url = await run("http", f"http://kim:s3cret@{HERE}/", context)
     assert in_url.fields["error"] == Fault.BAD_TARGET
     assert "s3cret" not in str(in_url.fields["error_detail"])
-    params = HttpParams(username="kim", password="s3cret")  # type: ignore[arg-type]
+    params = HttpParams(username="kim", password="s3cret")
     assert "s3cret" not in repr(params)
     assert "s3cret" not in params.model_dump_json()
     assert params.model_dump(mode="json", context=REVEAL)["password"] == "s3cret"
@@ -281,7 +281,8 @@ async def test_nothing_is_said_to_a_server_that_cannot_be_verified(authority: Au
     assert (strict.fields["error"], strict.fields["certificate_fault"]) == (Fault.CERTIFICATE, "expired")
     assert {"connect", "tls", "certificate_days"} <= set(strict.fields)
     assert not {"status", "request"} & set(strict.fields)
-    assert (lax.fields["up"], lax.fields["certificate_days"]) == (1, pytest.approx(-1, abs=0.1))
+    assert lax.fields["up"] == 1
+    assert lax.fields["certificate_days"] == pytest.approx(-1, abs=0.1)
 
 
 @pytest.mark.parametrize(
