@@ -5,12 +5,15 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from streamswarm_core.probespecs import SPECS
 from tests.e2e.conftest import PASSWORD, Administrator, Stack, start_stack
+from tests.lab.servers.certificates import Authority
+from tests.lab.servers.http import http_server
 from tests.support import eventually
 from tests.unit.agent.servers import address_answer, dns_server, tcp_server
 
@@ -51,6 +54,13 @@ def name_server() -> Iterator[int]:
     yield from serving(lambda: dns_server(address_answer))
 
 
+@pytest.fixture
+def tls_server(tmp_path: Path) -> Iterator[int]:
+    """A TLS server whose certificate nobody here trusts."""
+    with http_server(certificate=Authority(tmp_path).certificate("127.0.0.1")) as server:
+        yield server.port
+
+
 def test_first_points_are_shown_on_the_terminal(stack: Stack) -> None:
     text = eventually(lambda: stack.output, lambda output: "First points" in output and "This host" not in output, 40)
     for word in ("Ping", "TCP handshake", "HTTP", "Host"):
@@ -69,7 +79,7 @@ def discarding() -> Iterator[str]:
 
 
 def test_points_of_every_probe_come_through_api_and_influxql(
-    stack: Stack, admin: Administrator, name_server: int, discarding: str
+    stack: Stack, admin: Administrator, name_server: int, discarding: str, tls_server: int
 ) -> None:
     agent = admin.call("GET", "/agents")[0]
     keys = {"loopback-ping": "icmp", "controlplane-tcp": "tcp", "controlplane-http": "http", "host": "system"}
@@ -78,6 +88,7 @@ def test_points_of_every_probe_come_through_api_and_influxql(
         ("traceroute", "127.0.0.1", {}),
         ("mtu", "127.0.0.1", {}),
         ("tcp_window", discarding, {}),
+        ("tls", f"127.0.0.1:{tls_server}", {"verify_tls": False}),
     ]
     for probe, target, params in added:
         keys[f"try-{probe.replace('_', '-')}"] = probe
