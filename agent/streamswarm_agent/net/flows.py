@@ -33,6 +33,8 @@ FLOW_MASK: Final = 0xFF00
 """The bits that all of them share."""
 MARKS: Final = range(1, 0xFFFF)
 """Marks that a UDP checksum can have: zero would say that there is none."""
+ECN_SETUP: Final = 0xC0
+"""ECE and CWR among the flags of a TCP segment."""
 
 _IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
 _IPV6: Final = struct.Struct("!IHBB16s16s")
@@ -60,6 +62,7 @@ class Flow:
         port: the target's port, for UDP and TCP.
         tos: traffic class: DSCP and ECN.
         scope: number of the interface, for a link-local target.
+        asks_ecn: SYNs offer ECN: ECE and CWR set, RFC 3168 section 6.1.1.
     """
 
     method: TraceMethod
@@ -69,6 +72,7 @@ class Flow:
     port: int = 33_434
     tos: int = 0
     scope: int = 0
+    asks_ecn: bool = False
 
     @classmethod
     def to(cls, address: Address, method: TraceMethod, port: int) -> Self:
@@ -153,9 +157,10 @@ class Flow:
     def _syn(self, mark: int, nonce: bytes) -> bytes:
         length = _TCP.size + len(_TCP_MSS_OPTION)
         sequence = int.from_bytes(nonce[:2], "big") << 16 | mark
+        flags = _SYN | (ECN_SETUP if self.asks_ecn else 0)
 
         def header(checksum: int) -> bytes:
-            fields = (self.source_port, self.port, sequence, 0, length // 4 << 4, _SYN, _TCP_WINDOW, checksum, 0)
+            fields = (self.source_port, self.port, sequence, 0, length // 4 << 4, flags, _TCP_WINDOW, checksum, 0)
             return _TCP.pack(*fields) + _TCP_MSS_OPTION
 
         return header(0xFFFF - _sum16(self._pseudo_header(length) + header(0)))

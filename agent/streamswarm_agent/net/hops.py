@@ -10,15 +10,16 @@ import errno
 import secrets
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net import bpf
 from streamswarm_agent.net.departures import Departures
-from streamswarm_agent.net.flows import MARKS, Flow
+from streamswarm_agent.net.flows import ECN_SETUP, MARKS, Flow
 from streamswarm_agent.net.icmperrors import Kind, Label, Message, is_port_unreachable, read_icmp
 from streamswarm_core.probespecs import TraceMethod
 
@@ -31,6 +32,7 @@ _PMTUDISC_PROBE: Final = 3
 _SYN_RST_ACK: Final = 0x16
 _SYN_ACK: Final = 0x12
 _RST_ACK: Final = 0x14
+_ECE: Final = 0x40
 _NEEDS_CAPABILITY: Final = (
     "raw packets need CAP_NET_RAW: run the agent with AmbientCapabilities=CAP_NET_RAW in its systemd unit, "
     "with --cap-add NET_RAW in a container, or as root"
@@ -50,6 +52,8 @@ class Answer:
         tos: the packet's traffic class as it arrived there; None where it isn't quoted.
         mtu: with TOO_BIG: what the next link takes, bytes.
         labels: MPLS labels the packet had.
+        own_tos: the answer's own traffic class as it arrived here.
+        accepts_ecn: with a SYN-ACK: it agrees to ECN (ECE without CWR, RFC 3168 section 6.1.1).
     """
 
     address: str
@@ -60,6 +64,8 @@ class Answer:
     tos: int | None = None
     mtu: int | None = None
     labels: tuple[Label, ...] = ()
+    own_tos: int | None = None
+    accepts_ecn: bool | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +123,14 @@ class HopListener:
         for channel in self._channels.values():
             channel.close()
         self._channels.clear()
+
+
+class _Arrival(NamedTuple):
+    """Who sent what arrived, when the kernel had it, and its traffic class."""
+
+    sender: str
+    received_ns: int
+    tos: int | None
 
 
 class _Channel:
@@ -177,7 +191,7 @@ class _Channel:
                 return self._mark
         raise ProbeFault(Fault.INTERNAL, f"{len(MARKS)} packets are under way; nothing more can be told apart")
 
-    def _listen(self, protocol: int, program: bpf.Program, take: Callable[[str, bytes, int], None]) -> None:
+    def _listen(self, protocol: int, program: bpf.Program, take: Callable[[bytes, _Arrival], None]) -> None:
         opened = _raw_socket(self._family, protocol)
         try:
             bpf.attach(opened, program)
@@ -186,10 +200,12 @@ class _Channel:
             raise from_os_error(error) from None
         opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        if self._family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
         self._loop.add_reader(opened.fileno(), self._receive, opened, take)
         self._heard.append(opened)
 
-    def _receive(self, opened: socket.socket, take: Callable[[str, bytes, int], None]) -> None:
+    def _receive(self, opened: socket.socket, take: Callable[[bytes, _Arrival], None]) -> None:
         self._departures.learn()
         for _ in range(_MOST_PACKETS_PER_WAKE):
             try:
@@ -198,16 +214,17 @@ class _Channel:
                 return
             except OSError:
                 continue  # an error of an earlier packet is reported here once; that packet goes unanswered
+            tos = message[1] if self._family == socket.AF_INET else traffic_class(ancillary)
             if self._family == socket.AF_INET:
                 message = message[(message[0] & 0x0F) * 4 :]
-            take(sender[0].partition("%")[0], message, _kernel_time(ancillary))
+            take(message, _Arrival(sender[0].partition("%")[0], arrival_time(ancillary), tos))
 
-    def _take_icmp(self, sender: str, message: bytes, received_ns: int) -> None:
+    def _take_icmp(self, message: bytes, arrival: _Arrival) -> None:
         said = read_icmp(self._family, message)
         if said is not None:
-            packet = self._match(said, sender)
+            packet = self._match(said, arrival.sender)
             if packet is not None:
-                self._answer(packet, sender, received_ns, said)
+                self._answer(packet, arrival, said)
 
     def _match(self, said: Message, sender: str) -> Sent | None:
         for mark in said.marks:
@@ -224,7 +241,7 @@ class _Channel:
             return packet
         return None
 
-    def _take_segment(self, sender: str, segment: bytes, received_ns: int) -> None:
+    def _take_segment(self, segment: bytes, arrival: _Arrival) -> None:
         if len(segment) < 20 or segment[13] & _SYN_RST_ACK not in {_SYN_ACK, _RST_ACK}:
             return
         source, port, _sequence, acknowledged = struct.unpack_from("!HHII", segment)
@@ -234,27 +251,31 @@ class _Channel:
             return
         flow = packet.flow
         answered = (flow.method, flow.port, flow.source_port, flow.destination)
-        if answered == (TraceMethod.TCP, source, port, socket.inet_pton(self._family, sender)):
-            self._answer(packet, sender, received_ns, Message(Kind.REPLY, 0, flow.protocol, port, ()))
+        if answered == (TraceMethod.TCP, source, port, socket.inet_pton(self._family, arrival.sender)):
+            accepted = segment[13] & _SYN_RST_ACK == _SYN_ACK
+            accepts_ecn = segment[13] & ECN_SETUP == _ECE if accepted else None
+            self._answer(packet, arrival, Message(Kind.REPLY, 0, flow.protocol, port, ()), accepts_ecn=accepts_ecn)
 
-    def _answer(self, packet: Sent, sender: str, received_ns: int, said: Message) -> None:
+    def _answer(self, packet: Sent, arrival: _Arrival, said: Message, *, accepts_ecn: bool | None = None) -> None:
         if packet.answer is not None:
             return  # a duplicate
-        at_target = sender == socket.inet_ntop(self._family, packet.flow.destination)
+        at_target = arrival.sender == socket.inet_ntop(self._family, packet.flow.destination)
         refused_port = (
             packet.flow.method is TraceMethod.UDP
             and said.kind is Kind.UNREACHABLE
             and is_port_unreachable(self._family, said.code)
         )
         packet.answer = Answer(
-            address=sender,
+            address=arrival.sender,
             kind=said.kind,
             code=said.code,
-            rtt=max(0, received_ns - packet.sent_ns) / 1e9,
+            rtt=max(0, arrival.received_ns - packet.sent_ns) / 1e9,
             reached=at_target and (said.kind is Kind.REPLY or refused_port),
             tos=said.tos,
             mtu=said.mtu,
             labels=said.labels,
+            own_tos=arrival.tos,
+            accepts_ecn=accepts_ecn,
         )
         packet.on_answer(packet)
 
@@ -270,10 +291,20 @@ def _raw_socket(family: socket.AddressFamily, protocol: int) -> socket.socket:
     return opened
 
 
-def _kernel_time(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+def arrival_time(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
     """When the kernel received a packet, nanoseconds of the realtime clock."""
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
             seconds, nanoseconds = _TIMESPEC.unpack(content[: _TIMESPEC.size])
             return int(seconds * 1_000_000_000 + nanoseconds)
     return time.time_ns()
+
+
+def traffic_class(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
+    """The TOS or traffic class that a packet arrived with, where the kernel was asked to say."""
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, socket.IP_TOS):
+            return content[0]
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_TCLASS):
+            return int.from_bytes(content[:4], sys.byteorder) & 0xFF
+    return None
