@@ -88,10 +88,25 @@ def refuse(namespace: Namespace, match: str, how: Refusal = "drop") -> Rule:
 
 
 def police(
-    router: Router, rate: str | float, *, burst_bytes: int = 15_000, match: str = "", towards: End = "far"
+    router: Router,
+    rate: str | float,
+    *,
+    burst_bytes: int = 15_000,
+    match: str = "",
+    towards: End = "far",
+    packet_bytes: int | None = None,
 ) -> Rule:
-    """Drop what exceeds the rate (of IP packets) in one direction and never queue: a policer."""
-    limit = f"limit rate over {round(bits_per_second(rate) / 8)} bytes/second burst {burst_bytes} bytes"
+    """Drop what exceeds the rate (of IP packets) in one direction and never queue: a policer.
+
+    nftables' bucket of bytes holds what the rate brings in a second besides `burst_bytes`. Its bucket of packets holds
+    the burst alone: give `packet_bytes` where all packets that matter have one size.
+    """
+    bytes_per_second = bits_per_second(rate) / 8
+    if packet_bytes is None:
+        limit = f"limit rate over {round(bytes_per_second)} bytes/second burst {burst_bytes} bytes"
+    else:
+        packets = round(bytes_per_second / packet_bytes)
+        limit = f"limit rate over {packets}/second burst {burst_bytes // packet_bytes} packets"
     return _rule(router, "forward", _FILTER, f"oifname {_side(router, towards)} {match} {limit} {{}} drop")
 
 
