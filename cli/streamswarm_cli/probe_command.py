@@ -37,6 +37,8 @@ from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import SPECS
 
 _WIDEST_ROW: Final = 1_000
+_LONG_ROW: Final = 200
+"""Columns from which on rows can't be followed by eye."""
 _FEW_BYTES: Final = 100_000
 _SYMBOLS: Final = {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s", METRES: "m", HERTZ: "Hz"}
 _PLAIN_SYMBOLS: Final = {CELSIUS: "°C", DBM: "dBm", DECIBELS: "dB", RPM: "rpm", VOLTS: "V", WATTS: "W"}
@@ -113,7 +115,7 @@ def _as_record(point: Point) -> dict[str, Any]:
 
 
 def _print_points(points: list[Point]) -> None:
-    """A single point with what its fields mean; several, such as the hops of a path, as rows of one table."""
+    """A single point with what its fields mean; several as rows of one table, or as columns where rows get long."""
     console = Console(soft_wrap=True)
     if len(points) == 1:
         console.print(_point_table(points[0]))
@@ -121,6 +123,9 @@ def _print_points(points: list[Point]) -> None:
     table = _rows_table(points)
     # Rows are for comparing: a line that is wider than the terminal reads better than cells that are cut off.
     widest = Measurement.get(console, console.options.update(max_width=_WIDEST_ROW), table).maximum
+    if widest > max(console.width, _LONG_ROW) and len(points) < len(table.columns):
+        table = _columns_table(table)
+        widest = Measurement.get(console, console.options.update(max_width=_WIDEST_ROW), table).maximum
     Console(soft_wrap=True, width=max(console.width, widest)).print(table)
 
 
@@ -138,6 +143,15 @@ def _rows_table(points: list[Point]) -> Table:
             for value, field in zip(values, fields, strict=True)
         )
         table.add_row(*(point.tags.get(tag, "") for tag in tags), *cells)
+    return table
+
+
+def _columns_table(rows: Table) -> Table:
+    """The same table with a line for each of its columns."""
+    first, *others = rows.columns
+    table = Table(str(first.header), *map(str, first.cells), title=rows.title, title_justify="left", box=SIMPLE)
+    for column in others:
+        table.add_row(str(column.header), *map(str, column.cells))
     return table
 
 

@@ -9,6 +9,7 @@ from streamswarm_agent.probes.dns import DnsProbe
 from streamswarm_agent.probes.http import HttpProbe
 from streamswarm_agent.probes.icmp import IcmpProbe
 from streamswarm_agent.probes.mtu import MtuProbe
+from streamswarm_agent.probes.qos import QosProbe
 from streamswarm_agent.probes.system import SystemProbe
 from streamswarm_agent.probes.tcp import TcpProbe
 from streamswarm_agent.probes.tcp_window import TcpWindowProbe
@@ -24,6 +25,7 @@ PROBES: Final[dict[str, Probe]] = {
     "http": HttpProbe(),
     "traceroute": TracerouteProbe(),
     "mtu": MtuProbe(),
+    "qos": QosProbe(),
     "system": SystemProbe(),
 }
 

@@ -13,9 +13,10 @@ from streamswarm_core.catalogue.model import Catalogue, Field, Kind, Measurement
 from streamswarm_core.catalogue.network import NETWORK
 from streamswarm_core.catalogue.path import PATH
 from streamswarm_core.catalogue.platform import PLATFORM
+from streamswarm_core.catalogue.qos import QOS_FAMILY
 from streamswarm_core.catalogue.tcp import TCP_FAMILY
 from streamswarm_core.catalogue.web import WEB
 
-CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB))
+CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB, *QOS_FAMILY))
 
 __all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

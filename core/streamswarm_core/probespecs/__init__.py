@@ -10,6 +10,7 @@ from streamswarm_core.probespecs.http import HTTP_SPEC, HttpParams
 from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
 from streamswarm_core.probespecs.model import REVEAL, Family, ProbeParams, ProbeSpec
 from streamswarm_core.probespecs.mtu import MTU_SPEC, MtuParams
+from streamswarm_core.probespecs.qos import QOS_SPEC, ClassPolicy, QosParams
 from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
 from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
 from streamswarm_core.probespecs.tcp_window import TCP_WINDOW_SPEC, TcpWindowParams
@@ -25,12 +26,14 @@ SPECS: Final[dict[str, ProbeSpec]] = {
     "http": HTTP_SPEC,
     "traceroute": TRACEROUTE_SPEC,
     "mtu": MTU_SPEC,
+    "qos": QOS_SPEC,
     "system": SYSTEM_SPEC,
 }
 
 __all__ = [
     "REVEAL",
     "SPECS",
+    "ClassPolicy",
     "DnsParams",
     "Family",
     "HttpParams",
@@ -38,6 +41,7 @@ __all__ = [
     "MtuParams",
     "ProbeParams",
     "ProbeSpec",
+    "QosParams",
     "SystemParams",
     "TcpParams",
     "TcpWindowParams",

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from streamswarm_agent.net.classes import compare
+from streamswarm_agent.net.echoes import IcmpExchange
 from streamswarm_agent.net.flows import Flow
 from streamswarm_agent.net.hops import Answer, HopListener, Sent
 from streamswarm_agent.net.targets import resolve
@@ -39,3 +41,12 @@ async def test_a_listening_port_agrees_to_ecn_only_if_asked(target: str, context
         # Linux agrees unless net.ipv4.tcp_ecn is 0.
         assert (await answer_to(context, replace(flow, asks_ecn=True))).accepts_ecn is True
     assert (await answer_to(context, replace(flow, asks_ecn=True))).accepts_ecn is None
+
+
+async def test_a_comparison_leaves_no_packet_behind_for_the_listener_to_wait_for(context: Context) -> None:
+    exchange = IcmpExchange(context.engines.get(HopListener), await resolve("127.0.0.1"))
+    runs = await compare(exchange, (0, 46), count=5, spacing=0.01, wait=0.5, size=100)
+    assert [run.loss for run in runs] == [0, 0]
+    (channel,) = context.engines.get(HopListener)._channels.values()
+    assert not channel._waiting
+    exchange.close()

@@ -61,6 +61,15 @@ def test_points_of_one_kind_are_the_rows_of_one_table(tmp_path: Path) -> None:
     assert rows == [[f"00{number}", "127.0.0.1", "1"] for number in range(6)]
 
 
+def test_points_of_many_fields_are_the_columns_of_one_table(tmp_path: Path) -> None:
+    options = ("-o", "count=6", "-o", "spacing=0.01", "-o", "budget=0", "-o", "classes=EF,AF41", "-o", "wait=0.2")
+    done = streamswarm("probe", "qos", "127.0.0.1", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout[done.stdout.index("qos_class") :].splitlines()]
+    assert ["dscp", "BE", "EF", "AF41"] in lines
+    assert ["marking_dscp", "0", "46", "34"] in lines
+
+
 def test_a_probe_of_something_that_is_down_exits_with_one(tmp_path: Path) -> None:
     done = streamswarm("probe", "tcp", f"127.0.0.1:{find_free_port()}", folder=tmp_path)
     assert done.returncode == 1
