@@ -95,6 +95,7 @@ def create_exporter(
     points: Callable[[], Iterable[Point]],
     engines: Engines,
     health: Callable[[], dict[str, object]],
+    *collectors: Collector,
 ) -> Starlette:
     """Put the exporter together.
 
@@ -106,12 +107,13 @@ def create_exporter(
         points: what is exported.
         engines: for `/probe`.
         health: what `/health` says beside "ok".
+        collectors: further metrics.
     """
     modules = blackbox.load_modules(settings.blackbox_file)
 
     async def metrics(request: Request) -> Response:
         # Thousands of points take seconds to write out, in which no run would start; so a thread does it.
-        return await asyncio.to_thread(_write_out, list(points()), request)
+        return await asyncio.to_thread(_write_out, list(points()), collectors, request)
 
     async def probe(request: Request) -> Response:
         refusal = _refuse(request, settings)
@@ -150,9 +152,10 @@ def create_exporter(
     )
 
 
-def _write_out(points: list[Point], request: Request) -> Response:
+def _write_out(points: list[Point], collectors: Iterable[Collector], request: Request) -> Response:
     registry = CollectorRegistry()
-    registry.register(PointCollector(lambda: points))
+    for collector in (PointCollector(lambda: points), *collectors):
+        registry.register(collector)
     return expose(registry, request)
 
 

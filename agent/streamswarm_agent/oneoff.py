@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamswarm_agent.net.geo import PlaceNames
+from streamswarm_agent.net.keys import Keys
 from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.errors import ConfigError
@@ -19,7 +20,7 @@ async def run_once(name: str, target: str, params: Mapping[str, Any]) -> list[Po
     if probe is None or name not in SPECS:
         raise ConfigError(f"no probe {name!r}; one of {', '.join(SPECS)}")
     settings = AgentSettings()
-    engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file))
+    engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file), Keys(settings.keys))
     try:
         return await probe.run(target, SPECS[name].params.model_validate(params), Context(engines))
     finally:

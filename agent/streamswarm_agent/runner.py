@@ -20,6 +20,7 @@ from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.geo import PlaceNames
+from streamswarm_agent.net.keys import Keys
 from streamswarm_agent.net.link import LinkWatch
 from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_agent.schedule import Plan, Scheduler, Skip, Skipped
@@ -35,6 +36,7 @@ from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.probespecs.demand import Lane
+from streamswarm_core.reflector.service import Reflector
 from streamswarm_core.serve import uvicorn_config
 from streamswarm_core.writer import LineWriter
 
@@ -72,7 +74,8 @@ class Runner:
             refused_file=settings.folder / "refused.log",
             interval=settings.flush_seconds,
         )
-        self._engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file))
+        self._engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file), Keys(settings.keys))
+        self._reflector = Reflector(settings)
         self._latest = LatestPoints()
         self._memory: dict[str, Context] = {}
         self._scheduler = Scheduler(
@@ -86,11 +89,12 @@ class Runner:
         self._etag = ""
         self._clock_offset: float | None = None
         self._process = psutil.Process()
-        app = create_exporter(settings, self._exported, self._engines, self._health)
+        app = create_exporter(settings, self._exported, self._engines, self._health, self._reflector)
         self._server = uvicorn.Server(uvicorn_config(app, settings.host, settings.port))
 
     async def run(self) -> None:
         """Run until SIGINT or SIGTERM, which uvicorn takes; then stop everything and write the spool to disk."""
+        await self._reflector.start()
         tasks = [
             asyncio.create_task(loop, name=name)
             for name, loop in {
@@ -119,6 +123,7 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._flush is not None:
             self._flush.cancel()
+        await self._reflector.close()
         self._spool.close()
         self._engines.close()
         self._writer.close()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
+from streamswarm_core.reflector.settings import ReflectorSettings
 from streamswarm_core.settings import ServiceSettings
 
 
@@ -12,7 +13,7 @@ def default_name() -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().split(".")[0]).strip("-._") or "agent"
 
 
-class AgentSettings(ServiceSettings, table="agent"):
+class AgentSettings(ReflectorSettings, ServiceSettings, table="agent"):
     """Settings of the agent."""
 
     name: str = Field(
@@ -47,6 +48,12 @@ class AgentSettings(ServiceSettings, table="agent"):
     )
     geo_city_file: Path | None = Field(
         None, description="MaxMind-format file with places, such as GeoLite2-City.mmdb, for traceroute."
+    )
+    reflector_port: int = Field(
+        8621, ge=1, le=65_535, description="UDP (stamp) and TCP (bandwidth) port; a collector's is 8620."
+    )
+    keys: dict[str, SecretStr] = Field(
+        {}, description="Keys of reflectors by the names that the option `key` of stamp and bandwidth uses."
     )
     concurrency: int = Field(
         256,

@@ -24,6 +24,7 @@ from streamswarm_core import __version__
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.exposition import expose
+from streamswarm_core.reflector.service import Reflector
 
 
 def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns) -> Starlette:
@@ -33,6 +34,8 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
         ConfigError: the data folder or the store's file can't be used.
     """
     metrics = CollectorMetrics()
+    reflector = Reflector(settings)
+    metrics.registry.register(reflector)
     try:
         settings.folder.mkdir(parents=True, exist_ok=True)
         pipeline = Pipeline(settings, metrics, clock)
@@ -55,6 +58,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         pipeline.start()
+        await reflector.start()
         tasks = [asyncio.create_task(pipeline.release_forever())]
         if authenticator is not None:
             tasks.append(asyncio.create_task(authenticator.poll_revocations()))
@@ -64,6 +68,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await reflector.close()
             threads.shutdown(cancel_futures=True)
             await asyncio.to_thread(pipeline.close)
             await client.aclose()

@@ -3,6 +3,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, model_validator
 
+from streamswarm_core.reflector.settings import ReflectorSettings
 from streamswarm_core.settings import ServiceSettings, is_loopback
 
 
@@ -20,7 +21,7 @@ class InfluxSinkSettings(BaseModel):
     token: SecretStr = Field(SecretStr(""), description="Token for v2, or `user:password` for v1.")
 
 
-class CollectorSettings(ServiceSettings, table="collector"):
+class CollectorSettings(ReflectorSettings, ServiceSettings, table="collector"):
     """Settings of the collector."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
