@@ -10,6 +10,7 @@ from streamswarm_agent.probes.http import HttpProbe
 from streamswarm_agent.probes.icmp import IcmpProbe
 from streamswarm_agent.probes.mtu import MtuProbe
 from streamswarm_agent.probes.qos import QosProbe
+from streamswarm_agent.probes.stamp import StampProbe
 from streamswarm_agent.probes.system import SystemProbe
 from streamswarm_agent.probes.tcp import TcpProbe
 from streamswarm_agent.probes.tcp_window import TcpWindowProbe
@@ -26,6 +27,7 @@ PROBES: Final[dict[str, Probe]] = {
     "traceroute": TracerouteProbe(),
     "mtu": MtuProbe(),
     "qos": QosProbe(),
+    "stamp": StampProbe(),
     "system": SystemProbe(),
 }
 

@@ -16,7 +16,10 @@ from streamswarm_core.catalogue.platform import PLATFORM
 from streamswarm_core.catalogue.qos import QOS_FAMILY
 from streamswarm_core.catalogue.tcp import TCP_FAMILY
 from streamswarm_core.catalogue.web import WEB
+from streamswarm_core.catalogue.stamp import ONE_WAY
 
-CATALOGUE: Final = Catalogue((*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB, *QOS_FAMILY))
+CATALOGUE: Final = Catalogue(
+    (*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB, *QOS_FAMILY, *ONE_WAY)
+)
 
 __all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

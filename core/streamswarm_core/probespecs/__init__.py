@@ -11,6 +11,7 @@ from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
 from streamswarm_core.probespecs.model import REVEAL, Family, ProbeParams, ProbeSpec
 from streamswarm_core.probespecs.mtu import MTU_SPEC, MtuParams
 from streamswarm_core.probespecs.qos import QOS_SPEC, ClassPolicy, QosParams
+from streamswarm_core.probespecs.stamp import STAMP_SPEC, StampParams
 from streamswarm_core.probespecs.system import SYSTEM_SPEC, SystemParams
 from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
 from streamswarm_core.probespecs.tcp_window import TCP_WINDOW_SPEC, TcpWindowParams
@@ -27,6 +28,7 @@ SPECS: Final[dict[str, ProbeSpec]] = {
     "traceroute": TRACEROUTE_SPEC,
     "mtu": MTU_SPEC,
     "qos": QOS_SPEC,
+    "stamp": STAMP_SPEC,
     "system": SYSTEM_SPEC,
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "ProbeParams",
     "ProbeSpec",
     "QosParams",
+    "StampParams",
     "SystemParams",
     "TcpParams",
     "TcpWindowParams",
