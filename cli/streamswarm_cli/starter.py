@@ -29,6 +29,7 @@ def starter_tests(
     interval: float,
     routes: Path = Path("/proc/net/route"),
     resolver: Path = Path("/etc/resolv.conf"),
+    reflector: tuple[str, int] | None = None,
 ) -> list[Starter]:
     """Choose the tests for this host.
 
@@ -38,8 +39,13 @@ def starter_tests(
         interval: seconds between two runs.
         routes: the kernel's IPv4 routing table.
         resolver: where the resolver's address is.
+        reflector: address and port of a reflector on this host that asks for no key.
     """
-    return list(_choose(controlplane_url, None if local_only else routes, None if local_only else resolver, interval))
+    tests = list(_choose(controlplane_url, None if local_only else routes, None if local_only else resolver, interval))
+    if reflector:
+        host, port = reflector
+        tests.append(Starter("collector-stamp", "Collector both ways", "stamp", host, interval, {"port": port}))
+    return tests
 
 
 def _choose(controlplane_url: str, routes: Path | None, resolver: Path | None, interval: float) -> Iterator[Starter]:

@@ -23,9 +23,10 @@ from streamswarm_core.errors import ConfigError, Refused, Unavailable
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import InfluxQLReader, Select
 from streamswarm_core.serve import check_address
-from streamswarm_core.settings import ServiceSettings
+from streamswarm_core.settings import ServiceSettings, is_loopback
 
 FIRST_POINTS_SECONDS: Final = 30.0
+_QUIET_LOOKS: Final = 3
 _GROUP: Final = (CONTROLPLANE, COLLECTOR, ML, AGENT)
 
 
@@ -151,6 +152,8 @@ class _Group:
     def _create_starter_tests(self) -> None:
         """Once, when the agent is enrolled."""
         bootstrap = CONTROLPLANE.module("bootstrap")
+        collector: Any = self._settings[COLLECTOR.name]
+        reflects = collector.reflector and is_loopback(collector.reflector_host) and not collector.reflector_key
         starters = [
             bootstrap.StarterTest(
                 key=test.key,
@@ -160,7 +163,12 @@ class _Group:
                 params=test.params,
                 interval=test.interval,
             )
-            for test in starter_tests(_url(self._controlplane), local_only=self._local_only, interval=self._interval)
+            for test in starter_tests(
+                _url(self._controlplane),
+                local_only=self._local_only,
+                interval=self._interval,
+                reflector=(collector.reflector_host, collector.reflector_port) if reflects else None,
+            )
         ]
         bootstrap.create_starter_tests(self._controlplane, self._agent.name, starters)
 
@@ -206,18 +214,18 @@ class _Group:
         self._console.print(f"Logs: {self._folder / 'logs'}   Stop: Ctrl-C\n")
 
     def _show_first_points(self) -> None:
-        """Print one measured value of each starter test as soon as they are stored."""
+        """Print one measured value of each test, as soon as no further test has points."""
         token = (self._folder / "secrets" / "ml.token").read_text(encoding="ascii").strip()
         bucket = str(getattr(self._settings[COLLECTOR.name], "bucket"))  # noqa: B009 - declared by the collector
         deadline = time.monotonic() + FIRST_POINTS_SECONDS
         with InfluxQLReader(
             _url(self._settings[COLLECTOR.name]), database=bucket, token=lambda: token, timeout=5.0
         ) as reader:
-            while time.monotonic() < deadline:
-                rows = _latest_rows(reader)
-                if len(rows) >= len({row[0] for row in rows}) > 3:
-                    break
+            rows, quiet = _latest_rows(reader), 0
+            while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
                 time.sleep(1)
+                seen, rows = len(rows), _latest_rows(reader)
+                quiet = quiet + 1 if rows and len(rows) == seen else 0
         table = Table("measured", "test", "target", "up", "value", title="First points", title_justify="left")
         for row in rows:
             table.add_row(*row)

@@ -72,6 +72,7 @@ def start_stack(folder: Path, ports: dict[str, int], **more: str) -> Stack:
     environment = {
         **inherited,
         **{f"STREAMSWARM_{name.upper()}_PORT": str(port) for name, port in ports.items()},
+        **{f"STREAMSWARM_{name}_REFLECTOR_PORT": str(find_free_port()) for name in ("AGENT", "COLLECTOR")},
         "STREAMSWARM_ML_INTERVAL": "1",
         "STREAMSWARM_AGENT_POLL_SECONDS": "0.5",
         "STREAMSWARM_AGENT_FLUSH_SECONDS": "0.3",

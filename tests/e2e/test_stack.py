@@ -83,17 +83,23 @@ def test_points_of_every_probe_come_through_api_and_influxql(
 ) -> None:
     agent = admin.call("GET", "/agents")[0]
     keys = {"loopback-ping": "icmp", "controlplane-tcp": "tcp", "controlplane-http": "http", "host": "system"}
+    keys["collector-stamp"] = "stamp"
+    reflector = next(one["params"] for one in admin.call("GET", "/tests") if one["key"] == "collector-stamp")
     added: list[tuple[str, str, dict[str, Any]]] = [
         ("dns", "www.example.com", {"server": "127.0.0.1", "port": name_server}),
         ("traceroute", "127.0.0.1", {}),
         ("mtu", "127.0.0.1", {}),
         ("tcp_window", discarding, {}),
         ("tls", f"127.0.0.1:{tls_server}", {"verify_tls": False}),
+        ("qos", "127.0.0.1", {"count": 2, "spacing": 0.05, "budget": 0}),
+        ("bandwidth", "127.0.0.1", {"port": reflector["port"], "budget": 10_000_000}),
     ]
     for probe, target, params in added:
         keys[f"try-{probe.replace('_', '-')}"] = probe
         test = {"name": f"Try {probe.replace('_', ' ')}", "probe": probe, "target": target, "params": params}
-        admin.call("POST", "/tests", json={**test, "interval": 2, "agent_ids": [agent["id"]]})
+        admin.call(
+            "POST", "/tests", json={**test, "interval": 20 if probe == "bandwidth" else 4, "agent_ids": [agent["id"]]}
+        )
     assert set(keys.values()) == set(SPECS)
     for key in keys:
         item = eventually(lambda key=key: admin.status(key), lambda found: found["state"] == "up", 40)  # type: ignore[misc]

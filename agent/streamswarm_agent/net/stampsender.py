@@ -175,10 +175,9 @@ class _FamilySocket:
         session.packets.append(packet)
         session.open += 1
         session.settled.clear()
-        host, target = session.address.host, session.address.sockaddr
         for attempt in (1, 2):
             try:
-                send(self._socket, text, (host, *target[1:]), tos=plan.dscp << 2)
+                send(self._socket, text, session.address.sockaddr, tos=plan.dscp << 2)
             except OSError as error:
                 # An ICMP error of an earlier packet, of whichever target, is raised here once.
                 if attempt == 2:

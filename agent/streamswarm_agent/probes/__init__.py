@@ -4,6 +4,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
+from streamswarm_agent.probes.bandwidth import BandwidthProbe
 from streamswarm_agent.probes.base import Context, Engine, Engines, Probe
 from streamswarm_agent.probes.dns import DnsProbe
 from streamswarm_agent.probes.http import HttpProbe
@@ -28,6 +29,7 @@ PROBES: Final[dict[str, Probe]] = {
     "mtu": MtuProbe(),
     "qos": QosProbe(),
     "stamp": StampProbe(),
+    "bandwidth": BandwidthProbe(),
     "system": SystemProbe(),
 }
 

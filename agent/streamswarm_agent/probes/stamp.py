@@ -50,13 +50,15 @@ def _describe(run: StampRun, plan: Plan) -> Fields:
         "sent": len(run.packets),
         "received": received,
         "loss": 1 - received / len(run.packets),
+    }
+    more: Fields = {
+        "clock_here": run.clock.seconds if run.clock.synchronised else None,
         "dscp_sent": plan.dscp,
         "authenticated": int(bool(plan.key)),
-        "clock_here": run.clock.seconds if run.clock.synchronised else None,
     }
     if not received:
-        return common | {"lost_unknown": len(run.packets)} | _silence(run, plan)
-    return common | _losses(run) | _delays(run) | _one_way_delays(run) | _marks(run)
+        return common | _silence(run, plan) | {"lost_unknown": len(run.packets)} | more
+    return common | _delays(run) | _losses(run) | _one_way_delays(run) | more | _marks(run)
 
 
 def _silence(run: StampRun, plan: Plan) -> Fields:
@@ -76,11 +78,11 @@ def _losses(run: StampRun) -> Fields:
     overtaken_there, overtaken_back = overtaken(run)
     copied_there, copied_back = copies(run)
     return {
+        "loss_there": None if lost.unknown else lost.there / len(run.packets),
+        "loss_back": None if lost.unknown else lost.back / arrived,
         "lost_there": lost.there,
         "lost_back": lost.back,
         "lost_unknown": lost.unknown,
-        "loss_there": None if lost.unknown else lost.there / len(run.packets),
-        "loss_back": None if lost.unknown else lost.back / arrived,
         "stateful": None if lost.stateful is None else int(lost.stateful),
         "reordered_there": overtaken_there,
         "reordered_back": overtaken_back,

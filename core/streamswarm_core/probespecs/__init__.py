@@ -5,6 +5,7 @@ The code that measures is in the agent, one file a probe.
 
 from typing import Final
 
+from streamswarm_core.probespecs.bandwidth import BANDWIDTH_SPEC, BandwidthMethod, BandwidthParams
 from streamswarm_core.probespecs.dns import DNS_SPEC, DnsParams
 from streamswarm_core.probespecs.http import HTTP_SPEC, HttpParams
 from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
@@ -29,12 +30,15 @@ SPECS: Final[dict[str, ProbeSpec]] = {
     "mtu": MTU_SPEC,
     "qos": QOS_SPEC,
     "stamp": STAMP_SPEC,
+    "bandwidth": BANDWIDTH_SPEC,
     "system": SYSTEM_SPEC,
 }
 
 __all__ = [
     "REVEAL",
     "SPECS",
+    "BandwidthMethod",
+    "BandwidthParams",
     "ClassPolicy",
     "DnsParams",
     "Family",

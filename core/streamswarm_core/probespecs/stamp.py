@@ -15,7 +15,10 @@ class StampParams(ProbeParams):
     count: int = Field(20, ge=1, le=10_000, description="Packets a run.")
     spacing: float = Field(0.05, ge=0.001, le=10, description="Seconds between two packets.")
     wait: float = Field(
-        1.0, gt=0, le=30, description="Seconds to wait for the last answer; a later one counts as lost."
+        1.0,
+        gt=0,
+        le=30,
+        description="Seconds to wait for the last answer; one that comes after the run counts as lost.",
     )
     size: int = Field(
         0, ge=0, le=9_000, description="Bytes of UDP payload, padded to; 0 is the shortest packet that does."
@@ -44,7 +47,7 @@ def _cost(params: StampParams) -> RunCost:
 
 STAMP_SPEC: Final = ProbeSpec(
     name="stamp",
-    title="One-way",
+    title="STAMP",
     help="Round trip, and loss and delay variation of each direction, to a reflector (RFC 8762, TWAMP-Light).",
     params=StampParams,
     measurements=(STAMP,),

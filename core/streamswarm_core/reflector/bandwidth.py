@@ -6,11 +6,11 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from streamswarm_core.reflector.limits import Peers
-from streamswarm_core.reflector.tcpinfo import read_tcp_info
+from streamswarm_core.reflector.tcpinfo import keep_little_unsent, read_tcp_info
 from streamswarm_core.wire.bandwidth import (
     LONGEST_LINE,
     MOST_STREAMS,
@@ -42,16 +42,16 @@ class _Test:
 
     Attributes:
         seconds: of each direction.
-        bytes_left: of both directions.
+        bytes_left: of each direction.
         streams: connections that may still join, by direction.
         meter: what was uploaded.
         retransmits: of finished downloads.
     """
 
     seconds: float
-    bytes_left: int
+    bytes_left: dict[str, int]
     streams: Counter[str]
-    meter: Meter = field(default_factory=Meter)
+    meter: Meter
     retransmits: int = 0
 
 
@@ -84,6 +84,7 @@ class BandwidthServer:
         self._tests: dict[str, _Test] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
+        self._closing = False
         self.granted = 0
         self.transferred: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -111,6 +112,7 @@ class BandwidthServer:
 
     async def close(self) -> None:
         """Stop serving; tests under way end at once."""
+        self._closing = True
         for server in self._servers:
             server.close()
         self._servers.clear()
@@ -128,6 +130,10 @@ class BandwidthServer:
             self.refused[refusal.reason] += 1
             with contextlib.suppress(OSError):
                 writer.write(pack({"refused": refusal.reason, "detail": refusal.detail}))
+        except asyncio.CancelledError:
+            # Python 3.11 logs a connection's task that ends so as an error, though it was asked to.
+            if not self._closing:
+                raise
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
             # The other side went away, or stopped in the middle of a line; there is nobody to tell.
             pass
@@ -160,15 +166,16 @@ class BandwidthServer:
         if len(self._tests) >= self._most_tests:
             raise _RefusedError("busy", f"{len(self._tests)} tests are under way, more are not allowed")
         streams = int(_number(message, "streams", 1, MOST_STREAMS))
-        size = int(min(_number(message, "bytes", _LEAST_BYTES, 1e15), self._most_bytes))
+        size = int(min(_number(message, "bytes", _LEAST_BYTES, 1e15), self._most_bytes / 2))
         seconds = min(_number(message, "seconds", 0.1, 1e6), self._most_seconds)
-        test = _Test(seconds, size, Counter(upload=streams, download=streams))
+        both = Counter(upload=streams, download=streams)
+        test = _Test(seconds, {"upload": size, "download": size}, both, Meter(limit=seconds))
         name = secrets.token_hex(16)
         self._tests[name] = test
         self.granted += 1
         try:
             writer.write(pack({"test": name, "bytes": size, "seconds": seconds}))
-            async with asyncio.timeout(2 * seconds + _GRACE_SECONDS):
+            async with asyncio.timeout(2 * (seconds + _GRACE_SECONDS)):
                 while await reader.readline():
                     writer.write(pack(_report(test)))
                     await writer.drain()
@@ -183,30 +190,32 @@ class BandwidthServer:
         if test is None or test.streams[direction] < 1:
             raise _RefusedError("test", "no such test, or no more streams for it")
         test.streams[direction] -= 1
+        descriptor = writer.get_extra_info("socket").fileno()
+        keep_little_unsent(descriptor)
         writer.write(pack({"ok": True}))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(test.seconds + _HELLO_SECONDS if direction == "upload" else test.seconds):
-                if direction == "upload":
-                    await self._take(test, reader)
-                else:
-                    await self._give(test, writer)
-        info = read_tcp_info(writer.get_extra_info("socket").fileno())
-        if info and direction == "download":
-            test.retransmits += info.retransmits
+        try:
+            async with asyncio.timeout(test.seconds + _GRACE_SECONDS if direction == "upload" else test.seconds):
+                await (self._take(test, reader) if direction == "upload" else self._give(test, writer))
+        except TimeoutError:
+            pass
+        finally:
+            info = read_tcp_info(descriptor)
+            if info and direction == "download":
+                test.retransmits += info.retransmits
 
     async def _take(self, test: _Test, reader: asyncio.StreamReader) -> None:
         while chunk := await reader.read(4 * _CHUNK):
             test.meter.add(len(chunk), time.monotonic())
-            test.bytes_left -= len(chunk)
+            test.bytes_left["upload"] -= len(chunk)
             self.transferred["upload"] += len(chunk)
-            if test.bytes_left < -MOST_STREAMS * _CHUNK:
+            if test.bytes_left["upload"] < 0:
                 return  # more than was granted
 
     async def _give(self, test: _Test, writer: asyncio.StreamWriter) -> None:
         chunk = secrets.token_bytes(_CHUNK)  # nothing on the way can compress it
-        while test.bytes_left > 0:
-            size = min(_CHUNK, test.bytes_left)
-            test.bytes_left -= size
+        while test.bytes_left["download"] > 0:
+            size = min(_CHUNK, test.bytes_left["download"])
+            test.bytes_left["download"] -= size
             self.transferred["download"] += size
             writer.write(chunk[:size])
             await writer.drain()
@@ -227,4 +236,5 @@ def _number(message: Mapping[str, Any], name: str, least: float, most: float) ->
 
 
 def _report(test: _Test) -> dict[str, Any]:
-    return {"steps": test.meter.steps, "seconds": test.meter.seconds, "retransmits": test.retransmits}
+    meter = test.meter
+    return {"steps": meter.steps, "seconds": meter.seconds, "late": meter.late, "retransmits": test.retransmits}

@@ -151,6 +151,7 @@ class StampReflector:
             return error.reason.value
         number = self.sessions.count((host, port, request.ssid)) if self._stateful else request.sequence
         wanted = wanted_dscp(datagram.payload, key=self._key)
+        tos = datagram.tos & 0xFC if wanted is None else wanted << 2
         reply = make_reply(
             datagram.payload,
             request,
@@ -162,7 +163,6 @@ class StampReflector:
             key=self._key,
             now=lambda: to_ntp(time.time_ns()),
         )
-        tos = datagram.tos & 0xFC if wanted is None else wanted << 2
         try:
             send(opened, reply, datagram.sender, tos=tos, local=datagram.local)
         except OSError:

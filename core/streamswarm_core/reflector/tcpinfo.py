@@ -9,6 +9,8 @@ _RTT_AT: Final = 68
 _TOTAL_RETRANS_AT: Final = 100
 _MIN_RTT_AT: Final = 148
 _BYTES: Final = 192
+_TCP_NOTSENT_LOWAT: Final = 25
+_MOST_NOT_SENT: Final = 65_536
 _U32: Final = struct.Struct("@I")
 
 
@@ -39,3 +41,9 @@ def read_tcp_info(descriptor: int) -> TcpInfo | None:
     return TcpInfo(
         _U32.unpack_from(told, _RTT_AT)[0] / 1e6, shortest, int(_U32.unpack_from(told, _TOTAL_RETRANS_AT)[0])
     )
+
+
+def keep_little_unsent(descriptor: int) -> None:
+    """Have the kernel take no more than it can soon send, so that a slow link is done soon after the last write."""
+    with socket.socket(fileno=os.dup(descriptor)) as copied:
+        copied.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _MOST_NOT_SENT)

@@ -3,7 +3,7 @@
 Over TCP, messages are JSON objects, one a line. Whoever connects is told a random number (`nonce`), and says what it
 wants together with the HMAC-SHA-256 of that number and its message, so nothing that was overheard can be used again.
 
-1. The control connection asks for a test; the answer grants bytes and seconds, and names the test.
+1. The control connection asks for a test; the answer grants bytes and seconds of each direction, and names the test.
 2. Each data connection names the test and a direction. An upload ends when the sender closes its side, a download when
    the granted bytes or seconds are used up.
 3. The control connection asks for the report: what the reflector received, and what its kernel sent again.
@@ -12,6 +12,7 @@ wants together with the HMAC-SHA-256 of that number and its message, so nothing 
 import hashlib
 import hmac
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -24,6 +25,8 @@ MOST_STREAMS: Final = 16
 LONGEST_LINE: Final = 65_536
 STEP_SECONDS: Final = 0.05
 """Width of the steps in which received bytes are counted."""
+_LEAST_SECONDS: Final = 0.005
+"""Less is a burst out of buffers."""
 
 
 class MessageError(Exception):
@@ -74,16 +77,23 @@ class Meter:
     Attributes:
         steps: bytes of each STEP_SECONDS.
         seconds: from the first byte to the last.
+        limit: seconds after the first byte from which on bytes are late, as the last of a slow transfer are.
+        late: bytes that came then; they are no part of the rate.
     """
 
     steps: list[int] = field(default_factory=list)
     seconds: float = 0.0
+    limit: float = math.inf
+    late: int = 0
     _first: float | None = None
 
     def add(self, size: int, now: float) -> None:
         """Count bytes that came now, by a clock of the caller's."""
         if self._first is None:
             self._first = now
+        if now - self._first > self.limit:
+            self.late += size
+            return
         self.seconds = now - self._first
         step = int(self.seconds / STEP_SECONDS)
         self.steps.extend([0] * (step + 1 - len(self.steps)))
@@ -92,10 +102,10 @@ class Meter:
     @property
     def bytes(self) -> int:
         """All of them."""
-        return sum(self.steps)
+        return sum(self.steps) + self.late
 
     def rate(self, warm_up: float) -> float | None:
-        """Bits per second after the warm-up, which is at most half of the time; None if the time is too short to tell.
+        """Bits per second after the warm-up, which is at most half of the time; None if too little time is left.
 
         >>> meter = Meter()
         >>> for tenth in range(21):
@@ -105,7 +115,7 @@ class Meter:
         """
         skipped = min(int(warm_up / STEP_SECONDS), len(self.steps) // 2)
         seconds = self.seconds - skipped * STEP_SECONDS
-        return sum(self.steps[skipped:]) * 8 / seconds if seconds > STEP_SECONDS else None
+        return sum(self.steps[skipped:]) * 8 / seconds if seconds >= _LEAST_SECONDS else None
 
     def per_second(self) -> Sequence[float]:
         """Bits per second in each full second."""
