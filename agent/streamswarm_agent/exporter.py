@@ -67,7 +67,7 @@ class PointCollector(Collector):
                 for point in points:
                     if field.name in point.fields:
                         values = [point.tags.get(label, "") for label in labels]
-                        family.add_metric(values, float(point.fields[field.name]))
+                        family.add_metric(values, float(point.fields[field.name]) * field.unit.scale)
                 if family.samples:
                     yield family
 

@@ -42,6 +42,8 @@ _LONG_ROW: Final = 200
 _FEW_BYTES: Final = 100_000
 _SYMBOLS: Final = {BYTES: "B", BYTES_PER_SECOND: "B/s", BITS_PER_SECOND: "bit/s", METRES: "m", HERTZ: "Hz"}
 _PLAIN_SYMBOLS: Final = {CELSIUS: "°C", DBM: "dBm", DECIBELS: "dB", RPM: "rpm", VOLTS: "V", WATTS: "W"}
+_DAY: Final = 86_400
+_MANY_SECONDS: Final = 2 * _DAY
 
 
 def probe(
@@ -202,6 +204,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
 
 
 def _format_seconds(seconds: float) -> str:
+    if abs(seconds) >= _MANY_SECONDS:
+        return f"{seconds / _DAY:,.1f} days"
     if abs(seconds) < 1e-3:
         return f"{seconds * 1e6:.1f} µs"
     return f"{seconds * 1e3:.3f} ms" if abs(seconds) < 1 else f"{seconds:,.3f} s"

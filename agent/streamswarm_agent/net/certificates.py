@@ -12,8 +12,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-_DAY: Final = 86_400
-
 
 class CertificateFault(StrEnum):
     """What the `certificate_fault` field may hold."""
@@ -106,9 +104,9 @@ class Certificate:
             dns_names=dns_names,
         )
 
-    def days_left(self, at: datetime | None = None) -> float:
-        """Days until it expires, negative if it has."""
-        return (self.expires - (at or datetime.now(UTC))).total_seconds() / _DAY
+    def expires_in(self, at: datetime | None = None) -> float:
+        """Seconds until it expires, negative if it has."""
+        return (self.expires - (at or datetime.now(UTC))).total_seconds()
 
 
 def read_chain(chain: Sequence[bytes]) -> tuple[Certificate, ...]:

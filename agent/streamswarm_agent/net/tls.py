@@ -66,9 +66,9 @@ class Peer:
     fault_detail: str = ""
 
     @property
-    def chain_days_left(self) -> float | None:
-        """Days until the first certificate of the chain expires."""
-        return min((certificate.days_left() for certificate in self.chain), default=None)
+    def chain_expires_in(self) -> float | None:
+        """Seconds until the first certificate of the chain expires."""
+        return min((certificate.expires_in() for certificate in self.chain), default=None)
 
 
 @dataclass(slots=True)

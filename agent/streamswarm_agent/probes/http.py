@@ -180,7 +180,7 @@ def _describe(run: HttpRun) -> dict[str, FieldValue | None]:
         "failed_check": run.failed_check or None,
     }
     if run.peer is not None:
-        fields["certificate_days"] = run.peer.chain_days_left
+        fields["certificate_expires_in"] = run.peer.chain_expires_in
         fields["certificate_fault"] = str(run.peer.fault) if run.peer.fault else None
     if answer is None or answer.status is None:
         return fields

@@ -15,6 +15,7 @@ from streamswarm_core.catalogue.web import TLS
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import TlsParams
 
+_DAY: Final = 86_400
 _TICKET_SECONDS: Final = 0.5
 
 
@@ -90,19 +91,19 @@ def describe(peer: Peer) -> dict[str, FieldValue | None]:
     fields: dict[str, FieldValue | None] = {
         "version": peer.version,
         "cipher": peer.cipher,
-        "cipher_bits": peer.cipher_bits,
+        "cipher_strength": peer.cipher_bits,
         "alpn": peer.alpn or None,
         "verified": int(peer.fault is None),
         "certificate_fault": str(peer.fault) if peer.fault else None,
-        "chain_days_left": peer.chain_days_left,
+        "chain_expires_in": peer.chain_expires_in,
         "chain_length": len(peer.chain),
     }
     if peer.chain:
         own = peer.chain[0]
         fields |= {
-            "days_left": own.days_left(),
+            "expires_in": own.expires_in(),
             "key_type": own.key_type,
-            "key_bits": own.key_bits,
+            "key_size": own.key_bits,
             "signature": own.signature,
             "names": len(own.names),
             "subject": own.subject or None,
@@ -116,9 +117,9 @@ def _check(run: TlsRun, params: TlsParams) -> None:
     assert run.peer is not None  # noqa: S101 - without a handshake there was a fault before
     if run.peer.fault is not None and params.verify_tls:
         raise certificate_refused(run.peer)
-    left = run.peer.chain_days_left
-    if params.min_days and left is not None and left < params.min_days:
-        raise ProbeFault(Fault.CERTIFICATE, f"{left:.1f} days left instead of {params.min_days:g} or more")
+    left = run.peer.chain_expires_in
+    if params.min_days and left is not None and left < params.min_days * _DAY:
+        raise ProbeFault(Fault.CERTIFICATE, f"{left / _DAY:.1f} days left instead of {params.min_days:g} or more")
 
 
 async def _resumes(secured: Secured, address: Address, terms: Terms, params: TlsParams) -> int | None:

@@ -34,17 +34,19 @@ class Unit:
         name: as written in docs, such as "seconds".
         suffix: what a Prometheus name ends with; empty for a bare number.
         grafana: Grafana's unit id, so that a panel reads "12 ms" and not "0.012".
+        scale: what a value is multiplied by for Prometheus, which has its own base units.
     """
 
     name: str
     suffix: str
     grafana: str
+    scale: float = 1.0
 
 
 SECONDS = Unit("seconds", "seconds", "s")
 BYTES = Unit("bytes", "bytes", "bytes")
 BYTES_PER_SECOND = Unit("bytes per second", "bytes_per_second", "Bps")
-BITS_PER_SECOND = Unit("bits per second", "bits_per_second", "bps")
+BITS_PER_SECOND = Unit("bits per second", "bytes_per_second", "bps", scale=1 / 8)
 RATIO = Unit("ratio 0..1", "ratio", "percentunit")
 CELSIUS = Unit("degrees Celsius", "celsius", "celsius")
 HERTZ = Unit("hertz", "hertz", "hertz")
@@ -58,7 +60,6 @@ COUNT = Unit("count", "", "short")
 NUMBER = Unit("number", "", "none")
 STATE = Unit("0 or 1", "", "bool_on_off")
 SCORE = Unit("score 0..1", "", "percentunit")
-DAYS = Unit("days", "days", "d")
 METRES = Unit("metres", "meters", "lengthm")
 DEGREES = Unit("degrees", "degrees", "degree")
 TEXT = Unit("text", "", "string")

@@ -5,7 +5,6 @@ from streamswarm_core.catalogue.model import (
     BYTES,
     BYTES_PER_SECOND,
     COUNT,
-    DAYS,
     RATIO,
     SECONDS,
     STATE,
@@ -102,7 +101,7 @@ HTTP: Final = probe_measurement(
     Field("reused", RATIO, "Share of them, after the first, that went over a kept connection.", worse="down"),
     Field("repeat", SECONDS, "Mean time of them, after the first, from sent to last byte.", worse="up"),
     Field("failed_check", TEXT, "Expectation not met: status, protocol, tls, body or header.", kind=Kind.STRING),
-    Field("certificate_days", DAYS, "Days until the first certificate of the chain expires.", worse="down"),
+    Field("certificate_expires_in", SECONDS, "Time until the first certificate of the chain expires.", worse="down"),
     Field("certificate_fault", TEXT, "Why the certificate could not be verified, one word.", kind=Kind.STRING),
     tags=("family",),
 )

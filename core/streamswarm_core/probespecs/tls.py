@@ -41,6 +41,6 @@ TLS_SPEC: Final = ProbeSpec(
     params=TlsParams,
     measurements=(TLS,),
     example_target="www.example.com:443",
-    headline="days_left",
+    headline="expires_in",
     timeout=20.0,
 )

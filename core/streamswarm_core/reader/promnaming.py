@@ -21,6 +21,9 @@ class Naming(Protocol):
     def metric(self, measurement: str, field: str) -> str | None:
         """The metric that holds a field; None if none can."""
 
+    def scale(self, measurement: str, field: str) -> float:
+        """What a field's value was multiplied by on its way into the metric."""
+
     def metrics(self, measurement: str) -> str | None:
         """A regular expression for the metrics of all fields of a measurement; None if there are none."""
 
@@ -48,6 +51,10 @@ class WrittenNaming:
         if known is not None and field in known and known[field].kind is Kind.STRING:
             return None
         return f"{measurement}_{field}"
+
+    def scale(self, measurement: str, field: str) -> float:  # noqa: ARG002 - values are as they were written
+        """None."""
+        return 1.0
 
     def metrics(self, measurement: str) -> str | None:
         """Of a foreign measurement `name_.+`, which also fits measurements whose name begins like that."""
@@ -82,6 +89,10 @@ class ScrapedNaming:
         if known is None or known.distribution or field not in known or known[field].kind is Kind.STRING:
             return None
         return promnames.metric_name(known, known[field])
+
+    def scale(self, measurement: str, field: str) -> float:
+        """What the exporter did to have Prometheus's base unit."""
+        return CATALOGUE[measurement][field].unit.scale
 
     def metrics(self, measurement: str) -> str | None:
         """Nothing for a distribution, or for a measurement that the catalogue doesn't declare."""

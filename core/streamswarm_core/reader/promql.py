@@ -150,11 +150,12 @@ class PromQLReader:
             if metric is None:
                 continue
             matching = self._selector(Matcher(_NAME, "=", metric), statement.where)
+            scale = 1.0 if function is Function.COUNT else self._naming.scale(statement.measurement, aggregate.field)
             for span in spans:
                 for labels, samples in self._evaluate(span, matching, query):
                     for time, value in samples:
                         if math.isfinite(value):
-                            table.put(self._tags(labels), time, column, _number(function, value))
+                            table.put(self._tags(labels), time, column, _number(function, value / scale))
         return table.answer(statement, spans)
 
     def _evaluate(
@@ -187,12 +188,13 @@ class PromQLReader:
         if not metrics or start >= stop:
             return
         matching = self._selector(one_of(_NAME, metrics), statement.where, narrowed)
+        scales = {metric: self._naming.scale(statement.measurement, field) for metric, field in metrics.items()}
         for labels, samples in self._api.instant(range_selector(matching, stop - start, closed=False), stop):
             tags = self._tags(labels)
             for time, value in samples:
                 # Where ranges hold their left end there is one sample too many.
                 if time >= start and math.isfinite(value):
-                    table.put(tags, time, metrics[labels[_NAME]], value)
+                    table.put(tags, time, metrics[labels[_NAME]], value / scales[labels[_NAME]])
 
     def _newest(self, statement: Select, fields: Sequence[str], start: int, stop: int) -> Table:
         """The newest rows: of the last minutes, and of the whole range only for groups that have fewer there."""

@@ -11,10 +11,13 @@ from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.assignment import Assignment
+from streamswarm_core.catalogue import CATALOGUE, Kind, Measurement
+from streamswarm_core.catalogue.bandwidth import BANDWIDTH
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.host import HOST_CPU
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.catalogue.tcp import TCP_WINDOW_SAMPLE
+from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.sketch import Sketch
 from tests.support import find_free_port, serve_app
 
@@ -84,8 +87,30 @@ def test_prometheus_own_linter_finds_nothing(url: str) -> None:
             ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=30
         )
         # Names that blackbox_exporter gave its metrics are not ours to mend.
-        findings = [line for line in checked.stdout.splitlines() if "probe_" not in line]
+        findings = [line for line in (checked.stdout + checked.stderr).splitlines() if "probe_" not in line]
         assert not findings
+
+
+@pytest.mark.needs("promtool", "prometheus")
+def test_prometheus_own_linter_finds_nothing_in_any_measurement_of_the_catalogue() -> None:
+    registry = CollectorRegistry()
+    registry.register(PointCollector(lambda: map(full_point, CATALOGUE.values())))
+    text = generate_latest(registry)
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False, timeout=30)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def full_point(measurement: Measurement) -> Point:
+    fields: dict[str, FieldValue] = {one.name: "x" if one.kind is Kind.STRING else 1 for one in measurement.fields}
+    return measurement.point(dict.fromkeys(measurement.tags, "a"), time_ns=1, **fields)
+
+
+def test_rates_in_bits_are_exported_in_bytes() -> None:
+    registry = CollectorRegistry()
+    registry.register(PointCollector(lambda: [BANDWIDTH.point({"target": "a"}, time_ns=1, download=8e6)]))
+    assert registry.get_sample_value(
+        "streamswarm_bandwidth_download_bytes_per_second", {"test": "", "target": "a", "family": "", "method": ""}
+    ) == pytest.approx(1e6)
 
 
 def test_a_probe_answers_with_the_names_that_dashboards_know(url: str) -> None:

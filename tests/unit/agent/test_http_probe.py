@@ -21,6 +21,7 @@ from tests.unit.agent.servers import http_server as small_server
 from tests.unit.agent.servers import response
 
 HERE = "127.0.0.1"
+DAY = 86_400
 PHASES = ("connect", "request", "first_byte", "transfer")
 
 
@@ -77,7 +78,7 @@ async def test_both_versions_of_http_are_spoken_and_split_into_phases(
     assert float(point.fields["first_byte"]) >= 0.06
     assert float(point.fields["transfer"]) >= 0.04
     assert 0 < seconds(point, "tls", *PHASES) <= float(point.fields["total"])
-    assert point.fields["certificate_days"] == pytest.approx(30, abs=0.1)
+    assert point.fields["certificate_expires_in"] == pytest.approx(30 * DAY, abs=8640)
 
 
 @pytest.mark.parametrize("http2", [True, False])
@@ -279,10 +280,10 @@ async def test_nothing_is_said_to_a_server_that_cannot_be_verified(authority: Au
         strict = await run("http", url, context, ca_file=trust, bearer_token="t0ken")
         lax = await run("http", url, context, verify_tls=False)
     assert (strict.fields["error"], strict.fields["certificate_fault"]) == (Fault.CERTIFICATE, "expired")
-    assert {"connect", "tls", "certificate_days"} <= set(strict.fields)
+    assert {"connect", "tls", "certificate_expires_in"} <= set(strict.fields)
     assert not {"status", "request"} & set(strict.fields)
     assert lax.fields["up"] == 1
-    assert lax.fields["certificate_days"] == pytest.approx(-1, abs=0.1)
+    assert lax.fields["certificate_expires_in"] == pytest.approx(-DAY, abs=8640)
 
 
 @pytest.mark.parametrize(

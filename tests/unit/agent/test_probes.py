@@ -19,6 +19,8 @@ from tests.unit.agent.servers import (
     silent_server,
 )
 
+DAY = 86_400
+
 
 def test_every_described_probe_is_there_and_no_other() -> None:
     assert set(PROBES) == set(SPECS)
@@ -124,7 +126,7 @@ async def test_an_untrusted_certificate_is_down_and_its_days_are_known(tmp_path:
     async with http_server(response(200), tls=self_signed(tmp_path, days=20)) as port:
         point = await run("http", f"https://localhost:{port}/", context, family="ipv4")
     assert (point.fields["up"], point.fields["error"]) == (0, Fault.CERTIFICATE)
-    assert point.fields["certificate_days"] == pytest.approx(20, abs=0.1)
+    assert point.fields["certificate_expires_in"] == pytest.approx(20 * DAY, abs=8640)
 
 
 async def test_an_expired_certificate_has_negative_days(tmp_path: Path, context: Context) -> None:
@@ -132,7 +134,7 @@ async def test_an_expired_certificate_has_negative_days(tmp_path: Path, context:
         point = await run("http", f"https://localhost:{port}/", context, family="ipv4", verify_tls=False)
     assert point.fields["up"] == 1
     assert float(point.fields["tls"]) > 0
-    assert point.fields["certificate_days"] == pytest.approx(-3, abs=0.1)
+    assert point.fields["certificate_expires_in"] == pytest.approx(-3 * DAY, abs=8640)
 
 
 async def test_something_that_is_not_http_is_a_protocol_fault(context: Context) -> None:

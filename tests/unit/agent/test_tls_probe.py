@@ -25,6 +25,7 @@ from tests.unit.agent.servers import http_server as plain_server
 from tests.unit.agent.servers import response, silent_server
 
 HERE = "127.0.0.1"
+DAY = 86_400
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,13 @@ async def test_the_facts_of_a_handshake_and_its_certificate(authority: Authority
     assert (point.fields["up"], point.fields["verified"], point.tags["family"]) == (1, 1, "ipv4")
     assert (point.fields["version"], point.fields["alpn"]) == ("TLS 1.3", "h2")
     assert str(point.fields["cipher"]).startswith("TLS_")
-    assert point.fields["cipher_bits"] in {128, 256}
-    assert point.fields["days_left"] == pytest.approx(30, abs=0.1)
+    assert point.fields["cipher_strength"] in {128, 256}
+    assert point.fields["expires_in"] == pytest.approx(30 * DAY, abs=8640)
     assert point.fields["serial"] == f"{truth.serial_number:x}"
     assert point.fields["issuer"] == truth.issuer.rfc4514_string()
     key = truth.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    assert (point.fields["key_type"], point.fields["key_bits"]) == ("EC", key.key_size)
+    assert (point.fields["key_type"], point.fields["key_size"]) == ("EC", key.key_size)
     assert point.fields["signature"] == "ecdsa-with-SHA256"
     assert point.fields["names"] == 2
     assert {"connect", "handshake"} <= set(point.fields)
@@ -73,9 +74,9 @@ async def test_a_wrong_certificate_is_down_with_the_reason_and_its_facts(
     assert lax.fields["up"] == 1
     for point in (strict, lax):
         assert (point.fields["verified"], point.fields["certificate_fault"]) == (0, fault)
-        assert {"version", "cipher", "days_left", "serial", "handshake", "chain_length"} <= set(point.fields)
+        assert {"version", "cipher", "expires_in", "serial", "handshake", "chain_length"} <= set(point.fields)
     expected = {"expired": -1, "not-yet-valid": 60}.get(kind, 9)
-    assert strict.fields["days_left"] == pytest.approx(expected, abs=0.1)
+    assert strict.fields["expires_in"] == pytest.approx(expected * DAY, abs=8640)
 
 
 async def test_an_authority_nobody_knows_is_unknown_ca(authority: Authority, context: Context) -> None:
@@ -96,8 +97,8 @@ async def test_the_chains_days_are_those_of_its_first_to_expire(
         point = await run("tls", f"{HERE}:{server.port}", context, ca_file=str(authority.path))
         few = await run("tls", f"{HERE}:{server.port}", context, ca_file=str(authority.path), min_days=14)
     assert (point.fields["up"], point.fields["chain_length"]) == (1, 2)
-    assert point.fields["days_left"] == pytest.approx(100, abs=0.1)
-    assert point.fields["chain_days_left"] == pytest.approx(5, abs=0.1)
+    assert point.fields["expires_in"] == pytest.approx(100 * DAY, abs=8640)
+    assert point.fields["chain_expires_in"] == pytest.approx(5 * DAY, abs=8640)
     assert (few.fields["up"], few.fields["error"]) == (0, Fault.CERTIFICATE)
     assert "5.0 days left instead of 14 or more" in str(few.fields["error_detail"])
 
@@ -219,7 +220,7 @@ async def test_tls_begins_as_the_protocol_does_it(authority: Authority, context:
     async with starttls_server(SCRIPTS[protocol], tls) as port:
         point = await run("tls", f"{HERE}:{port}", context, starttls=protocol, ca_file=str(authority.path))
     assert (point.fields["up"], point.fields.get("error_detail")) == (1, None)
-    assert {"starttls", "handshake", "days_left"} <= set(point.fields)
+    assert {"starttls", "handshake", "expires_in"} <= set(point.fields)
 
 
 @pytest.mark.parametrize(

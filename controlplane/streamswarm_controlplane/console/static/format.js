@@ -26,7 +26,8 @@ export function formatSeconds(seconds) {
   if (size < 1e-3) return `${digits(seconds * 1e6)} µs`;
   if (size < 1) return `${digits(seconds * 1e3)} ms`;
   if (size < 120) return `${digits(seconds)} s`;
-  return size < 7200 ? `${digits(seconds / 60)} min` : `${digits(seconds / 3600)} h`;
+  if (size < 7200) return `${digits(seconds / 60)} min`;
+  return size < 172800 ? `${digits(seconds / 3600)} h` : `${digits(seconds / 86400)} days`;
 }
 
 function scaled(value, symbol) {
