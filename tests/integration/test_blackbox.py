@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamswarm_agent.exporter import create_exporter
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.errors import ConfigError
 from tests.integration.stores import run_prometheus, run_server
@@ -203,7 +203,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             command = ["prometheus-blackbox-exporter", f"--config.file={file}", f"--web.listen-address={address}"]
             stack.enter_context(run_server(command, f"http://{address}/", folder / "theirs"))
             theirs = f"http://{address}"
-        engine = IcmpEngine()
+        engine = Engines()
         stack.callback(engine.close)
         app = create_exporter(AgentSettings(blackbox_file=file), list, engine, dict)
         ours = stack.enter_context(serve_app(app))
@@ -370,7 +370,7 @@ def test_a_hostname_goes_into_host_and_sni(tmp_path: Path) -> None:
             {"modules": {"named": {"prober": "http", "http": {"tls_config": {"ca_file": str(authority.path)}}}}}
         )
     )
-    engine = IcmpEngine()
+    engine = Engines()
     app = create_exporter(AgentSettings(blackbox_file=file), list, engine, dict)
     with http_server(certificate=authority.certificate("www.lab.test")) as server, serve_app(app) as url:
         target = f"https://{HERE}:{server.port}/"
@@ -397,7 +397,7 @@ def test_a_hostname_goes_into_host_and_sni(tmp_path: Path) -> None:
 def test_a_module_that_asks_for_what_we_lack_is_refused_alone(tmp_path: Path, module: object, reason: str) -> None:
     file = tmp_path / "blackbox.yml"
     file.write_text(yaml.safe_dump({"modules": {"bad": module, "good": {"prober": "icmp"}}}))
-    engine = IcmpEngine()
+    engine = Engines()
     with serve_app(create_exporter(AgentSettings(blackbox_file=file), list, engine, dict)) as url:
         answer = httpx.get(f"{url}/probe?module=bad&target=x")
         assert answer.status_code == 400
@@ -421,7 +421,7 @@ def test_a_file_that_is_none_of_theirs_stops_the_start(tmp_path: Path, content: 
     if content is not None:
         file.write_text(content)
     with pytest.raises(ConfigError, match=words):
-        create_exporter(AgentSettings(blackbox_file=file), list, IcmpEngine(), dict)
+        create_exporter(AgentSettings(blackbox_file=file), list, Engines(), dict)
 
 
 @needs_blackbox
