@@ -142,9 +142,7 @@ class Measurement:
         Raises:
             CatalogueError: an unknown tag or field, a value of the wrong kind, or no field left.
         """
-        if not (self.open_tags or self._known_tags.issuperset(tags)):
-            unknown = next(key for key in tags if key not in self._known_tags)
-            raise CatalogueError(f"{self.name!r} has no tag {unknown!r}; it has {', '.join(self.tags)}")
+        self.check_tags(tags)
         values: dict[str, FieldValue] = {}
         types = self._types
         for name, value in fields.items():
@@ -155,6 +153,16 @@ class Measurement:
         if not values:
             raise CatalogueError(f"a point of {self.name!r} needs at least one field")
         return Point(self.name, {key: value for key, value in tags.items() if value != ""}, values, time_ns)
+
+    def check_tags(self, tags: Iterable[str]) -> None:
+        """Refuse tags that the catalogue doesn't declare.
+
+        Raises:
+            CatalogueError: an unknown tag.
+        """
+        if not (self.open_tags or self._known_tags.issuperset(tags)):
+            unknown = next(key for key in tags if key not in self._known_tags)
+            raise CatalogueError(f"{self.name!r} has no tag {unknown!r}; it has {', '.join(self.tags)}")
 
     def _coerce(self, declared: Field, value: FieldValue | None) -> FieldValue:
         match declared.kind, value:
