@@ -98,9 +98,11 @@ class EchoChannel:
 
     def template(self, size: int) -> EchoTemplate:
         """A request with so many bytes of payload."""
-        if size not in self._templates:
-            self._templates[size] = EchoTemplate(self.family, self._opened.identifier, self._flights.secret, size)
-        return self._templates[size]
+        template = self._templates.get(size)
+        if template is None:
+            template = EchoTemplate(self.family, self._opened.identifier, self._flights.secret, size)
+            self._templates[size] = template
+        return template
 
     def send(self, flight: Flight) -> None:
         """Send a run's next request.
@@ -188,6 +190,10 @@ class EchoChannel:
     def _wake(self) -> None:
         """The socket has replies, errors, or both."""
         self._flights.watch_clock()
+        self.collect()
+
+    def collect(self) -> None:
+        """Take in what is there: transmit timestamps first, because the replies' round-trip times begin with them."""
         if self._unstamped:
             self.read_errors()
         count = self._read_raw_v4() if self._opened.raw and self.family == socket.AF_INET else self._read_plain()

@@ -1,6 +1,5 @@
 """Echo requests on their way: which there are, when they left, what came back."""
 
-import asyncio
 import itertools
 import logging
 import math
@@ -36,8 +35,8 @@ class Channel(Protocol):
             OSError: the kernel doesn't take it.
         """
 
-    def read_errors(self) -> None:
-        """Take in what the kernel says of the requests sent."""
+    def collect(self) -> None:
+        """Take in what the kernel has: when requests left, replies, errors."""
 
 
 class Flight:
@@ -53,7 +52,7 @@ class Flight:
         spacing: seconds between two.
         wait: seconds that a reply may take.
         first: the first one's number; the others follow.
-        done: is set when nothing more is waited for.
+        report: is called when nothing more is waited for.
     """
 
     __slots__ = (
@@ -61,18 +60,19 @@ class Flight:
         "begun",
         "channel",
         "count",
-        "done",
         "duplicates",
         "fault",
         "finished",
         "first",
         "give_up",
+        "held_up",
         "history",
         "late",
         "newest",
         "next",
         "open",
         "reordered",
+        "report",
         "reporter",
         "rtts",
         "sent",
@@ -97,7 +97,7 @@ class Flight:
         spacing: float,
         wait: float,
         first: int,
-        done: asyncio.Future[None],
+        report: Callable[["Flight"], None],
     ) -> None:
         self.channel = channel
         self.sockaddr = sockaddr
@@ -109,9 +109,10 @@ class Flight:
         self.wait = wait
         self.wait_ns = round(wait * 1e9)
         self.first = first
-        self.done = done
+        self.report = report
         self.begun = 0.0
         self.give_up = math.inf
+        self.held_up = False
         self.next = 0
         self.open = count
         self.taken = 0
@@ -246,8 +247,7 @@ class Flights:
             self._lossy.append((time.monotonic() + _GRACE_LOSSY, flight))
         else:
             self._complete.append((time.monotonic() + _GRACE_COMPLETE, flight))
-        if not flight.done.done():
-            flight.done.set_result(None)
+        flight.report(flight)
 
     def forget_ended(self, now: float) -> None:
         """Take no more replies to flights whose grace is over at `now`, monotonic seconds."""

@@ -69,14 +69,19 @@ class EchoRun:
     @property
     def mean(self) -> float | None:
         """Arithmetic mean of the round-trip times, seconds."""
-        return math.fsum(self.received) / len(self.received) if self.received else None
+        received = self.received
+        if len(received) == 1:
+            return received[0]
+        return math.fsum(received) / len(received) if received else None
 
     @property
     def stddev(self) -> float | None:
         """Population standard deviation of the round-trip times, seconds."""
+        if len(self.received) == 1:
+            return 0.0
         mean = self.mean
-        if mean is None or len(self.received) == 1:
-            return None if mean is None else 0.0
+        if mean is None:
+            return None
         return math.sqrt(math.fsum((rtt - mean) ** 2 for rtt in self.received) / len(self.received))
 
     @property

@@ -9,41 +9,72 @@ import asyncio
 import errno
 import heapq
 import itertools
-import math
 import socket
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 from streamswarm_agent.faults import from_os_error
+from streamswarm_agent.grid import GRID_SECONDS, nearest_line, next_line
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
 from streamswarm_agent.net.echoflight import Flight, Flights
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
-from streamswarm_agent.net.icmpsocket import interface_index, packet_options
+from streamswarm_agent.net.icmpsocket import Ancillary, interface_index, packet_options
 from streamswarm_agent.net.targets import Address
 
 _BURST: Final = 32
 _BURST_SECONDS: Final = 0.001
-"""At most so many requests in so many seconds, then replies are read: no receive buffer is too small for them."""
+"""At most so many requests in so many seconds, and replies are read in between: no receive buffer is too small."""
 
-_TURN_SECONDS: Final = 0.005
-"""What falls due less than this after the last requests leaves together: a wake-up costs as much as two echoes."""
+_MOST_BURSTS: Final = 8
+"""So many bursts leave at once to catch up, where the process had to wait for the processor."""
 
-_DEADLINE_GRID: Final = 0.05
-"""Ends of flights fall on a grid, so that one wake-up serves many; what counts as late doesn't depend on it."""
+_LONGEST_STEP: Final = GRID_SECONDS / 4
+"""Further requests of a flight leave on lines this far apart, or an eighth of their spacing if that is less."""
 
 _MOST_ENDED: Final = 1000
+
+_ChannelKey = tuple[socket.AddressFamily, bool, str | None, int]
+"""What decides which socket a request leaves by: family, fragmentation, source, number of the interface."""
 
 _NO_ROOM: Final = {errno.EAGAIN, errno.ENOBUFS}
 
 
-class _ChannelKey(NamedTuple):
-    """What decides which socket a request leaves by."""
+@dataclass(slots=True)
+class Echoes:
+    """What is sent to one address.
 
-    family: socket.AddressFamily
-    df: bool
-    source: str | None
-    interface: int
+    Attributes:
+        address: where to.
+        count: how many requests.
+        spacing: seconds between two; kept to a sixteenth, so that many flights' requests leave together.
+        wait: seconds that a reply may take; a later one is counted as late, and its request as lost.
+        size: bytes of payload, at least 16.
+        dscp: 0 to 63.
+        df: forbid fragmentation.
+        ttl: TTL or hop limit; None for the system's.
+        source: address or interface to send from; None for what the routing table says.
+        sockaddr: the address as the socket takes it.
+        ancillary: what each packet needs beside it.
+    """
+
+    address: Address
+    count: int
+    spacing: float
+    wait: float
+    size: int
+    dscp: int = 0
+    df: bool = False
+    ttl: int | None = None
+    source: str | None = None
+    sockaddr: tuple[str | int, ...] = field(init=False)
+    ancillary: Ancillary = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        self.sockaddr = (self.address.sockaddr[0], 0, *self.address.sockaddr[2:])
+        if self.dscp or self.ttl:
+            self.ancillary = packet_options(self.address.family, dscp=self.dscp, ttl=self.ttl)
 
 
 class IcmpEngine:
@@ -64,7 +95,7 @@ class IcmpEngine:
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0
-        self._under_way = 0
+        self._tolerated = _MOST_ENDED
 
     async def echo(
         self,
@@ -84,42 +115,66 @@ class IcmpEngine:
 
         Args:
             address: where to.
-            count: how many requests.
-            spacing: seconds between two.
-            wait: seconds that a reply may take; a later one is counted as late, and its request as lost.
-            size: bytes of payload, at least 16.
+            count: as in Echoes, and so are the others.
+            spacing: seconds.
+            wait: seconds.
+            size: bytes.
             dscp: 0 to 63.
             df: forbid fragmentation.
-            ttl: TTL or hop limit; None for the system's.
-            source: address or interface to send from; None for what the routing table says.
+            ttl: TTL or hop limit.
+            source: address or interface.
             history: of earlier runs to the same target.
 
         Raises:
             ProbeFault: the process may not send ICMP, or there is no such source.
         """
-        channel = self._channel(address.family, source, df=df)
-        loop = asyncio.get_running_loop()
+        done = asyncio.get_running_loop().create_future()
+
+        def report(_flight: Flight) -> None:
+            if not done.done():
+                done.set_result(None)
+
+        echoes = Echoes(address, count, spacing, wait, size, dscp, df, ttl, source)
+        flight = self.launch(echoes, history or EchoHistory(), report)
+        try:
+            await done
+        finally:
+            self.abandon(flight)
+        return flight.result()
+
+    def launch(self, echoes: Echoes, history: EchoHistory, report: Callable[[Flight], None]) -> Flight:
+        """Send requests, without a task that waits for the replies.
+
+        Args:
+            echoes: what to send.
+            history: of earlier runs to the same target.
+            report: is called when nothing more is waited for, never before this method returns.
+
+        Raises:
+            ProbeFault: the process may not send ICMP, or there is no such source.
+        """
+        channel = self._channel(echoes.address.family, echoes.source, df=echoes.df)
         flight = Flight(
             channel,
-            (address.sockaddr[0], 0, *address.sockaddr[2:]),
-            channel.template(size),
-            packet_options(address.family, dscp=dscp, ttl=ttl) if dscp or ttl else (),
-            history or EchoHistory(),
-            count=count,
-            spacing=spacing,
-            wait=wait,
-            first=self._flights.take_numbers(count),
-            done=loop.create_future(),
+            echoes.sockaddr,
+            channel.template(echoes.size),
+            echoes.ancillary,
+            history,
+            count=echoes.count,
+            spacing=echoes.spacing,
+            wait=echoes.wait,
+            first=self._flights.take_numbers(echoes.count),
+            report=report,
         )
+        loop = asyncio.get_running_loop()
         self._put(loop.time(), flight)
         self._set_timer(loop)
-        self._under_way += 1
-        try:
-            await flight.done
-        finally:
-            self._under_way -= 1
-            self._flights.finish(flight)
-        return flight.result()
+        return flight
+
+    def abandon(self, flight: Flight) -> None:
+        """Wait no longer for a flight; it isn't reported."""
+        flight.report = _to_nobody
+        self._flights.finish(flight)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -132,7 +187,7 @@ class IcmpEngine:
 
     def _channel(self, family: socket.AddressFamily, source: str | None, *, df: bool) -> EchoChannel:
         # A socket stays bound to the interface that had the name when it was opened; a tunnel may come back as another.
-        key = _ChannelKey(family, df, source, interface_index(source) if source else 0)
+        key = (family, df, source, interface_index(source) if source else 0)
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = EchoChannel(self._flights, self._reader, family, df=df, source=source)
@@ -159,29 +214,40 @@ class IcmpEngine:
         self._timer = None
         self._flights.watch_clock()
         now = loop.time()
-        agenda, allowed, channels = self._agenda, _BURST, set()
-        while agenda and allowed and agenda[0][0] <= now:
+        agenda = self._agenda
+        bursts = min(_MOST_BURSTS, 1 + int((now - self._not_before) / _BURST_SECONDS))
+        while bursts and agenda and agenda[0][0] <= now:
+            more = self._send_burst(now)
+            bursts = bursts - 1 if more else 0
+            self._not_before = now + _BURST_SECONDS
+        self._flights.forget_ended(time.monotonic())
+        if len(agenda) > self._tolerated:
+            # Replies come long before the wait is over, and an ended flight isn't to be kept until then.
+            agenda[:] = [entry for entry in agenda if not entry[2].finished]
+            heapq.heapify(agenda)
+            self._tolerated = _MOST_ENDED + 2 * len(agenda)
+        self._set_timer(loop)
+
+    def _send_burst(self, now: float) -> bool:
+        """Send what is due, at most a burst, and read what is there; returns whether the kernel takes more now."""
+        agenda, sent, willing = self._agenda, list[Flight](), True
+        while willing and len(sent) < _BURST and agenda and agenda[0][0] <= now:
             _, _, flight = heapq.heappop(agenda)
             if flight.finished:
                 continue
             if flight.next == flight.count:
                 self._flights.finish(flight)
                 continue
-            channels.add(flight.channel)
-            allowed = allowed - 1 if self._send(flight, now) else 0
-        for channel in channels:
-            channel.read_errors()
-        if channels:
-            self._not_before = now + (_TURN_SECONDS if allowed else _BURST_SECONDS)
-        self._flights.forget_ended(time.monotonic())
-        if len(agenda) > _MOST_ENDED + 2 * self._under_way:
-            # Replies come long before the wait is over, and an ended flight isn't to be kept until then.
-            agenda[:] = [entry for entry in agenda if not entry[2].finished]
-            heapq.heapify(agenda)
-        self._set_timer(loop)
+            sent.append(flight)
+            willing = self._send(flight, now)
+        for channel in {flight.channel for flight in sent}:
+            channel.collect()
+        for flight in sent:
+            self._go_on(flight, now)
+        return willing
 
     def _send(self, flight: Flight, now: float) -> bool:
-        """Send the next request of a flight and plan what comes then; returns whether the kernel takes more now."""
+        """Send the next request of a flight; returns whether the kernel takes more now."""
         if not flight.begun:
             flight.begun = now
             flight.give_up = now + flight.count * flight.spacing + flight.wait
@@ -189,14 +255,24 @@ class IcmpEngine:
             flight.channel.send(flight)
         except OSError as error:
             if error.errno in _NO_ROOM and now < flight.give_up:
-                self._put(now + _BURST_SECONDS, flight)
+                flight.held_up = True
                 return False
             self._skip(flight, error)
-        if flight.next < flight.count:
-            self._put(flight.begun + flight.next * flight.spacing, flight)
-        elif not flight.finished:
-            self._put(math.ceil((now + flight.wait) / _DEADLINE_GRID) * _DEADLINE_GRID, flight)
         return True
+
+    def _go_on(self, flight: Flight, now: float) -> None:
+        """Plan what comes after a request, if its replies aren't all there."""
+        if flight.finished:
+            return
+        if flight.held_up:
+            flight.held_up = False
+            due = now + _BURST_SECONDS
+        elif flight.next < flight.count:
+            step = min(_LONGEST_STEP, flight.spacing / 8)
+            due = nearest_line(flight.begun + flight.next * flight.spacing, step)
+        else:
+            due = next_line(now + flight.wait)
+        self._put(due, flight)
 
     def _skip(self, flight: Flight, error: OSError) -> None:
         """Take what the kernel says for the answer to a request that it doesn't send."""
@@ -204,3 +280,7 @@ class IcmpEngine:
         flight.next += 1
         if flight.refuse(flight.next - 1, from_os_error(error), None):
             self._flights.finish(flight)
+
+
+def _to_nobody(_flight: Flight) -> None:
+    """The report of a flight that nobody waits for."""

@@ -64,9 +64,9 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY) -> Addr
     Raises:
         ProbeFault: the name doesn't exist, has no address of the family, or the resolver doesn't answer.
     """
-    literal = _literal(host, port, family)
-    if literal is not None:
-        return literal
+    written_out = _literal(host, port, family)
+    if written_out is not None:
+        return written_out
     started = time.monotonic()
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
@@ -78,6 +78,15 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY) -> Addr
         raise from_os_error(error) from None
     chosen = found[0]
     return Address(chosen[0], chosen[4], time.monotonic() - started)  # type: ignore[arg-type]
+
+
+def literal(host: str, family: Family = Family.ANY) -> Address | None:
+    """The address that is written out, or None for a name.
+
+    Raises:
+        ProbeFault: it is an address of the other family.
+    """
+    return _literal(host, 0, family)
 
 
 @lru_cache(16_384)

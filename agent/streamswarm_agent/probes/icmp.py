@@ -1,19 +1,27 @@
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.net.echoflight import Flight
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
-from streamswarm_agent.net.targets import resolve
+from streamswarm_agent.net.icmp import Echoes
+from streamswarm_agent.net.targets import Address, literal, resolve
 from streamswarm_agent.probes.base import Context
+from streamswarm_agent.probes.direct import Reading
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import IcmpParams
+from streamswarm_core.series import Series
 from streamswarm_core.sketch import Sketch
 
 _STATE = "icmp"
 _DISTRIBUTION_SECONDS: Final = 10.0
 """Runs that are closer together share a point of the distribution, which costs as much as the run's own."""
+
+
+_Fields = dict[str, FieldValue | None]
 
 
 @dataclass(slots=True)
@@ -29,6 +37,16 @@ class _State:
     history: EchoHistory = field(default_factory=EchoHistory)
     sketch: Sketch = field(default_factory=Sketch)
     due: float = 0.0
+
+    def count(self, run: EchoRun, started: float, tags: Mapping[str, str], time_ns: int) -> list[Point]:
+        """Take a run's round-trip times into the distribution; returns its point if one is due."""
+        for rtt in run.received:
+            self.sketch.add(rtt)
+        if not self.sketch.buckets or started < self.due:
+            return []
+        point = ICMP_RTT.point(tags, time_ns=time_ns, **self.sketch.to_fields())
+        self.sketch, self.due = Sketch(), started + _DISTRIBUTION_SECONDS
+        return [point]
 
 
 class IcmpProbe:
@@ -55,63 +73,109 @@ class IcmpProbe:
                 history=state.history,
             )
         except ProbeFault as fault:
-            # Nothing came back whatever the reason: to a reader of the loss that is a full loss.
-            return [
-                ICMP.point(
-                    tags,
-                    time_ns=stamp,
-                    up=0,
-                    error=fault.fault.value,
-                    error_detail=fault.detail,
-                    duration=context.monotonic() - started,
-                    sent=0,
-                    received=0,
-                    loss=1.0,
-                )
-            ]
-        now = context.monotonic()
-        points = [
-            ICMP.point(
-                tags,
-                time_ns=stamp,
-                up=1 if run.received else 0,
-                duration=now - started,
-                resolve=address.resolve,
-                **(_statistics(run) if run.received else _failure(run)),
-            )
-        ]
-        for rtt in run.received:
-            state.sketch.add(rtt)
-        if state.sketch.buckets and started >= state.due:
-            points.append(ICMP_RTT.point(tags, time_ns=stamp, **state.sketch.to_fields()))
-            state.sketch, state.due = Sketch(), started + _DISTRIBUTION_SECONDS
-        return points
+            return [ICMP.point(tags, time_ns=stamp, **_nothing_sent(fault, context.monotonic() - started))]
+        fields = _fields(run, context.monotonic() - started, address.resolve)
+        return [ICMP.point(tags, time_ns=stamp, **fields), *state.count(run, started, tags, stamp)]
+
+    def direct(
+        self, target: str, params: IcmpParams, context: Context, tags: Mapping[str, str]
+    ) -> "_DirectPings | None":
+        """The runs of an assignment to an address; a name has to be looked up, which takes a task."""
+        try:
+            address = literal(target, params.family)
+        except ProbeFault:
+            return None
+        return None if address is None else _DirectPings(address, params, context, {**tags, "target": target})
 
 
-def _statistics(run: EchoRun) -> dict[str, FieldValue | None]:
-    return {
-        **_counts(run),
-        "rtt_min": min(run.received),
-        "rtt_mean": run.mean,
-        "rtt_max": max(run.received),
-        "rtt_stddev": run.stddev,
-        **run.percentiles,
-        "jitter": run.jitter,
-        "ttl": run.ttl,
-    }
+class _DirectPings:
+    """The runs of one assignment, without tasks."""
+
+    def __init__(self, address: Address, params: IcmpParams, context: Context, tags: Mapping[str, str]) -> None:
+        self._wall_ns, self._monotonic = context.wall_ns, context.monotonic
+        self._engine = context.icmp
+        self._echoes = Echoes(
+            address,
+            params.count,
+            params.spacing,
+            params.wait,
+            params.size,
+            params.dscp,
+            params.df,
+            params.ttl,
+            params.source,
+        )
+        self._tags = {**tags, "family": address.family_tag}
+        self._series = Series(ICMP, self._tags)
+        self._state: _State = context.memory.setdefault(_STATE, _State())
+        self._flight: Flight | None = None
+        self._stamp = 0
+        self._started = 0.0
+
+    def start(self, report: Callable[[Flight | ProbeFault], None]) -> None:
+        """Send."""
+        self._stamp, self._started = self._wall_ns(), self._monotonic()
+        try:
+            self._flight = self._engine.launch(self._echoes, self._state.history, report)
+        except ProbeFault as fault:
+            report(fault)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        if self._flight is not None:
+            self._engine.abandon(self._flight)
+
+    def read(self, outcome: Flight | ProbeFault) -> Reading:
+        """As `IcmpProbe.run`."""
+        duration = self._monotonic() - self._started
+        if isinstance(outcome, ProbeFault):
+            return Reading(self._series, _nothing_sent(outcome, duration), self._stamp)
+        self._flight = None
+        run = outcome.result()
+        more = self._state.count(run, self._started, self._tags, self._stamp)
+        return Reading(self._series, _fields(run, duration, None), self._stamp, more)
 
 
-def _failure(run: EchoRun) -> dict[str, FieldValue | None]:
-    fault = run.fault or ProbeFault(Fault.TIMEOUT, f"no reply to {run.sent} echo requests")
-    return {**_counts(run), "error": fault.fault.value, "error_detail": fault.detail, "reporter": run.reporter}
-
-
-def _counts(run: EchoRun) -> dict[str, FieldValue | None]:
-    return {
+def _fields(run: EchoRun, duration: float, resolve_seconds: float | None) -> _Fields:
+    """Times to the nanosecond, which is how the kernel gives them."""
+    received = run.received
+    fields: _Fields = {
+        "up": 1 if received else 0,
+        "duration": round(duration, 9),
+        "resolve": resolve_seconds,
         "sent": run.sent,
-        "received": len(run.received),
+        "received": len(received),
         "loss": run.loss,
         "duplicates": run.duplicates,
         "reordered": run.reordered,
         "late": run.late,
+    }
+    if not received:
+        fault = run.fault or ProbeFault(Fault.TIMEOUT, f"no reply to {run.sent} echo requests")
+        return fields | {"error": fault.fault.value, "error_detail": fault.detail, "reporter": run.reporter}
+    fields["rtt_min"] = min(received)
+    fields["rtt_mean"] = _to_ns(run.mean)
+    fields["rtt_max"] = max(received)
+    fields["rtt_stddev"] = _to_ns(run.stddev)
+    if len(received) > 1:
+        fields |= run.percentiles
+    fields["jitter"] = _to_ns(run.jitter)
+    fields["ttl"] = run.ttl
+    return fields
+
+
+def _to_ns(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 9)
+
+
+def _nothing_sent(fault: ProbeFault, duration: float) -> _Fields:
+    """Nothing came back whatever the reason: to a reader of the loss that is a full loss."""
+    return {
+        "up": 0,
+        "error": fault.fault.value,
+        "error_detail": fault.detail,
+        "duration": duration,
+        "sent": 0,
+        "received": 0,
+        "loss": 1.0,
     }

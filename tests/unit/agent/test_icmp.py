@@ -15,8 +15,11 @@ from streamswarm_agent.net.icmppacket import ECHO, ECHO_REQUEST, EchoTemplate, i
 from streamswarm_agent.net.icmpsocket import open_echo_socket
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes.direct import Reading
+from streamswarm_agent.probes.icmp import IcmpProbe
+from streamswarm_core.lineprotocol import parse_line
 from streamswarm_core.point import Point
-from streamswarm_core.probespecs import IcmpParams
+from streamswarm_core.probespecs import Family, IcmpParams
 from streamswarm_core.sketch import Sketch
 
 V4 = Address(socket.AF_INET, ("127.0.0.1", 0), None)
@@ -64,7 +67,7 @@ async def test_two_thousand_targets_due_together_lose_nothing(context: Context) 
 async def test_the_distribution_of_a_run_holds_its_round_trip_times(context: Context) -> None:
     point, distribution = await PROBES["icmp"].run("127.0.0.1", IcmpParams(count=5, spacing=0.01), context)
     sketch = Sketch.from_fields(distribution.fields)
-    assert (sketch.count, sketch.mean) == (5, pytest.approx(point.fields["rtt_mean"]))
+    assert (sketch.count, sketch.mean) == (5, pytest.approx(point.fields["rtt_mean"], abs=1e-9))
     assert distribution.tags == point.tags
     assert distribution.time_ns == point.time_ns
 
@@ -104,6 +107,49 @@ async def test_a_source_that_this_host_does_not_have_is_said_to_be_wrong(
     point = await ping(target, context, source=source, count=1)
     assert (point.fields["up"], point.fields["error"], point.fields["sent"]) == (0, Fault.BAD_TARGET, 0)
     assert words in str(point.fields["error_detail"])
+
+
+async def read_directly(target: str, context: Context, **options: object) -> Reading:
+    direct = IcmpProbe().direct(target, IcmpParams.model_validate(options), context, {"test": "t"})
+    assert direct is not None
+    done = asyncio.get_running_loop().create_future()
+    direct.start(done.set_result)
+    return direct.read(await done)
+
+
+@pytest.mark.parametrize("options", [{"count": 1}, {"count": 10, "spacing": 0.01}, {"source": "nosuchif0"}])
+async def test_a_run_without_a_task_says_the_same_as_one_with_a_task(
+    options: dict[str, object], context: Context
+) -> None:
+    reading = await read_directly("127.0.0.1", context, **options)
+    (with_task, *distribution) = await PROBES["icmp"].run(
+        "127.0.0.1", IcmpParams.model_validate(options), Context(context.engines)
+    )
+    point = reading.point()
+    assert point.tags.items() >= {"test": "t", "target": "127.0.0.1", "family": "ipv4"}.items()
+    measured = {"duration", "rtt_min", "rtt_mean", "rtt_max", "rtt_stddev", "rtt_p50", "rtt_p90", "jitter"}
+    assert set(point.fields) == set(with_task.fields)
+    assert {name: value for name, value in point.fields.items() if name not in measured} == {
+        name: value for name, value in with_task.fields.items() if name not in measured
+    }
+    assert [one.fields["count"] for one in reading.more] == [one.fields["count"] for one in distribution]
+    assert parse_line(reading.line()) == point
+
+
+async def test_a_run_without_a_task_that_is_stopped_is_not_reported(context: Context) -> None:
+    direct = IcmpProbe().direct("127.0.0.1", IcmpParams(count=2, spacing=0.01), context, {})
+    assert direct is not None
+    reported: list[object] = []
+    direct.start(reported.append)
+    direct.stop()
+    assert (await read_directly("127.0.0.1", context, count=4, spacing=0.01)).fields["received"] == 4
+    assert not reported
+
+
+def test_a_name_needs_a_task_to_be_looked_up(context: Context) -> None:
+    for target in ("localhost", "nowhere.invalid"):
+        assert IcmpProbe().direct(target, IcmpParams(), context, {}) is None
+    assert IcmpProbe().direct("::1", IcmpParams(family=Family.IPV4), context, {}) is None
 
 
 async def test_numbers_and_sequence_numbers_wrap_around(context: Context) -> None:
@@ -173,7 +219,7 @@ async def flight_of(flights: Flights, count: int, *, history: EchoHistory | None
         spacing=0.001,
         wait=wait,
         first=flights.take_numbers(count),
-        done=asyncio.get_running_loop().create_future(),
+        report=lambda _flight: None,
     )
     for index in range(count):
         flight.sent.append(10**9 + index * 10**6)
