@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from streamswarm_agent.probes.direct import Reading
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.point import Point
@@ -11,11 +12,17 @@ from streamswarm_core.point import Point
 _STALE_INTERVALS = 3
 
 
-@dataclass(frozen=True, slots=True)
+_Totals = dict[tuple[str, ...], Point]
+
+
+@dataclass(slots=True)
 class _Newest:
-    points: Sequence[Point]
-    totals: dict[tuple[str, ...], Point]
-    expires: float
+    """Of one assignment: what its last run came to, and its distributions so far."""
+
+    points: Sequence[Point] = ()
+    reading: Reading | None = None
+    totals: _Totals = field(default_factory=dict)
+    expires: float = 0.0
 
 
 class LatestPoints:
@@ -33,22 +40,36 @@ class LatestPoints:
 
     def put(self, assignment: Assignment, points: Sequence[Point]) -> None:
         """Take a run's points."""
-        expires = self._clock() + _STALE_INTERVALS * assignment.interval + assignment.timeout
-        before = self._newest.get(assignment.id)
-        totals = before.totals if before else {}
-        self._newest[assignment.id] = _Newest([point for point in points if not _added(point, totals)], totals, expires)
+        newest = self._renewed(assignment)
+        newest.points = [point for point in points if not _added(point, newest.totals)]
+        newest.reading = None
+
+    def put_reading(self, assignment: Assignment, reading: Reading) -> None:
+        """Take a run that hasn't been made into points; it is when they are asked for."""
+        newest = self._renewed(assignment)
+        newest.points = [point for point in reading.more if not _added(point, newest.totals)] if reading.more else ()
+        newest.reading = reading
+
+    def _renewed(self, assignment: Assignment) -> _Newest:
+        newest = self._newest.get(assignment.id)
+        if newest is None:
+            newest = self._newest[assignment.id] = _Newest()
+        newest.expires = self._clock() + _STALE_INTERVALS * assignment.interval + assignment.timeout
+        return newest
 
     def __iter__(self) -> Iterator[Point]:
         now = self._clock()
         for assignment_id, newest in list(self._newest.items()):
             if newest.expires < now:
                 del self._newest[assignment_id]
-            else:
-                yield from newest.points
-                yield from newest.totals.values()
+                continue
+            if newest.reading is not None:
+                yield newest.reading.point()
+            yield from newest.points
+            yield from newest.totals.values()
 
 
-def _added(point: Point, totals: dict[tuple[str, ...], Point]) -> bool:
+def _added(point: Point, totals: _Totals) -> bool:
     """Add a distribution to its total; returns False for another point."""
     measurement = CATALOGUE.get(point.measurement)
     if measurement is None or not measurement.distribution:

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import httpx
 import psutil
-import uvicorn
 from pydantic import ValidationError
 
 from streamswarm_agent.assignments import AssignmentStore
@@ -18,11 +18,13 @@ from streamswarm_agent.controlplane import ControlPlane
 from streamswarm_agent.enrol import Credential
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.grid import next_line
 from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.geo import PlaceNames
 from streamswarm_agent.net.keys import Keys
 from streamswarm_agent.net.link import LinkWatch
 from streamswarm_agent.probes import Context, Engines, find_probe
+from streamswarm_agent.probes.direct import DirectProbe, DirectRun
 from streamswarm_agent.schedule import Plan, Scheduler, Skip, Skipped
 from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
@@ -37,13 +39,12 @@ from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.probespecs.demand import Lane
 from streamswarm_core.reflector.service import Reflector
-from streamswarm_core.serve import uvicorn_config
+from streamswarm_core.serve import QuietServer, uvicorn_config
 from streamswarm_core.writer import LineWriter
 
 log = logging.getLogger(__name__)
 
 _SELF_SECONDS: Final = 10.0
-_FLUSH_SECONDS: Final = 0.05
 
 
 class Runner:
@@ -90,7 +91,7 @@ class Runner:
         self._clock_offset: float | None = None
         self._process = psutil.Process()
         app = create_exporter(settings, self._exported, self._engines, self._health, self._reflector)
-        self._server = uvicorn.Server(uvicorn_config(app, settings.host, settings.port))
+        self._server = QuietServer(uvicorn_config(app, settings.host, settings.port))
 
     async def run(self) -> None:
         """Run until SIGINT or SIGTERM, which uvicorn takes; then stop everything and write the spool to disk."""
@@ -166,12 +167,27 @@ class Runner:
             return Plan(assignment, refuse, fail)
         measure = probe.run
         context = self._memory.setdefault(assignment.id, Context(self._engines))
-        return Plan(assignment, run, fail, spec.lane, spec.cost(params), spec.has_target)
+        plan = Plan(assignment, run, fail, spec.lane, spec.cost(params), spec.has_target)
+        direct = probe.direct(assignment.target, params, context, tags) if isinstance(probe, DirectProbe) else None
+        return plan if direct is None else self._plan_direct(plan, direct)
+
+    def _plan_direct(self, plan: Plan, direct: DirectRun) -> Plan:
+        """The same without a task for each run."""
+        assignment = plan.assignment
+
+        def store(outcome: object) -> None:
+            reading = direct.read(outcome)
+            self._spool.add_reading(assignment.id, reading)
+            self._flush_soon()
+            self._latest.put_reading(assignment, reading)
+
+        return replace(plan, direct=direct, store=store)
 
     def _flush_soon(self) -> None:
         """Write the points of many runs at once: a write costs more than a run."""
         if self._flush is None:
-            self._flush = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush_now)
+            loop = asyncio.get_running_loop()
+            self._flush = loop.call_at(next_line(loop.time()), self._flush_now)
 
     def _flush_now(self) -> None:
         self._flush = None

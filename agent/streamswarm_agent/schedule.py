@@ -11,22 +11,28 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.grid import GRID_SECONDS, next_line
+from streamswarm_agent.probes.direct import DirectRun
 from streamswarm_agent.timetable import Due, Timetable
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane, RunCost
 
 log = logging.getLogger(__name__)
 
-# Starts are grouped, because waking up costs more than a start.
-_TICK_SECONDS: Final = 0.01
-_RETRY_SECONDS: Final = 0.02
+_STEPS: Final = (GRID_SECONDS, 0.05, 0.025, 0.01, 0.005)
+"""Seconds from one line of the time grid to the next; starts between two lines are made together at the later one."""
+
+_STARTS_TOGETHER: Final = 128
+_STEPS_PER_INTERVAL: Final = 10
+_RETRY_SECONDS: Final = 0.025
 _FIRST_WITHIN_SECONDS: Final = 2.0
 _FIRST_RUNS_PER_SECOND: Final = 100
 _DRAIN_SECONDS: Final = 5.0
@@ -47,6 +53,10 @@ class Skip(StrEnum):
     UNKNOWN_PROBE = "unknown_probe"
 
 
+def _store_nothing(_outcome: object) -> None:
+    """For plans whose runs are tasks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """An assignment made ready to run, once for all its runs.
@@ -59,6 +69,8 @@ class Plan:
         cost: of one run.
         has_target: whether it measures something over the network, so that a bandwidth test would spoil it.
         impossible: why it can't run at all; empty if it can.
+        direct: measures without a task, in place of `run`; None if the probe can't.
+        store: stores what such a run reports.
     """
 
     assignment: Assignment
@@ -68,6 +80,8 @@ class Plan:
     cost: RunCost = field(default_factory=RunCost)
     has_target: bool = True
     impossible: str = ""
+    direct: DirectRun | None = None
+    store: Callable[[Any], None] = _store_nothing
 
 
 @dataclass(slots=True, eq=False)
@@ -111,6 +125,8 @@ class _Job:
     plan: Plan
     due_at: float = 0.0
     task: asyncio.Task[None] | None = None
+    report: Callable[[Any], None] = _store_nothing
+    running: bool = False
     waits_for: Skip | None = None
     refusal: tuple[Skip, str] | None = None
     begun: bool = False
@@ -157,6 +173,7 @@ class Scheduler:
         self._ending: set[asyncio.Task[None]] = set()
         self._measuring: set[_Job] = set()
         self._look_at = 0.0
+        self._step = _STEPS[0]
         self._timer: asyncio.TimerHandle | None = None
         self._exclusive = asyncio.Lock()
         self._holding = False
@@ -194,9 +211,11 @@ class Scheduler:
         now = self._clock()
         for assignment in fresh:
             job = self._jobs[assignment.id] = _Job(self._plan(assignment))
+            job.report = partial(self._take_report, job)
             self._timetable.add(assignment.id, job, assignment.interval, now, within=within)
         self._jobs = {key: self._jobs[key] for key in wanted}
         self._refuse()
+        self._step = _choose_step([job.plan.assignment.interval for job in self._jobs.values()])
         self._arm(afresh=True)
 
     async def close(self) -> None:
@@ -215,6 +234,8 @@ class Scheduler:
             job.task.add_done_callback(self._ending.discard)
             if not job.begun:
                 self._end(job)  # a task that is cancelled before its first step never comes to its own end
+        elif job.running:
+            self._stop_direct(job)
         with contextlib.suppress(ValueError):
             self._lanes[job.plan.lane].queue.remove(job)
         self._timetable.remove(assignment_id)
@@ -233,20 +254,21 @@ class Scheduler:
                 job.refusal = (Skip.OVER_BUDGET, over[key]) if key in over else None
 
     def _arm(self, *, afresh: bool = False) -> None:
-        """Set the timer to the next start, or a little later: see _TICK_SECONDS."""
+        """Set the timer to the line of the time grid behind what comes next."""
         if self._timer is not None:
             if not afresh:
                 return
             self._timer.cancel()
             self._timer = None
-        next_at = self._timetable.next_at
-        delay = None if next_at is None else max(next_at - self._clock(), _TICK_SECONDS)
-        if self.waiting:
-            delay = min(delay or _RETRY_SECONDS, _RETRY_SECONDS)
+        now = self._clock()
+        due = self._timetable.next_at
         if self._measuring:
-            delay = min(delay or _EXPIRY_SECONDS, _EXPIRY_SECONDS)
-        if delay is not None:
-            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+            due = self._look_at if due is None else min(due, self._look_at)
+        if self.waiting:
+            due = now + _RETRY_SECONDS if due is None else min(due, now + _RETRY_SECONDS)
+        if due is not None:
+            line = next_line(max(now, due), self._step)
+            self._timer = asyncio.get_running_loop().call_later(line - now, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -268,7 +290,7 @@ class Scheduler:
             self._skip(job, *job.refusal)
         elif job.waits_for is not None:
             self._skip(job, job.waits_for, _WAITS[job.waits_for])
-        elif job.task is not None:
+        elif job.running or job.task is not None:
             self._skip(job, Skip.OVERRUN, "the run before was still going")
         else:
             job.due_at = due.at
@@ -303,7 +325,16 @@ class Scheduler:
     def _start(self, job: _Job) -> None:
         self._lanes[job.plan.lane].running += 1
         self._with_target += job.plan.has_target
-        job.task = asyncio.get_running_loop().create_task(self._run(job))
+        if job.plan.direct is None:
+            job.task = asyncio.get_running_loop().create_task(self._run(job))
+            return
+        self._begin(job)
+        try:
+            job.plan.direct.start(job.report)
+        except Exception as error:
+            log.exception("%s", job.plan.assignment.test)
+            job.plan.fail(*_mistake(error))
+            self._end(job)
 
     async def _run_apart(self, job: _Job) -> None:
         """Run on a quiet link while no run with a target is under way, one at a time."""
@@ -341,41 +372,62 @@ class Scheduler:
     async def _run(self, job: _Job) -> None:
         """One run within its time limit."""
         job.begun = True
-        now = self._clock()
-        self.counts.lag = max(self.counts.lag, now - job.due_at)
-        job.expires_at = now + job.plan.assignment.timeout
-        self._measuring.add(job)
-        if len(self._measuring) == 1:
-            self._arm(afresh=True)
+        self._begin(job)
         try:
             await job.plan.run()
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not job.expired or job.gone or (task is not None and task.uncancel()):
                 raise
-            job.plan.fail(Fault.TIMEOUT, f"given up after {job.plan.assignment.timeout} s")
+            job.plan.fail(*_expiry(job))
         except Exception as error:
-            # A probe returns its faults; what it raises is a mistake in it, which must not end the agent.
             log.exception("%s", job.plan.assignment.test)
-            job.plan.fail(Fault.INTERNAL, f"{type(error).__name__}: {error}")
+            job.plan.fail(*_mistake(error))
         finally:
-            self._measuring.discard(job)
-            job.expired = False
-            self.counts.runs += 1
             self._end(job)
+
+    def _take_report(self, job: _Job, outcome: Any) -> None:
+        """The end of a run without a task."""
+        try:
+            job.plan.store(outcome)
+        except Exception as error:
+            log.exception("%s", job.plan.assignment.test)
+            job.plan.fail(*_mistake(error))
+        self._end(job)
+
+    def _stop_direct(self, job: _Job) -> None:
+        assert job.plan.direct is not None  # noqa: S101 - for the type checker: only these run without a task
+        job.plan.direct.stop()
+        self._end(job)
+
+    def _begin(self, job: _Job) -> None:
+        now = self._clock()
+        self.counts.lag = max(self.counts.lag, now - job.due_at)
+        job.running = True
+        job.expires_at = now + job.plan.assignment.timeout
+        self._measuring.add(job)
+        if len(self._measuring) == 1 and self._timer is not None:
+            self._arm(afresh=True)
 
     def _expire(self, now: float) -> None:
         """End the runs whose time is up.
 
         One look at all of them every tenth of a second; a timer for each (asyncio.timeout) costs as much as a start.
         """
-        for job in self._measuring:
-            if now >= job.expires_at and job.task is not None:
+        for job in [job for job in self._measuring if now >= job.expires_at]:
+            if job.task is not None:
                 job.expired = True
                 job.expires_at = math.inf
                 job.task.cancel()
+            else:
+                self._stop_direct(job)
+                job.plan.fail(*_expiry(job))
 
     def _end(self, job: _Job) -> None:
+        if job.running:
+            job.running = job.expired = False
+            self._measuring.discard(job)
+            self.counts.runs += 1
         job.task, job.begun = None, False
         lane = self._lanes[job.plan.lane]
         if job.plan.lane is Lane.EXCLUSIVE:
@@ -397,6 +449,29 @@ class Scheduler:
         self.counts.skipped += starts
         if reason is Skip.OVERRUN:
             self.counts.overruns += starts
+
+
+def _mistake(error: Exception) -> tuple[Fault, str]:
+    """A probe returns its faults; what it raises is a mistake in it, which must not end the agent."""
+    return Fault.INTERNAL, f"{type(error).__name__}: {error}"
+
+
+def _expiry(job: _Job) -> tuple[Fault, str]:
+    return Fault.TIMEOUT, f"given up after {job.plan.assignment.timeout} s"
+
+
+def _choose_step(intervals: Sequence[float]) -> float:
+    """The widest step of the grid with which few starts come together and none comes late for its interval.
+
+    >>> _choose_step([1.0] * 100), _choose_step([1.0] * 1000), _choose_step([1.0] * 5000), _choose_step([0.1])
+    (0.1, 0.1, 0.025, 0.01)
+    """
+    rate = sum(1 / interval for interval in intervals)
+    shortest = min(intervals, default=math.inf)
+    for step in _STEPS:
+        if rate * step <= _STARTS_TOGETHER and step * _STEPS_PER_INTERVAL <= shortest:
+            return step
+    return _STEPS[-1]
 
 
 _WAITS: Final = {

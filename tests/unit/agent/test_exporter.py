@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streamswarm_agent.exporter import PointCollector, create_exporter
 from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.probes import Engines
+from streamswarm_agent.probes.direct import Reading
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue import CATALOGUE, Kind, Measurement
@@ -18,6 +19,7 @@ from streamswarm_core.catalogue.host import HOST_CPU
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.catalogue.tcp import TCP_WINDOW_SAMPLE
 from streamswarm_core.point import FieldValue, Point
+from streamswarm_core.series import Series
 from streamswarm_core.sketch import Sketch
 from tests.support import find_free_port, serve_app
 
@@ -174,3 +176,18 @@ def test_distributions_are_added_up_between_scrapes_and_survive_a_run_without_an
     together = Sketch.from_fields(total.fields)
     assert together.buckets == Sketch.of([0.011, 0.012, 0.3, 0.012]).buckets
     assert together.total == pytest.approx(0.335)
+
+
+def test_a_reading_is_made_into_points_when_they_are_asked_for() -> None:
+    now = [0.0]
+    latest = LatestPoints(lambda: now[0])
+    assignment = Assignment(id="a", test="gw", probe="icmp", interval=10, timeout=5)
+    tags = {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}
+    for rtt in (0.011, 0.3):
+        distribution = ICMP_RTT.point(tags, **Sketch.of([rtt]).to_fields())
+        latest.put_reading(assignment, Reading(Series(ICMP, tags), {"up": 1, "rtt_mean": rtt}, 7, [distribution]))
+    newest, total = latest
+    assert newest == ICMP.point(tags, time_ns=7, up=1, rtt_mean=0.3)
+    assert Sketch.from_fields(total.fields).buckets == Sketch.of([0.011, 0.3]).buckets
+    now[0] = 35.1
+    assert list(latest) == []

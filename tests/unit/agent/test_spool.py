@@ -5,10 +5,13 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from streamswarm_agent.probes.direct import Reading
 from streamswarm_agent.spool import Spool
+from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.lineprotocol import parse_line, split_lines
 from streamswarm_core.point import Point
+from streamswarm_core.series import Series
 
 
 def point(time_ns: int = 1) -> Point:
@@ -56,6 +59,19 @@ def test_all_points_of_a_run_have_the_same_number(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     spool.add_run("a", [point(1), point(2)], {})
     assert numbers(drain(spool)) == [1, 1]
+
+
+def test_a_reading_is_written_as_its_points_would_be(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    tags = {"target": "x", "test": "t"}
+    more = ICMP_RTT.point(tags, time_ns=7, sum=0.5, count=1)
+    spool.add_run("a", [point(7), more], {"test": "t"})
+    spool.add_reading("a", Reading(Series(ICMP, tags), {"up": 1}, 7, [more]))
+    assert spool.points == 4
+    first, second, third, fourth = drain(spool)
+    assert third == first.with_fields(seq=2)
+    assert fourth == second == more
+    assert spool.points == 0
 
 
 @pytest.mark.parametrize("delivered", [True, False])
