@@ -166,7 +166,7 @@ def test_a_target_that_goes_away_is_down_and_then_an_anomaly(stack: Stack, admin
 def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on_with_the_same_data(stack: Stack) -> None:
     assert len(stack.children()) == 5
     with stack.reader() as reader:
-        before = reader.execute("SELECT count(seq) FROM icmp")[0].rows[0][1]
+        before = eventually(lambda: reader.execute("SELECT count(seq) FROM icmp"), bool)[0].rows[0][1]
     assert stack.stop() == 0
     assert stack.children() == []
     assert "stopped; the data stay" in stack.output

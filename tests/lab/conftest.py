@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 import pytest
 
 from tests.conftest import leave_out
-from tests.lab.namespace import LabError, sweep
+from tests.lab.namespace import LabError, staying_at_home, sweep
 from tests.lab.topology import NETWORKS, Lab, MultipathBuilder, PathBuilder
 
 _HERE = FilePath(__file__).parent
@@ -31,6 +31,14 @@ def _namespaces() -> None:
             lab.path(hops=0)
     except LabError as error:
         leave_out(f"the network lab: {error}")
+
+
+@pytest.fixture(autouse=True)
+def _home() -> Iterator[None]:
+    """The tests behind a lab test run in this host's own network, whatever that one did."""
+    with staying_at_home() as moved:
+        yield
+    assert not moved(), "the test left this thread in a namespace: contexts of entered() have overlapped"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -210,6 +210,23 @@ def end(process: subprocess.Popen[str]) -> None:
             process.wait()
     if process.stdout is not None:
         process.stdout.close()
+
+
+@contextlib.contextmanager
+def staying_at_home() -> Iterator[Callable[[], bool]]:
+    """Bring this thread back to its network at the end; what is yielded then says whether it was elsewhere."""
+    home, before = os.open(_THIS_THREAD, os.O_RDONLY), _which()
+    left: list[bool] = []
+    try:
+        yield lambda: left == [True]
+    finally:
+        left.append(_which() != before)
+        _set_network(home)
+        os.close(home)
+
+
+def _which() -> str:
+    return str(Path(_THIS_THREAD).readlink())
 
 
 def _set_network(fd: int) -> None:

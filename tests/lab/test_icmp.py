@@ -12,6 +12,7 @@ import pytest
 
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.probes import PROBES, Context, Engines
+from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import IcmpParams
 from streamswarm_core.sketch import Sketch
@@ -28,13 +29,14 @@ async def measure(request: pytest.FixtureRequest) -> AsyncIterator[Measure]:
     """Runs the probe in near, by a raw socket or as a user who has no right but to ping; one assignment a test."""
     context = Context(Engines())
 
-    async def run(line: Path, target: str, **options: object) -> list[Point]:
+    async def run(line: Path, target: str, *, times: int = 1, **options: object) -> list[Point]:
         if request.param == "datagram":
             line.near.sysctl({"ipv4/ping_group_range": "0 2147483647"})
+        params = IcmpParams.model_validate({"spacing": 0.01, **options})
         with line.near.entered():
-            points = await PROBES["icmp"].run(target, IcmpParams.model_validate({"spacing": 0.01, **options}), context)
+            runs = await asyncio.gather(*(PROBES["icmp"].run(target, params, context) for _ in range(times)))
         assert all(channel._opened.raw == (request.param == "raw") for channel in context.icmp._channels.values())
-        return points
+        return [point for points in runs for point in points]
 
     yield run
     context.engines.close()
@@ -262,8 +264,8 @@ async def test_other_programs_pings_are_not_ours(path: PathBuilder, measure: Mea
 
 async def test_many_targets_share_the_loss_of_one_wire(path: PathBuilder, measure: Measure) -> None:
     line = path(there={"loss": 0.1}, delay_ms=5)
-    runs = await asyncio.gather(*(measure(line, line.target, count=10, spacing=0.02) for _ in range(40)))
-    received = sum(int(points[0].fields["received"]) for points in runs)
+    points = await measure(line, line.target, times=40, count=10, spacing=0.02)
+    received = sum(int(point.fields["received"]) for point in points if point.measurement == ICMP.name)
     assert received == 400 - line.truth.there.lost
 
 

@@ -1,5 +1,6 @@
 """The kernel's files, read so that what isn't there is None."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -50,15 +51,16 @@ def as_int(text: str | None) -> int | None:
 
 
 def as_float(text: str | None) -> float | None:
-    """The number that a text is.
+    """The number that a text is; None for what is none, or is not finite.
 
-    >>> as_float("-56."), as_float("?")
-    (-56.0, None)
+    >>> as_float("-56."), as_float("?"), as_float("NAN")
+    (-56.0, None, None)
     """
     try:
-        return float(text) if text is not None else None
+        number = float(text) if text is not None else math.nan
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def scaled(value: float | None, factor: float) -> float | None:
