@@ -23,9 +23,10 @@ from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.geo import PlaceNames
 from streamswarm_agent.net.keys import Keys
 from streamswarm_agent.net.link import LinkWatch
+from streamswarm_agent.plan import Plan, Skip, Skipped
 from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_agent.probes.direct import DirectProbe, DirectRun
-from streamswarm_agent.schedule import Plan, Scheduler, Skip, Skipped
+from streamswarm_agent.schedule import Scheduler
 from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_agent.spool import Spool

@@ -11,19 +11,18 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.grid import GRID_SECONDS, next_line
-from streamswarm_agent.probes.direct import DirectRun
+from streamswarm_agent.plan import WAITS, Plan, ScheduleCounts, Skip, Skipped, store_nothing
 from streamswarm_agent.timetable import Due, Timetable
 from streamswarm_core.assignment import Assignment
-from streamswarm_core.probespecs.demand import Lane, RunCost
+from streamswarm_core.probespecs.demand import Lane
 
 log = logging.getLogger(__name__)
 
@@ -40,92 +39,12 @@ _BUSY_RETRY_SECONDS: Final = 5.0
 _EXPIRY_SECONDS: Final = 0.1
 
 
-class Skip(StrEnum):
-    """Why a start came to nothing."""
-
-    OVERRUN = "overrun"
-    CONCURRENCY = "concurrency"
-    BUDGET = "budget"
-    OVER_BUDGET = "over_budget"
-    EXCLUSIVE = "exclusive"
-    LINK_BUSY = "link_busy"
-    LATE = "late"
-    UNKNOWN_PROBE = "unknown_probe"
-
-
-def _store_nothing(_outcome: object) -> None:
-    """For plans whose runs are tasks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """An assignment made ready to run, once for all its runs.
-
-    Attributes:
-        assignment: what it was made of.
-        run: measures once and stores the points.
-        fail: stores that a run came to nothing: the fault, and the detail for a person.
-        lane: with which other runs it shares a limit.
-        cost: of one run.
-        has_target: whether it measures something over the network, so that a bandwidth test would spoil it.
-        impossible: why it can't run at all; empty if it can.
-        direct: measures without a task, in place of `run`; None if the probe can't.
-        store: stores what such a run reports.
-    """
-
-    assignment: Assignment
-    run: Callable[[], Coroutine[Any, Any, None]]
-    fail: Callable[[Fault, str], None]
-    lane: Lane = Lane.SOCKET
-    cost: RunCost = field(default_factory=RunCost)
-    has_target: bool = True
-    impossible: str = ""
-    direct: DirectRun | None = None
-    store: Callable[[Any], None] = _store_nothing
-
-
-@dataclass(slots=True, eq=False)
-class Skipped:
-    """The starts of one assignment that came to nothing for one reason, since it is known.
-
-    Attributes:
-        assignment: whose.
-        reason: why.
-        starts: how many.
-        detail: the same for a person to read.
-    """
-
-    assignment: Assignment
-    reason: Skip
-    starts: int = 0
-    detail: str = ""
-
-
-@dataclass(slots=True)
-class ScheduleCounts:
-    """What the scheduler did since it started.
-
-    Attributes:
-        runs: runs that have ended, in whatever way.
-        overruns: starts that found the run before still going.
-        skipped: starts that came to nothing for any reason, overruns included.
-        deferred: runs that started later than due because of budget, lane or a bandwidth test.
-        lag: longest time from due to started, seconds, since it was read last.
-    """
-
-    runs: int = 0
-    overruns: int = 0
-    skipped: int = 0
-    deferred: int = 0
-    lag: float = 0.0
-
-
 @dataclass(slots=True, eq=False)
 class _Job:
     plan: Plan
     due_at: float = 0.0
     task: asyncio.Task[None] | None = None
-    report: Callable[[Any], None] = _store_nothing
+    report: Callable[[Any], None] = store_nothing
     running: bool = False
     waits_for: Skip | None = None
     refusal: tuple[Skip, str] | None = None
@@ -289,7 +208,7 @@ class Scheduler:
         if job.refusal is not None:
             self._skip(job, *job.refusal)
         elif job.waits_for is not None:
-            self._skip(job, job.waits_for, _WAITS[job.waits_for])
+            self._skip(job, job.waits_for, WAITS[job.waits_for])
         elif job.running or job.task is not None:
             self._skip(job, Skip.OVERRUN, "the run before was still going")
         else:
@@ -472,11 +391,3 @@ def _choose_step(intervals: Sequence[float]) -> float:
         if rate * step <= _STARTS_TOGETHER and step * _STEPS_PER_INTERVAL <= shortest:
             return step
     return _STEPS[-1]
-
-
-_WAITS: Final = {
-    Skip.CONCURRENCY: "too many runs of its kind are under way",
-    Skip.BUDGET: "the agent's budget of packets or bits was used up",
-    Skip.EXCLUSIVE: "a bandwidth test had the link to itself",
-    Skip.LINK_BUSY: "the link was too busy for a bandwidth test",
-}

@@ -8,8 +8,9 @@ import pytest
 
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.plan import Plan, Skip
 from streamswarm_agent.probes.direct import DirectRun, Reading
-from streamswarm_agent.schedule import Plan, Scheduler, Skip
+from streamswarm_agent.schedule import Scheduler
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane, RunCost
 
