@@ -193,7 +193,9 @@ class _Cells:
             case "mean":
                 return self._sum() / np.maximum(self.counts, 1)
             case "spread":
-                return self._extreme(np.maximum) - self._extreme(np.minimum)
+                high, low = self._extreme(np.maximum), self._extreme(np.minimum)
+                # Where there is no value, the extremes are those of the type, and too far apart for it.
+                return np.subtract(high, low, out=np.zeros_like(high), where=self.counts > 0)
             case "stddev":
                 return self._deviation()
             case "median":
