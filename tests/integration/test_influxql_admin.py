@@ -148,10 +148,10 @@ def test_chunks_are_influxdbs_chunks(tmp_path: Path, influxdb: RunningInfluxDB) 
     documents = []
     with serve_app(create_app(CollectorSettings(data=tmp_path, auth=False))) as ours:
         for url in (ours, influxdb.url):
-            ask(url, "CREATE DATABASE adm")
-            httpx.post(f"{url}/write", params={"db": "adm"}, content=lines.encode()).raise_for_status()
+            ask(url, "CREATE DATABASE chunks")
+            httpx.post(f"{url}/write", params={"db": "chunks"}, content=lines.encode()).raise_for_status()
             statements = "SELECT v FROM c GROUP BY h; SELECT v FROM nope; SHOW TAG KEYS FROM c"
-            parameters = {"db": "adm", "epoch": "ns", "chunked": "true", "chunk_size": "2", "q": statements}
+            parameters = {"db": "chunks", "epoch": "ns", "chunked": "true", "chunk_size": "2", "q": statements}
             answer = httpx.get(f"{url}/query", params=parameters)
             documents.append([json.loads(line) for line in answer.text.splitlines()])
     assert documents[0] == documents[1]
