@@ -139,6 +139,7 @@ def deflated(text: bytes, bits: int) -> bytes:
         ("deflate", deflated(b"hello" * 100, -15)),
         ("x-gzip", gzip.compress(b"hello" * 50) + gzip.compress(b"hello" * 50)),
     ],
+    ids=["deflate with a zlib header", "deflate without", "gzip in two members"],
 )
 async def test_the_ways_that_servers_pack_are_unpacked(encoding: str, body: bytes, context: Context) -> None:
     async with noting_server(response(200, body, **{"Content-Encoding": encoding})) as (port, _):
