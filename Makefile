@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := influxdb influxdb-client chromium prometheus victoria-metrics iproute2 \
+SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victoria-metrics iproute2 \
   nftables fping iputils-ping iperf3 prometheus-blackbox-exporter ethtool smartmontools
 LINTED := agent benchmarks cli collector controlplane core mlservice tests
 

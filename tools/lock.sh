@@ -9,4 +9,4 @@ compile() { # OUTPUT ARGUMENT...
 }
 compile requirements.lock --extra all --group build
 compile requirements-agent.lock --extra agent --group build
-compile requirements-dev.lock --extra all --group dev
+compile requirements-dev.lock --extra all --extra dashboards --group dev
