@@ -96,8 +96,8 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
 
     return Starlette(
         routes=[
-            *WriteRoutes(settings, pipeline, authenticator, metrics, clock).routes(),
             QueryRoute(settings, engine, threads, authenticator, metrics, store_client).route(),
+            *WriteRoutes(settings, pipeline, authenticator, metrics, clock).routes(),
             Route("/ping", ping, methods=["GET", "HEAD"]),
             Route("/health", health),
             Route("/ready", ready),

@@ -20,6 +20,7 @@ from streamswarm_collector.influxql.raw import as_list
 from streamswarm_collector.influxql.rollups import Rolled, any_present, whole_value
 from streamswarm_collector.influxql.source import Column, Connect, Groups, Limits, ResultSeries, limited, source_sql
 from streamswarm_collector.influxql.windows import Windows
+from streamswarm_collector.store.recent import Edge
 from streamswarm_collector.store.schema import FieldColumn, FieldType, MeasurementSchema
 
 _EMPTY: Final[Mapping[FieldType, Any]] = {FieldType.STRING: "", FieldType.BOOLEAN: False}
@@ -76,6 +77,8 @@ class Aggregation:
         if not found.gids:
             return []
         windows = self._windows_to_fill(found)
+        if self._plain and windows is None and self._one_row_a_group(found):
+            return self._as_they_are(found)
         answer = []
         for group, first, last in _spans(found.gids):
             starts = found.starts[first:last]
@@ -85,7 +88,7 @@ class Aggregation:
                 starts, atoms, beside = self._filled(starts, atoms, beside, windows)
             result = limited(self.statement, self._evaluated(starts, atoms, beside, asked))
             if result[0]:
-                tags = self.groups.tags_of(group)
+                tags = self.groups.shown[group]
                 answer.append(ResultSeries(self.measurement.name, tags, ["time", *self.columns.names], result))
         return answer
 
@@ -116,7 +119,7 @@ class Aggregation:
         wanted = [Wanted(atom.name, atom.field.column, *atom.arguments) for atom in self.columns.atoms if atom.field]
         if self.columns.beside or not can_answer(wanted):
             return None
-        windows = self._windows
+        windows, edge = self._windows, self._edge()
         if windows is not None and windows.zone is not None:
             return None
         source = RecentSource.of(
@@ -126,11 +129,15 @@ class Aggregation:
             self.time_range,
             [one.column for one in wanted],
             self.limits,
+            edge,
         )
         if source is None:
             return None
         if not len(source.chunk):
             return _Found([], [], [[] for _ in self.columns.atoms], [])
+        if edge is not None and len(self.groups.sids) == 1:
+            time, value = source.edge(wanted[0].column, edge)
+            return _Found([0], [time], [[value]], [])
         if windows is None:
             lone = self._lone_selector() is not None
             answer = source.windows(None, 1, wanted, selected_times=lone)
@@ -271,7 +278,29 @@ class Aggregation:
         atom = self.columns.atoms[0]
         return atom if atom.function.time_sql and atom.field else None
 
+    def _edge(self) -> Edge | None:
+        """Whether only the first or last row of a series can matter."""
+        atom = None if self.statement.window else self._lone_selector()
+        if atom is None:
+            return None
+        return "first" if atom.name == "first" else "last" if atom.name == "last" else None
+
     # What becomes of it
+
+    def _one_row_a_group(self, found: _Found) -> bool:
+        limited_rows = self.statement.limit or self.statement.offset
+        return not limited_rows and not self.statement.window and len(set(found.gids)) == len(found.gids)
+
+    def _as_they_are(self, found: _Found) -> list[ResultSeries]:
+        """The answer of one row for each group; of many groups it is all that takes time."""
+        name, names, tags = self.measurement.name, ["time", *self.columns.names], self.groups.shown
+        if len(found.atoms) == 1:
+            rows = zip(found.gids, found.starts, found.atoms[0], strict=True)
+            return [ResultSeries(name, tags[gid], names, [[start], [value]]) for gid, start, value in rows]
+        return [
+            ResultSeries(name, tags[gid], names, [[one] for one in row])
+            for gid, *row in zip(found.gids, found.starts, *found.atoms, strict=True)
+        ]
 
     def _windows_to_fill(self, found: _Found) -> list[int] | None:
         """Begins of the windows to be shown; None where only those with points are."""

@@ -66,6 +66,7 @@ class Engine:
         self._store = store
         self._now_ns = now_ns
         self._limits = limits
+        self._limits_at_once = replace(limits, rows_at_once=_ROWS_AT_ONCE)
         self._administrator = administrator
         self._seconds = seconds
 
@@ -101,8 +102,8 @@ class Engine:
             statements = parse(text, params)
         except ParseError as error:
             return _not_understood(error)
-        limits = self._limits if rollups else replace(self._limits, rollups_from=None)
-        limits = replace(limits, rows_at_once=_ROWS_AT_ONCE) if at_once else limits
+        limits = self._limits_at_once if at_once else self._limits
+        limits = limits if rollups else replace(limits, rollups_from=None)
         results: list[dict[str, Any]] = []
         for number, statement in enumerate(statements):
             notes: list[str] = []
@@ -124,9 +125,8 @@ class Engine:
                 continue
             result: dict[str, Any] = {"statement_id": number}
             if series:
-                zone = statement.zone if isinstance(statement, ast.Select) else None
-                timed = isinstance(statement, ast.Select)
-                result["series"] = [_render(one, epoch, zone, timed=timed) for one in series]
+                times = _times_as(epoch, statement.zone) if isinstance(statement, ast.Select) else None
+                result["series"] = [_render(one, times) for one in series]
             if notes:
                 result["messages"] = [{"level": "info", "text": note} for note in dict.fromkeys(notes)]
             results.append(result)
@@ -216,24 +216,25 @@ def _not_understood(error: ParseError) -> QueryReply:
     return QueryReply(400, {"error": prefix + str(error).removeprefix(prefix)})
 
 
-def _render(series: ResultSeries, epoch: str | None, zone: ZoneInfo | None, *, timed: bool) -> dict[str, Any]:
+def _render(series: ResultSeries, times: Callable[[Column], Column] | None) -> dict[str, Any]:
     rendered: dict[str, Any] = {}
     if series.name:
         rendered["name"] = series.name
     if series.tags is not None:
         rendered["tags"] = series.tags
     rendered["columns"] = series.names
-    columns = [_times(series.columns[0], epoch, zone), *series.columns[1:]] if timed else series.columns
-    if columns[0]:
-        rendered["values"] = list(zip(*columns, strict=True))
+    first, *others = series.columns
+    if first:
+        rendered["values"] = list(zip(times(first) if times else first, *others, strict=True))
     return rendered
 
 
-def _times(times: Column, epoch: str | None, zone: ZoneInfo | None) -> Column:
+def _times_as(epoch: str | None, zone: ZoneInfo | None) -> Callable[[Column], Column] | None:
+    """How times are written; None leaves them as they are."""
     if not epoch:
-        return [rfc3339(time, zone) for time in times]
+        return lambda times: [rfc3339(time, zone) for time in times]
     unit = _EPOCH_NS[epoch]
-    return [time // unit for time in times] if unit > 1 else times
+    return (lambda times: [time // unit for time in times]) if unit > 1 else None
 
 
 def rfc3339(time_ns: int, zone: ZoneInfo | None = None) -> str:

@@ -11,7 +11,7 @@ from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
 from streamswarm_collector.influxql.errors import PostponedError
 from streamswarm_collector.influxql.functions import FUNCTIONS
 from streamswarm_collector.influxql.source import Column, Groups, Limits, group_numbers
-from streamswarm_collector.store.recent import NO_ROWS, Chunk, ColumnValues
+from streamswarm_collector.store.recent import NO_ROWS, Chunk, ColumnValues, Edge
 from streamswarm_collector.store.schema import MeasurementSchema
 
 _MOST_CELLS = 5_000_000
@@ -54,8 +54,11 @@ class RecentSource:
         time_range: TimeRange,
         columns: Sequence[str],
         limits: Limits,
+        edge: Edge | None = None,
     ) -> "RecentSource | None":
         """None where the file has to be asked: older rows, conditions on fields, casts.
+
+        With `edge`, which takes one column, rows that can't be a series' first or last are left out.
 
         Raises:
             PostponedError: there are more rows than may be looked at here and now.
@@ -63,7 +66,10 @@ class RecentSource:
         if rows.sql or not measurement.recent.covers(time_range.start) or not all(map(str.isidentifier, columns)):
             return None
         only = groups.sids[0] if len(groups.sids) == 1 else None
-        chunk = measurement.recent.rows(time_range.start, time_range.stop, columns, only)
+        if edge is not None:
+            chunk = measurement.recent.edge_rows(time_range.start, time_range.stop, columns[0], groups.sids, edge)
+        else:
+            chunk = measurement.recent.rows(time_range.start, time_range.stop, columns, only)
         if chunk is not None and len(chunk) > limits.rows_at_once:
             raise PostponedError
         if chunk is None:
@@ -110,6 +116,12 @@ class RecentSource:
             chunk.sid[order].tolist(),
             *values,
         ]
+
+    def edge(self, column: str, edge: Edge) -> tuple[int, Any]:
+        """Time and value of the first or last row, of rows of one series that all have a value."""
+        times = self.chunk.time.tolist()
+        place = times.index(min(times) if edge == "first" else max(times))
+        return times[place], self.chunk.columns[column].values[place : place + 1].tolist()[0]
 
     def windows(
         self, buckets: Any, count: int, wanted: Sequence[Wanted], *, selected_times: bool = False

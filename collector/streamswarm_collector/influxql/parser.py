@@ -109,6 +109,8 @@ def _with_times(statement: ast.Statement, times: Mapping[_Literal, _Literal]) ->
 def _replaced(expression: ast.Expression, times: Mapping[_Literal, _Literal]) -> ast.Expression:
     if isinstance(expression, ast.Binary):
         left, right = _replaced(expression.left, times), _replaced(expression.right, times)
+        if left is expression.left and right is expression.right:
+            return expression
         return ast.Binary(expression.operator, left, right)
     if isinstance(expression, ast.Number | ast.Duration):
         return times.get(expression, expression)

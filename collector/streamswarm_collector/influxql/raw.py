@@ -59,7 +59,7 @@ def select_raw(
             result = _without_empty(result)
         result = limited(statement, result)
         if result[0]:
-            answer.append(ResultSeries(measurement.name, groups.tags_of(gids[first] if gids else 0), names, result))
+            answer.append(ResultSeries(measurement.name, groups.shown[gids[first] if gids else 0], names, result))
     return answer
 
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.aggregate import Aggregation
-from streamswarm_collector.influxql.columns import aggregate_columns, is_aggregate, raw_columns
-from streamswarm_collector.influxql.conditions import TimeRange, filter_rows, split_time
+from streamswarm_collector.influxql.columns import is_aggregate, raw_columns
+from streamswarm_collector.influxql.conditions import TimeRange, split_time
 from streamswarm_collector.influxql.errors import ParseError
 from streamswarm_collector.influxql.multirow import MultiRow
+from streamswarm_collector.influxql.prepared import Prepared
 from streamswarm_collector.influxql.raw import select_raw
-from streamswarm_collector.influxql.source import Connect, Limits, ResultSeries, find_measurements, group_series
+from streamswarm_collector.influxql.source import Connect, Limits, ResultSeries, find_measurements
 from streamswarm_collector.influxql.subquery import materialise
 from streamswarm_collector.store.schema import DatabaseSchema, MeasurementSchema
 
@@ -49,16 +50,15 @@ def execute_select(
     measurements = _measurements(statement, database, connect, time_range, now_ns, limits, notes)
     answer: list[ResultSeries] = []
     for measurement in measurements:
-        rows = filter_rows(condition, measurement)
-        groups = group_series(statement, measurement, rows)
+        prepared = Prepared.of(statement, condition, measurement, aggregate=aggregate)
+        rows, groups = prepared.rows, prepared.groups
         if not groups.sids:
             continue
         if several_rows is not None:
             answer += several_rows.answer(statement, measurement, groups, rows, time_range, limits, connect)
-        elif aggregate:
-            columns = aggregate_columns(statement, measurement)
+        elif prepared.columns is not None:
             answer += Aggregation(
-                statement, measurement, columns, groups, rows, time_range, now_ns, limits, connect, notes
+                statement, measurement, prepared.columns, groups, rows, time_range, now_ns, limits, connect, notes
             ).run()
         else:
             raw = raw_columns(statement, measurement, measurements, groups.keys)

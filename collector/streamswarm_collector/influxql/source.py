@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class ResultSeries:
         return ResultSeries(name, None, names, columns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Groups:
     """How the series of one measurement fall into the series of the answer.
 
@@ -74,9 +75,10 @@ class Groups:
     sids: list[int]
     group_of: list[int]
 
-    def tags_of(self, group: int) -> Mapping[str, str] | None:
-        """The tags of one group as an answer shows them; None without GROUP BY tags."""
-        return dict(zip(self.keys, self.tags[group], strict=True)) if self.keys else None
+    @cached_property
+    def shown(self) -> Sequence[Mapping[str, str] | None]:
+        """The tags of each group as an answer shows them; None without GROUP BY tags."""
+        return [dict(zip(self.keys, values, strict=True)) if self.keys else None for values in self.tags]
 
 
 def find_measurements(
@@ -107,11 +109,13 @@ def group_series(statement: ast.Select, measurement: MeasurementSchema, rows: Ro
         sids = rows.sids if not (statement.series_offset and rows.sids) else []
         return Groups((), [()] if sids else [], sids, [0] * len(sids))
     ordered = tuple(sorted(keys))
-    of_series = {sid: tuple(measurement.series[sid].get(key, "") for key in ordered) for sid in rows.sids}
-    chosen = _chosen_groups(statement, ordered, set(of_series.values()))
+    of_series = measurement.tags.by(ordered)
+    chosen = _chosen_groups(statement, ordered, {of_series[sid] for sid in rows.sids})
     tags = sorted(chosen, reverse=statement.descending)
     number = {group: index for index, group in enumerate(tags)}
-    sids = [sid for sid, group in of_series.items() if group in chosen]
+    sids = rows.sids
+    if statement.series_limit or statement.series_offset:
+        sids = [sid for sid in sids if of_series[sid] in chosen]
     return Groups(ordered, tags, sids, [number[of_series[sid]] for sid in sids])
 
 

@@ -99,7 +99,7 @@ class QueryRoute:
         if epoch and epoch not in _EPOCHS:
             return refuse(400, f"invalid epoch {epoch!r}; one of ns, u, ms, s, m, h", v2=False)
         try:
-            bound = json.loads(parameters.get("params") or "{}")
+            bound = json.loads(parameters["params"]) if parameters.get("params") else {}
         except ValueError:
             bound = None
         if not isinstance(bound, dict):

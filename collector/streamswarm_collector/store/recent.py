@@ -6,13 +6,16 @@ statement needs only to be planned; whatever reaches further back goes to the fi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 ALL_TIME: Final = -(2**63)
 _CHUNK_ROWS: Final = 65_536
 _MOST_CORRECTIONS: Final = 256
+
+Edge = Literal["first", "last"]
+"""Which row of a series is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,24 @@ class Chunk:
         first = 0 if start is None else int(times.searchsorted(start))
         end = len(times) if stop is None else int(times.searchsorted(stop))
         return self.taken(slice(own.start + first, own.start + end))
+
+    def with_value(self, column: str) -> "Chunk":
+        """The rows that have a value of a column that is there."""
+        valid = self.columns[column].valid
+        return self if valid is None else self.taken(np.flatnonzero(valid))
+
+    def edges_within(self, sids: Any, start: int | None, stop: int | None, edge: Edge) -> Any:
+        """Where the earliest or latest row of each of some series (int32) is in a range, `stop` excluded.
+
+        Series without a row in it are left out.
+        """
+        low, high = self.sid.searchsorted(sids), self.sid.searchsorted(sids, "right")
+        begin, end = low, high
+        if start is not None and self.first < start:
+            begin = _bisected(self.time, low, high, start)
+        if stop is not None and self.last >= stop:
+            end = _bisected(self.time, low, high, stop)
+        return (begin if edge == "first" else end - 1)[begin < end]
 
 
 NO_ROWS: Final = Chunk(np.zeros(0, np.int64), np.zeros(0, np.int32), {}, 0, 0)
@@ -189,6 +210,30 @@ class RecentRows:
             return None
         return found[0] if len(found) == 1 else joined(found)
 
+    def edge_rows(
+        self, start: int | None, stop: int | None, column: str, sids: Sequence[int], edge: Edge
+    ) -> Chunk | None:
+        """Rows of a range, among them the earliest or latest with a value of each series; None if there are none."""
+        found = []
+        for chunk in self.chunks:
+            values = chunk.columns.get(column)
+            outside = (start is not None and chunk.last < start) or (stop is not None and chunk.first >= stop)
+            if values is None or outside:
+                continue
+            narrow = Chunk(chunk.time, chunk.sid, {column: values}, chunk.first, chunk.last)
+            if len(sids) == 1:
+                narrow = narrow.series_within(sids[0], start, stop).with_value(column)
+                narrow = narrow.taken(slice(1) if edge == "first" else slice(-1, None))
+            elif values.valid is None:
+                narrow = narrow.taken(narrow.edges_within(np.array(sids, np.int32), start, stop, edge))
+            else:
+                narrow = narrow.within(start, stop)
+            if len(narrow):
+                found.append(narrow)
+        if not found:
+            return None
+        return found[0] if len(found) == 1 else joined(found)
+
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
     """Several chunks as one."""
@@ -210,6 +255,17 @@ def _joined_column(name: str, chunks: Sequence[Chunk]) -> ColumnValues:
         sparse = sparse or column.valid is not None
         valid.append(np.ones(len(chunk), np.bool_) if column.valid is None else column.valid)
     return ColumnValues(np.concatenate(values), np.concatenate(valid) if sparse else None)
+
+
+def _bisected(times: Any, low: Any, high: Any, bound: int) -> Any:
+    """For each slice of rising times, where the first is that is not before `bound`; all slices at once."""
+    low, high = low.copy(), high.copy()
+    while len(waiting := np.flatnonzero(low < high)):
+        middle = (low[waiting] + high[waiting]) // 2
+        before = times[middle] < bound
+        low[waiting[before]] = middle[before] + 1
+        high[waiting[~before]] = middle[~before]
+    return low
 
 
 def _chosen(columns: Mapping[str, ColumnValues], names: Sequence[str]) -> dict[str, ColumnValues]:

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Final
+
+_MOST_GROUPINGS: Final = 16
 
 
 class TagIndex:
@@ -13,6 +16,9 @@ class TagIndex:
 
     def __init__(self, series: Mapping[int, Mapping[str, str]]) -> None:
         self.series = series
+        self.prepared: dict[object, object] = {}
+        """What queries keep here for as long as no series is added."""
+        self._by: dict[tuple[str, ...], Mapping[int, tuple[str, ...]]] = {}
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -31,6 +37,16 @@ class TagIndex:
             for key, value in tags.items():
                 values.setdefault(key, {}).setdefault(value, set()).add(sid)
         return values
+
+    def by(self, keys: tuple[str, ...]) -> Mapping[int, tuple[str, ...]]:
+        """The values of some tags for each series; "" for a missing one."""
+        found = self._by.get(keys)
+        if found is None:
+            found = {sid: tuple(tags.get(key, "") for key in keys) for sid, tags in self.series.items()}
+            if len(self._by) >= _MOST_GROUPINGS:
+                self._by.clear()
+            self._by[keys] = found
+        return found
 
     def equal(self, key: str, value: str) -> frozenset[int]:
         """Series whose tag has a value; "" finds those without the tag."""
