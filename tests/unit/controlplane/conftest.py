@@ -1,16 +1,23 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
+from streamswarm_controlplane.db import connect, migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.conftest import leave_out
+from tests.postgres import MISSING, PostgreSQL, find_program, run_postgresql
 from tests.support import find_free_port, serve_app
 
 PASSWORD = "nine quiet harbour lamps"
+DATABASES = ("sqlite", "postgresql")
+"""Every test that asks for a database runs on each of them."""
 
 
 class Client:
@@ -40,16 +47,84 @@ def _close_clients() -> Iterator[None]:
         Client.opened.pop().close()
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> ControlPlaneSettings:
-    return ControlPlaneSettings(data=tmp_path, store_url=f"http://127.0.0.1:{find_free_port()}")
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Argon2id with the least cost: half of these tests' time would be hashing, which is what it is for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PasswordHasher.__init__, "__defaults__", (1, 8, 1, *PasswordHasher.__init__.__defaults__[3:]))
+        yield
+
+
+class Templates:
+    """What a test's data folder and database are copied from, as making them takes longer than most tests.
+
+    Attributes:
+        first_password: of the admin of `installed`.
+    """
+
+    def __init__(self, folder: Path, server: PostgreSQL | None) -> None:
+        self._server = server
+        self._folders = {name: folder / name for name in ("empty", "installed")}
+        self._databases = {name: server.new_database() if server else "" for name in self._folders}
+        for path in self._folders.values():
+            (path / "controlplane").mkdir(parents=True)
+        engine = connect(self._settings("empty").database)
+        migrate(engine)
+        engine.dispose()
+        password = bootstrap(self._settings("installed")).admin_password
+        assert password
+        self.first_password = password
+
+    def _settings(self, name: str) -> ControlPlaneSettings:
+        url = self._server.url(self._databases[name]) if self._server else ""
+        return ControlPlaneSettings(data=self._folders[name], database_url=url)  # type: ignore[arg-type]
+
+    def copy(self, name: str, folder: Path) -> Iterator[str]:
+        """Fill a data folder; yields the URL of its database, which is dropped afterwards."""
+        shutil.copytree(self._folders[name], folder, dirs_exist_ok=True)
+        if self._server is None:
+            yield f"sqlite:///{folder / 'controlplane' / 'controlplane.db'}"
+            return
+        database = self._server.new_database(self._databases[name])
+        yield self._server.url(database)
+        self._server.drop_database(database)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One server a test process; make a database of your own."""
+    if find_program("postgres") is None:
+        leave_out(MISSING)
+    with run_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def templates(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+    return Templates(tmp_path_factory.mktemp(request.param), server)
 
 
 @pytest.fixture
-def first_password(settings: ControlPlaneSettings) -> str:
-    password = bootstrap(settings).admin_password
-    assert password
-    return password
+def database_url(request: pytest.FixtureRequest, templates: Templates, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own: a new installation's if the test wants its first password, else without rows."""
+    yield from templates.copy("installed" if "first_password" in request.fixturenames else "empty", tmp_path)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> ControlPlaneSettings:
+    return ControlPlaneSettings(
+        data=tmp_path,
+        database_url=database_url,  # type: ignore[arg-type]
+        store_url=f"http://127.0.0.1:{find_free_port()}",
+    )
+
+
+@pytest.fixture
+def first_password(templates: Templates, settings: ControlPlaneSettings) -> str:
+    """The generated password of `admin`, to be changed at the first login."""
+    assert settings.folder.exists()
+    return templates.first_password
 
 
 @pytest.fixture
