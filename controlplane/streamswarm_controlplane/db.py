@@ -9,7 +9,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import JSON, DateTime, Engine, String, create_engine, event
+from sqlalchemy import JSON, DateTime, Engine, LargeBinary, String, create_engine, event
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -52,6 +52,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[str]: JSON,
         dict[str, str]: JSON,
+        bytes: LargeBinary,
         str: String,
     }
 
@@ -115,9 +116,13 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A transaction: committed at the end, rolled back by an exception."""
-        with self._sessions.begin() as session:
+        """A transaction: committed at the end, rolled back by an exception.
+
+        What needs to be seen by others before the end may commit; what follows is another transaction.
+        """
+        with self._sessions() as session:
             yield session
+            session.commit()
 
     def close(self) -> None:
         """Drop the connections."""

@@ -101,6 +101,7 @@ def get_principal(request: Request, db: SessionDep, settings: SettingsDep, addre
         raise ApiError(403, f"the header {CSRF_HEADER} is missing or wrong; its value is in GET /api/v1/auth/me")
     if now() - session.last_seen_at > timedelta(seconds=_TOUCH_SECONDS):
         session.last_seen_at = now()
+    request.state.caller = f"user:{user.id}"
     return Principal(user, session, address)
 
 
@@ -162,6 +163,7 @@ class AgentAuth:
         agent = db.get(Agent, claims.sub)
         if Scope.AGENT not in claims.scopes or agent is None or agent.revoked_at is not None:
             raise ApiError(401, "this is no living agent's access token; enrol again")
+        request.state.caller = f"agent:{agent.id}"
         return agent
 
 

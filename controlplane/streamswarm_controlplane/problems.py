@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from streamswarm_core.errors import Refused, Unavailable
@@ -40,12 +40,24 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
+class Answered(Exception):  # noqa: N818 - an answer, no error
+    """What is asked for has its answer already; the route has nothing to do."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
 
     @app.exception_handler(ApiError)
     def refused(_request: Request, error: ApiError) -> JSONResponse:
         return respond(error.problem, error.headers)
+
+    @app.exception_handler(Answered)
+    def answered(_request: Request, answer: Answered) -> Response:
+        return answer.response
 
     @app.exception_handler(HTTPException)
     def routing(_request: Request, error: HTTPException) -> JSONResponse:

@@ -81,10 +81,10 @@ def discarding() -> Iterator[str]:
 def test_points_of_every_probe_come_through_api_and_influxql(
     stack: Stack, admin: Administrator, name_server: int, discarding: str, tls_server: int
 ) -> None:
-    agent = admin.call("GET", "/agents")[0]
+    agent = admin.call("GET", "/agents")["items"][0]
     keys = {"loopback-ping": "icmp", "controlplane-tcp": "tcp", "controlplane-http": "http", "host": "system"}
     keys["collector-stamp"] = "stamp"
-    reflector = next(one["params"] for one in admin.call("GET", "/tests") if one["key"] == "collector-stamp")
+    reflector = next(one["params"] for one in admin.call("GET", "/tests")["items"] if one["key"] == "collector-stamp")
     added: list[tuple[str, str, dict[str, Any]]] = [
         ("dns", "www.example.com", {"server": "127.0.0.1", "port": name_server}),
         ("traceroute", "127.0.0.1", {}),
@@ -111,17 +111,17 @@ def test_points_of_every_probe_come_through_api_and_influxql(
             assert series.tags == {"agent": "local"}
             numbers = [row[1] for row in series.rows if row[1] is not None]
             assert numbers == list(range(1, len(numbers) + 1)), f"{measurement}: run numbers have a gap"
-    test = next(one for one in admin.call("GET", "/tests") if one["key"] == "loopback-ping")
+    test = next(one for one in admin.call("GET", "/tests")["items"] if one["key"] == "loopback-ping")
     path = f"/tests/{test['id']}/results"
     eventually(
-        lambda: admin.call("GET", path, params={"field": "rtt_mean"}),
+        lambda: admin.call("GET", path, params={"field": "rtt_mean"})["items"],
         lambda history: len(history) == 1 and len(history[0]["rows"]) >= 3,
     )
 
 
 def test_a_target_that_goes_away_is_down_and_then_an_anomaly(stack: Stack, admin: Administrator) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    agent = admin.call("GET", "/agents")[0]
+    agent = admin.call("GET", "/agents")["items"][0]
     port = listener.getsockname()[1]
     admin.call(
         "POST",

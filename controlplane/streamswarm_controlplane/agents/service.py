@@ -1,7 +1,7 @@
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
@@ -85,9 +85,11 @@ def state_of(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> Agen
     if agent.last_seen_at is None:
         return AgentState.NEVER_SEEN
     age = (at - agent.last_seen_at).total_seconds()
-    if age <= settings.late_seconds:
-        return AgentState.ONLINE
-    return AgentState.LATE if age <= settings.offline_seconds else AgentState.OFFLINE
+    if age > max(settings.late_seconds, settings.offline_seconds):
+        return AgentState.OFFLINE
+    if agent.draining:
+        return AgentState.DRAINING
+    return AgentState.ONLINE if age <= settings.late_seconds else AgentState.LATE
 
 
 def public(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> AgentPublic:
@@ -99,6 +101,52 @@ def public(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> AgentP
 def list_agents(db: Session) -> Sequence[Agent]:
     """All agents by name."""
     return db.scalars(select(Agent).order_by(Agent.name)).all()
+
+
+def query_agents(
+    settings: ControlPlaneSettings,
+    at: datetime,
+    *,
+    state: AgentState | None = None,
+    site: str | None = None,
+    labels: Iterable[str] = (),
+    part: str = "",
+) -> Select[Agent]:
+    """All agents, or those that fit.
+
+    Args:
+        settings: for the ages of heartbeats that make a state.
+        at: the time for which states are told.
+        state: only agents in this state.
+        site: only agents of this site; "" for those without.
+        labels: `name=value` or `name`; all of them have to fit.
+        part: part of the name.
+    """
+    query = select(Agent)
+    if state is not None:
+        query = query.where(_is_in(state, settings, at))
+    if site is not None:
+        query = query.where(Agent.site == site)
+    for label in labels:
+        name, given, value = label.partition("=")
+        stored = Agent.labels[name].as_string()
+        query = query.where(stored == value if given else stored.is_not(None))
+    return query.where(Agent.name.icontains(part, autoescape=True)) if part else query
+
+
+def _is_in(state: AgentState, settings: ControlPlaneSettings, at: datetime) -> ColumnElement[bool]:
+    """What `state_of` says, as a condition."""
+    late, offline = (at - timedelta(seconds=age) for age in (settings.late_seconds, settings.offline_seconds))
+    if state is AgentState.REVOKED:
+        return Agent.revoked_at.is_not(None)
+    seen = {
+        AgentState.NEVER_SEEN: Agent.last_seen_at.is_(None),
+        AgentState.OFFLINE: and_(Agent.last_seen_at < offline, Agent.last_seen_at < late),
+        AgentState.DRAINING: and_(or_(Agent.last_seen_at >= offline, Agent.last_seen_at >= late), Agent.draining),
+        AgentState.LATE: and_(Agent.last_seen_at < late, Agent.last_seen_at >= offline, Agent.draining.is_(False)),
+        AgentState.ONLINE: and_(Agent.last_seen_at >= late, Agent.draining.is_(False)),
+    }[state]
+    return and_(Agent.revoked_at.is_(None), seen)
 
 
 def get_agent(db: Session, agent_id: str) -> Agent:

@@ -1,14 +1,17 @@
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Query, status
 from pydantic import BaseModel, ConfigDict
 
 from streamswarm_controlplane.assignments import service
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.deps import Operator, SessionDep, Viewer
+from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
+from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.testplans.service import get_test
 
-router = APIRouter(prefix="/assignments", tags=["tests"])
+router = APIRouter(prefix="/assignments", tags=["tests"], route_class=ApiRoute)
 
 
 class AssignmentCreate(BaseModel):
@@ -31,14 +34,22 @@ class AssignmentPublic(BaseModel):
     created_at: datetime
 
 
-@router.get("", response_model=list[AssignmentPublic], summary="All assignments")
-def list_assignments(db: SessionDep, _viewer: Viewer) -> list[AssignmentRow]:
+@router.get("", summary="All assignments")
+def list_assignments(
+    db: SessionDep,
+    page: PageDep,
+    _viewer: Viewer,
+    test_id: Annotated[str, Query(max_length=64, description="Only those of this test.")] = "",
+    agent_id: Annotated[str, Query(max_length=64, description="Only those of this agent.")] = "",
+) -> Page[AssignmentPublic]:
     """Oldest first."""
-    return list(service.list_assignments(db))
+    query = service.query_assignments(test_id=test_id, agent_id=agent_id)
+    by = [AssignmentRow.created_at, AssignmentRow.id]
+    return page.read(db, query, by=by, show=AssignmentPublic.model_validate)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model=AssignmentPublic, summary="Assign a test")
-def create_assignment(body: AssignmentCreate, db: SessionDep, operator: Operator) -> AssignmentRow:
+def create_assignment(body: AssignmentCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> AssignmentRow:
     """Assigning twice is the same as once."""
     return service.assign(db, operator.actor, get_test(db, body.test_id), body.agent_id)
 

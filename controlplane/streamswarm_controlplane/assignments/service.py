@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
@@ -12,6 +12,14 @@ from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.assignment import Assignment, AssignmentSet
 from streamswarm_core.clock import now
+
+
+def query_assignments(*, test_id: str = "", agent_id: str = "") -> Select[AssignmentRow]:
+    """All assignments, or those of a test or an agent."""
+    query = select(AssignmentRow)
+    if test_id:
+        query = query.where(AssignmentRow.test_id == test_id)
+    return query.where(AssignmentRow.agent_id == agent_id) if agent_id else query
 
 
 def list_assignments(db: Session) -> Sequence[AssignmentRow]:

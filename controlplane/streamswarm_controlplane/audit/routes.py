@@ -2,13 +2,15 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from streamswarm_controlplane.audit.models import AuditEntry
+from streamswarm_controlplane.audit.service import query_entries
 from streamswarm_controlplane.deps import Admin, SessionDep
+from streamswarm_controlplane.idempotency import ApiRoute
+from streamswarm_controlplane.pages import Page, PageDep
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = APIRouter(prefix="/audit", tags=["audit"], route_class=ApiRoute)
 
 
 class AuditPublic(BaseModel):
@@ -26,15 +28,17 @@ class AuditPublic(BaseModel):
     after: dict[str, Any] | None
 
 
-@router.get("", response_model=list[AuditPublic], summary="The audit log")
+@router.get("", summary="The audit log")
 def list_entries(
     db: SessionDep,
+    page: PageDep,
     _admin: Admin,
-    before: Annotated[int | None, Query(description="Entries older than this id.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[AuditEntry]:
+    actor: Annotated[str, Query(max_length=255, description="Only what this user, agent or service did.")] = "",
+    action: Annotated[str, Query(max_length=63, description="Only this action, such as `test.update`.")] = "",
+    since: Annotated[AwareDatetime | None, Query(description="From this time on.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
+    q: Annotated[str, Query(max_length=100, description="Part of the object's name.")] = "",
+) -> Page[AuditPublic]:
     """Newest first."""
-    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(AuditEntry.id < before)
-    return list(db.scalars(query))
+    query = query_entries(actor=actor, action=action, since=since, until=until, part=q)
+    return page.read(db, query, by=[AuditEntry.id], show=AuditPublic.model_validate, descending=True)

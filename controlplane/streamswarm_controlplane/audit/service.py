@@ -1,7 +1,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.models import AuditEntry
@@ -43,6 +45,27 @@ def record(
             after=without_secrets(after),
         )
     )
+
+
+def query_entries(
+    *,
+    actor: str = "",
+    action: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    part: str = "",
+) -> Select[AuditEntry]:
+    """All entries, or those of an actor, an action, a time from `since` to before `until`, or an object's name."""
+    query = select(AuditEntry)
+    if actor:
+        query = query.where(AuditEntry.actor == actor)
+    if action:
+        query = query.where(AuditEntry.action == action)
+    if since is not None:
+        query = query.where(AuditEntry.time >= since)
+    if until is not None:
+        query = query.where(AuditEntry.time < until)
+    return query.where(AuditEntry.object.icontains(part, autoescape=True)) if part else query
 
 
 def without_secrets(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

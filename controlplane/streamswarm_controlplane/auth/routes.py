@@ -7,11 +7,12 @@ from streamswarm_controlplane.auth import service
 from streamswarm_controlplane.auth.models import UserSession
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.deps import SESSION_COOKIE, AddressDep, PrincipalDep, SessionDep, SettingsDep
+from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.users.models import User
 from streamswarm_controlplane.users.schemas import UserPublic
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = APIRouter(prefix="/auth", tags=["auth"], route_class=ApiRoute)
 
 _Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
@@ -46,7 +47,13 @@ def _me(user: User, session: UserSession) -> Me:
 
 @router.post("/login", summary="Log in")
 def login(
-    body: Login, request: Request, response: Response, settings: SettingsDep, db: SessionDep, address: AddressDep
+    body: Login,
+    request: Request,
+    response: Response,
+    settings: SettingsDep,
+    db: SessionDep,
+    address: AddressDep,
+    _once: OnceDep,
 ) -> Me:
     """Sets the session cookie."""
     keys = service.throttle_keys(body.username, address)
@@ -72,7 +79,7 @@ def login(
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, summary="Log out")
-def logout(response: Response, db: SessionDep, principal: PrincipalDep) -> None:
+def logout(response: Response, db: SessionDep, principal: PrincipalDep, _once: OnceDep) -> None:
     """Ends the session."""
     db.delete(principal.session)
     response.delete_cookie(SESSION_COOKIE)
@@ -85,7 +92,7 @@ def me(principal: PrincipalDep) -> Me:
 
 
 @router.post("/password", status_code=status.HTTP_204_NO_CONTENT, summary="Change the caller's own password")
-def change_password(body: PasswordChange, db: SessionDep, principal: PrincipalDep) -> None:
+def change_password(body: PasswordChange, db: SessionDep, principal: PrincipalDep, _once: OnceDep) -> None:
     """Other sessions of the caller end."""
     service.change_password(
         db, principal.actor, principal.user, principal.session, old=body.old_password, new=body.new_password

@@ -3,13 +3,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, status
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy import select
 
 from streamswarm_controlplane.agents.schemas import AgentName, SiteName
 from streamswarm_controlplane.deps import Operator, SessionDep, SettingsDep
 from streamswarm_controlplane.enrolment import service
 from streamswarm_controlplane.enrolment.models import EnrolmentToken
+from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
+from streamswarm_controlplane.pages import Page, PageDep
 
-router = APIRouter(prefix="/enrolment-tokens", tags=["agents"])
+router = APIRouter(prefix="/enrolment-tokens", tags=["agents"], route_class=ApiRoute)
 
 
 class EnrolmentCreate(BaseModel):
@@ -46,15 +49,16 @@ class EnrolmentCreated(EnrolmentPublic):
     command: str = Field(description="To be run on the agent's host.")
 
 
-@router.get("", response_model=list[EnrolmentPublic], summary="All enrolment tokens")
-def list_enrolment_tokens(db: SessionDep, _operator: Operator) -> list[EnrolmentToken]:
-    """Newest first."""
-    return list(service.list_tokens(db))
+@router.get("", summary="All enrolment tokens")
+def list_enrolment_tokens(db: SessionDep, page: PageDep, _operator: Operator) -> Page[EnrolmentPublic]:
+    """Newest first, used and expired ones included."""
+    by = [EnrolmentToken.created_at, EnrolmentToken.id]
+    return page.read(db, select(EnrolmentToken), by=by, show=EnrolmentPublic.model_validate, descending=True)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Make a one-time enrolment token")
 def create_enrolment_token(
-    body: EnrolmentCreate, db: SessionDep, settings: SettingsDep, operator: Operator
+    body: EnrolmentCreate, db: SessionDep, settings: SettingsDep, operator: Operator, _once: OnceDep
 ) -> EnrolmentCreated:
     """The secret is in the answer, and nowhere else."""
     token, secret = service.mint(

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -26,11 +25,6 @@ def mint(db: Session, actor: Actor, *, agent_name: str, site: str, hours: float)
     db.flush()
     record(db, actor, "enrolment.create", token.id, after={"agent_name": agent_name, "site": site})
     return token, secret
-
-
-def list_tokens(db: Session) -> Sequence[EnrolmentToken]:
-    """All enrolment tokens, newest first."""
-    return db.scalars(select(EnrolmentToken).order_by(EnrolmentToken.created_at.desc())).all()
 
 
 def withdraw(db: Session, actor: Actor, token_id: str) -> None:

@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from typing import Annotated
 
@@ -5,12 +6,14 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
 from streamswarm_controlplane.deps import ReaderDep, SessionDep, SettingsDep, Viewer
+from streamswarm_controlplane.idempotency import ApiRoute
+from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.results import service
 from streamswarm_controlplane.results.schemas import ResultSeries, Status
 from streamswarm_controlplane.testplans.service import get_test
 from streamswarm_core.clock import now, to_ns
 
-router = APIRouter(tags=["results"])
+router = APIRouter(tags=["results"], route_class=ApiRoute)
 
 
 @router.get("/status", summary="Every assignment with its newest value")
@@ -24,6 +27,7 @@ def results(
     test_id: str,
     db: SessionDep,
     reader: ReaderDep,
+    page: PageDep,
     _viewer: Viewer,
     start: Annotated[AwareDatetime | None, Query(description="From; an hour ago if not given.")] = None,
     stop: Annotated[AwareDatetime | None, Query(description="To, excluded; now if not given.")] = None,
@@ -32,10 +36,10 @@ def results(
     ] = None,
     field: Annotated[list[str] | None, Query(description="Fields; the probe's main ones if not given.")] = None,
     agent: Annotated[str | None, Query(description="Only this agent's.")] = None,
-) -> list[ResultSeries]:
+) -> Page[ResultSeries]:
     """One series for each combination of tags."""
     until = stop or now()
-    return service.history(
+    series = service.history(
         reader,
         get_test(db, test_id),
         start_ns=to_ns(start or until - timedelta(hours=1)),
@@ -44,3 +48,4 @@ def results(
         fields=field or [],
         agent=agent,
     )
+    return page.of(series, key=lambda one: json.dumps([one.measurement, sorted(one.tags.items())]))

@@ -1,10 +1,10 @@
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.assignments import service as assignments
@@ -18,18 +18,26 @@ from streamswarm_core.probespecs import REVEAL, SPECS, ProbeSpec
 _AUDITED = ("name", "probe", "target", "params", "interval", "timeout", "paused")
 
 
-def list_tests(db: Session) -> Sequence[TestPlan]:
-    """All tests by name."""
-    return db.scalars(select(TestPlan).order_by(TestPlan.name, TestPlan.key)).all()
+def query_tests(*, probe: str = "", paused: bool | None = None, part: str = "") -> Select[TestPlan]:
+    """All tests, or those of a probe, paused or not, or with a part in their name, key or target."""
+    query = select(TestPlan)
+    if probe:
+        query = query.where(TestPlan.probe == probe)
+    if paused is not None:
+        query = query.where(TestPlan.paused.is_(paused))
+    if part:
+        named = (column.icontains(part, autoescape=True) for column in (TestPlan.name, TestPlan.key, TestPlan.target))
+        query = query.where(or_(*named))
+    return query
 
 
-def get_test(db: Session, test_id: str) -> TestPlan:
-    """One test.
+def get_test(db: Session, test_id: str, *, lock: bool = False) -> TestPlan:
+    """One test; locked if it is to be changed.
 
     Raises:
         ApiError: 404.
     """
-    test = db.get(TestPlan, test_id)
+    test = db.get(TestPlan, test_id, with_for_update=lock or None)
     if test is None:
         raise ApiError(404, f"no test with the id {test_id}")
     return test

@@ -4,15 +4,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy import select
 
 from streamswarm_controlplane.deps import Admin, SessionDep, SigningKeyDep, bearer_token
+from streamswarm_controlplane.etags import not_modified
+from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
+from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.tokens import service
 from streamswarm_controlplane.tokens.models import StaticToken
 from streamswarm_core.clock import now
 from streamswarm_core.tokens import Scope
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], route_class=ApiRoute)
 
 
 class TokenCreate(BaseModel):
@@ -62,14 +66,15 @@ class Revocations(BaseModel):
     revoked: list[str]
 
 
-@router.get("/tokens", response_model=list[TokenPublic], summary="All static tokens")
-def list_tokens(db: SessionDep, _admin: Admin) -> list[StaticToken]:
-    """Newest first."""
-    return list(service.list_tokens(db))
+@router.get("/tokens", summary="All static tokens")
+def list_tokens(db: SessionDep, page: PageDep, _admin: Admin) -> Page[TokenPublic]:
+    """Newest first, revoked ones included."""
+    by = [StaticToken.created_at, StaticToken.id]
+    return page.read(db, select(StaticToken), by=by, show=TokenPublic.model_validate, descending=True)
 
 
 @router.post("/tokens", status_code=status.HTTP_201_CREATED, summary="Make a static token")
-def create_token(body: TokenCreate, db: SessionDep, admin: Admin) -> TokenCreated:
+def create_token(body: TokenCreate, db: SessionDep, admin: Admin, _once: OnceDep) -> TokenCreated:
     """For Grafana, Telegraf or a script. The secret is in the answer, and nowhere else."""
     if Scope.AGENT in body.scopes:
         raise ApiError(422, "the scope agent is for enrolled agents; take read or write", field="body.scopes")
@@ -107,13 +112,13 @@ def keys(key: SigningKeyDep) -> dict[str, Any]:
 
 @router.get("/revocations", response_model=Revocations, summary="Revoked agents and tokens")
 def revocations(
-    db: SessionDep, response: Response, if_none_match: Annotated[str | None, Header()] = None
+    db: SessionDep, response: Response, if_none_match: Annotated[str, Header(max_length=1000)] = ""
 ) -> Revocations | Response:
     """Polled by collectors; 304 while nothing has changed."""
     revoked = service.revoked_ids(db)
     version = hashlib.sha256("\n".join(revoked).encode()).hexdigest()[:16]
     etag = f'"{version}"'
-    if if_none_match == etag:
+    if not_modified(if_none_match, etag):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
     response.headers["ETag"] = etag
     return Revocations(version=version, revoked=revoked)

@@ -1,10 +1,10 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from streamswarm_controlplane.agents.models import Agent
+from streamswarm_controlplane.agents.models import Agent, RemovedAgent
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.tokens.models import StaticToken
@@ -31,11 +31,6 @@ def issue_token(
     return token, secret
 
 
-def list_tokens(db: Session) -> Sequence[StaticToken]:
-    """All static tokens, newest first, revoked ones included."""
-    return db.scalars(select(StaticToken).order_by(StaticToken.created_at.desc())).all()
-
-
 def revoke_token(db: Session, actor: Actor, token_id: str) -> None:
     """Make a token useless; collectors learn of it within seconds.
 
@@ -59,7 +54,7 @@ def living_token(db: Session, secret: str) -> StaticToken | None:
 
 
 def revoked_ids(db: Session) -> list[str]:
-    """Ids of revoked agents and static tokens, sorted."""
+    """Ids of revoked and removed agents and of revoked static tokens, sorted."""
     agents = db.scalars(select(Agent.id).where(Agent.revoked_at.is_not(None)))
     tokens = db.scalars(select(StaticToken.id).where(StaticToken.revoked_at.is_not(None)))
-    return sorted([*agents, *tokens])
+    return sorted([*agents, *db.scalars(select(RemovedAgent.id)), *tokens])

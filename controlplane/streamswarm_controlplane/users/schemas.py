@@ -1,5 +1,5 @@
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -31,6 +31,7 @@ class UserUpdate(BaseModel):
 class UserPublic(BaseModel):
     """A user as others see them."""
 
+    MEASURED: ClassVar = frozenset({"last_login_at"})
     model_config = ConfigDict(from_attributes=True)
 
     id: str

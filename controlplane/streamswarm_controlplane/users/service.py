@@ -1,6 +1,4 @@
-from collections.abc import Sequence
-
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.service import Actor, record
@@ -12,18 +10,23 @@ from streamswarm_controlplane.users.schemas import UserUpdate
 from streamswarm_core.clock import now
 
 
-def list_users(db: Session) -> Sequence[User]:
-    """All users by name."""
-    return db.scalars(select(User).order_by(User.username_key)).all()
+def query_users(*, role: Role | None = None, active: bool | None = None, part: str = "") -> Select[User]:
+    """All users, or those with a role, with or without access, or with a part in their name."""
+    query = select(User)
+    if role is not None:
+        query = query.where(User.role == role.value)
+    if active is not None:
+        query = query.where(User.active.is_(active))
+    return query.where(User.username_key.contains(fold_username(part), autoescape=True)) if part else query
 
 
-def get_user(db: Session, user_id: str) -> User:
-    """One user.
+def get_user(db: Session, user_id: str, *, lock: bool = False) -> User:
+    """One user; locked if they are to be changed.
 
     Raises:
         ApiError: 404.
     """
-    user = db.get(User, user_id)
+    user = db.get(User, user_id, with_for_update=lock or None)
     if user is None:
         raise ApiError(404, f"no user with the id {user_id}")
     return user

@@ -140,7 +140,7 @@ def test_the_status_lists_assignments_even_when_the_store_is_away(admin: Client)
 
 
 def test_every_probe_is_described_with_a_schema_for_forms(admin: Client) -> None:
-    probes = {probe["name"]: probe for probe in admin.http.get("/probes").json()}
+    probes = {probe["name"]: probe for probe in admin.http.get("/probes").json()["items"]}
     assert set(probes) == set(SPECS)
     assert probes["icmp"]["params"]["properties"]["count"]["maximum"] == 100
 

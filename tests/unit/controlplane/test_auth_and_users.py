@@ -82,7 +82,7 @@ def test_an_unknown_user_gets_the_same_answer_as_a_wrong_password(admin: Client)
 
 def test_a_deactivated_user_is_out_at_once(admin: Client) -> None:
     kim = add_user(admin, "kim", "operator")
-    kim_id = next(user["id"] for user in admin.http.get("/users").json() if user["username"] == "kim")
+    kim_id = next(user["id"] for user in admin.http.get("/users").json()["items"] if user["username"] == "kim")
     assert admin.http.patch(f"/users/{kim_id}", json={"active": False}).status_code == 200
     assert kim.http.get("/tests").status_code == 401
     assert Client(admin.url).log_in("kim", PASSWORD).status_code == 401
@@ -100,7 +100,7 @@ def test_an_admin_can_not_demote_deactivate_or_delete_themself(admin: Client) ->
 
 def test_two_admins_who_demote_each_other_at_the_same_time_leave_one(admin: Client) -> None:
     other = add_user(admin, "other", "admin")
-    ids = {user["username"]: user["id"] for user in admin.http.get("/users").json()}
+    ids = {user["username"]: user["id"] for user in admin.http.get("/users").json()["items"]}
     barrier = threading.Barrier(2)
 
     def demote(client: Client, victim: str) -> None:

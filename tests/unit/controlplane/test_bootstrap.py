@@ -50,10 +50,10 @@ def test_starter_tests_are_made_once_and_what_was_deleted_stays_deleted(
     token = mint_enrolment_token(settings, "one", "")
     admin.http.post("/agent/enrol", json={"token": token, "name": "one"}).raise_for_status()
     assert create_starter_tests(settings, "one", [STARTER])
-    (test,) = admin.http.get("/tests").json()
+    (test,) = admin.http.get("/tests").json()["items"]
     admin.http.delete(f"/tests/{test['id']}")
     assert not create_starter_tests(settings, "one", [STARTER])
-    assert admin.http.get("/tests").json() == []
+    assert admin.http.get("/tests").json() == {"items": [], "next_cursor": None}
 
 
 def test_a_reset_password_has_to_be_changed(settings: ControlPlaneSettings, admin: Client) -> None:

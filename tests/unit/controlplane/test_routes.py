@@ -10,6 +10,9 @@ from fastapi.routing import APIRoute
 
 from streamswarm_controlplane import app as composition
 from streamswarm_controlplane.deps import AgentAuth, RequireRole, get_principal
+from streamswarm_controlplane.etags import _changing, _reading
+from streamswarm_controlplane.idempotency import ApiRoute, _once
+from streamswarm_controlplane.pages import _page_request
 from streamswarm_controlplane.users.models import Role
 from tests.unit.controlplane.conftest import Client, add_user
 
@@ -21,6 +24,12 @@ PUBLIC = {
     "/keys": "public keys",
     "/revocations": "ids, of no use to anybody else",
     "/tokens/introspect": "checks a static token of its own",
+}
+# POSTs that take no Idempotency-Key, and why.
+REPEATABLE = {
+    "/agent/token": "each answer is as good as another",
+    "/agent/heartbeat": "the newest one counts",
+    "/tokens/introspect": "it changes nothing",
 }
 
 
@@ -51,6 +60,38 @@ def test_every_route_says_who_may_use_it(route: APIRoute) -> None:
 def test_every_route_has_a_summary_and_a_description(route: APIRoute) -> None:
     assert route.summary
     assert route.description
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_every_route_is_of_the_class_that_keeps_answers(route: APIRoute) -> None:
+    assert isinstance(route, ApiRoute), f"{name(route)}: give its router route_class=ApiRoute"
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "POST" in route.methods], ids=name)
+def test_every_post_takes_an_idempotency_key_once_it_knows_the_caller(route: APIRoute) -> None:
+    guards = list(calls(route.dependant))
+    taken = [place for place, guard in enumerate(guards) if guard is _once]
+    assert bool(taken) != (route.path in REPEATABLE), f"{name(route)}: add OnceDep, or the reason to REPEATABLE"
+    who = [place for place, guard in enumerate(guards) if isinstance(guard, RequireRole | AgentAuth)]
+    assert not taken or not who or who[-1] < taken[0], f"{name(route)}: OnceDep has to come last"
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "GET" in route.methods], ids=name)
+def test_every_list_comes_in_pages(route: APIRoute) -> None:
+    paged = _page_request in calls(route.dependant)
+    model = getattr(route.response_model, "__name__", str(route.response_model))
+    assert paged == model.startswith("Page["), name(route)
+    assert not model.startswith("list"), f"{name(route)}: answer a Page"
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.path.endswith("_id}")], ids=name)
+def test_every_thing_has_an_entity_tag(route: APIRoute) -> None:
+    guards = set(calls(route.dependant))
+    readable = any(other.path == route.path and "GET" in other.methods for other in ROUTES)
+    if "GET" in route.methods:
+        assert _reading in guards, f"{name(route)}: take a ReadingDep"
+    elif readable:
+        assert _changing in guards, f"{name(route)}: take a ChangingDep"
 
 
 def test_operation_ids_are_unique() -> None:

@@ -7,7 +7,7 @@ const mayChange = Boolean(document.getElementById("add"));
 const ICONS = { online: "✓", late: "◌", offline: "✕", revoked: "✕", "never seen": "…" };
 
 async function load() {
-  const agents = await api.get("/agents");
+  const agents = await api.all("/agents");
   document.getElementById("rows").replaceChildren(...agents.map(row));
   document.getElementById("empty").hidden = agents.length > 0;
 }

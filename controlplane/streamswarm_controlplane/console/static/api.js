@@ -36,8 +36,22 @@ async function csrf() {
   return csrfToken;
 }
 
+// Every page of a list, as one array.
+async function all(path) {
+  const items = [];
+  let cursor = "";
+  do {
+    const more = new URLSearchParams({ limit: 200, ...(cursor && { cursor }) });
+    const page = await send("GET", `${path}${path.includes("?") ? "&" : "?"}${more}`);
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor);
+  return items;
+}
+
 export const api = {
   get: (path) => send("GET", path),
+  all,
   post: (path, body) => send("POST", path, body),
   patch: (path, body) => send("PATCH", path, body),
   delete: (path) => send("DELETE", path),

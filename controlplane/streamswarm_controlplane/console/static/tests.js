@@ -10,7 +10,7 @@ let [probes, agents, assignments] = [[], [], []];
 async function load() {
   let tests;
   [probes, agents, assignments, tests] = await Promise.all(
-    ["/probes", "/agents", "/assignments", "/tests"].map((path) => api.get(path)));
+    ["/probes", "/agents", "/assignments", "/tests"].map((path) => api.all(path)));
   document.getElementById("rows").replaceChildren(...tests.map(row));
   document.getElementById("empty").hidden = tests.length > 0;
 }
