@@ -1,17 +1,15 @@
-import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import MetaData, select, text, update
 
 from streamswarm_controlplane import idempotency
 from streamswarm_controlplane.app import create_app
-from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.db import Database, connect
 from streamswarm_controlplane.idempotency import Claim, KeptAnswer
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
@@ -98,16 +96,24 @@ def test_a_key_is_16_to_255_visible_characters(admin: Client, key: str) -> None:
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "header.Idempotency-Key")
 
 
-def test_neither_key_nor_body_nor_answer_are_at_rest_in_plain(admin: Client, key: str, tmp_path: Path) -> None:
+def test_neither_key_nor_body_nor_answer_are_at_rest_in_plain(
+    admin: Client, key: str, settings: ControlPlaneSettings
+) -> None:
     body = {"old_password": "nine quiet harbour lamps", "new_password": "another long sentence"}
     secret = post(admin, "/tokens", key, TOKEN).json()["token"]
     post(admin, "/auth/password", key[::-1], body).raise_for_status()
-    stored = b"".join(path.read_bytes() for path in (tmp_path / "controlplane").glob("controlplane.db*"))
+    engine = connect(settings.database)
+    tables = MetaData()
+    tables.reflect(engine)
+    with engine.connect() as connection:
+        rows = [tuple(row) for table in tables.sorted_tables for row in connection.execute(select(table))]
+        answered = connection.execute(text("SELECT count(*) FROM idempotency WHERE answer IS NOT NULL")).scalar_one()
+    engine.dispose()
+    stored = "".join(value.hex() if isinstance(value, bytes) else str(value) for row in rows for value in row)
     for plain in (key, secret, body["new_password"], "Idempotency"):
-        assert plain.encode() not in stored
-    with sqlite3.connect(tmp_path / "controlplane" / "controlplane.db") as connection:
-        assert connection.execute("SELECT count(*) FROM idempotency WHERE answer IS NOT NULL").fetchone() == (2,)
-    connection.close()
+        assert plain not in stored
+        assert plain.encode().hex() not in stored
+    assert answered == 2
 
 
 @pytest.fixture
