@@ -98,7 +98,7 @@ class HttpProber(Prober):
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     headers: dict[str, str] = Field(default_factory=dict)
     body_size_limit: Size = 0
-    compression: Literal["", "identity", "gzip", "deflate"] = ""
+    compression: Literal["", "identity", "gzip", "deflate", "br"] = ""
     follow_redirects: bool = True
     no_follow_redirects: bool = False
     fail_if_ssl: bool = False

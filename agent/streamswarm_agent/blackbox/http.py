@@ -107,7 +107,7 @@ def _options(prober: HttpProber) -> dict[str, Any]:
         "headers": prober.headers,
         "body": prober.body,
         "http2": prober.enable_http2,
-        "compression": prober.compression in {"gzip", "deflate"},
+        "compression": prober.compression in {"gzip", "deflate", "br"},
         "follow_redirects": _MOST_REDIRECTS if prober.follow_redirects and not prober.no_follow_redirects else 0,
         "verify_tls": not prober.tls_config.insecure_skip_verify,
         "ca_file": str(prober.tls_config.ca_file) if prober.tls_config.ca_file else None,

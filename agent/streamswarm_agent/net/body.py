@@ -3,12 +3,14 @@
 import zlib
 from typing import Any, Final
 
+import brotli
+
 from streamswarm_agent.faults import Fault, ProbeFault
 
 _KEPT: Final = 1_000_000
 _PIECE: Final = 64 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
-PACKED: Final = "gzip, deflate"
+PACKED: Final = "gzip, deflate, br"
 """What can be unpacked, as Accept-Encoding says it."""
 
 
@@ -38,7 +40,7 @@ class Body:
     def begin(self, encoding: str) -> None:
         """Take note of Content-Encoding."""
         self._encoding = encoding.strip().lower().removeprefix("x-")
-        self.packed = self._encoding in {"gzip", "deflate"}
+        self.packed = self._encoding in {"gzip", "deflate", "br"}
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece; after `cut` there is no use in more.
@@ -48,11 +50,13 @@ class Body:
         """
         self.received += len(piece)
         try:
-            if self.packed:
+            if self._encoding == "br":
+                self._unpack_brotli(piece)
+            elif self.packed:
                 self._unpack(piece)
             else:
                 self._keep(piece)
-        except zlib.error as error:
+        except (zlib.error, brotli.error) as error:
             raise ProbeFault(Fault.PROTOCOL, f"the body is no {self._encoding}: {error}") from None
         self.cut = self.cut or self.received > self._most
 
@@ -79,6 +83,18 @@ class Body:
             unpacked = self._unpacker.decompress(piece, _PIECE)
             self._keep(unpacked)
             piece = self._unpacker.unconsumed_tail or self._unpacker.unused_data
+
+    def _unpack_brotli(self, piece: bytes) -> None:
+        """RFC 7932, a bounded piece at a time."""
+        self._unpacker = self._unpacker or brotli.Decompressor()
+        if self._unpacker.is_finished():
+            raise brotli.error("something follows its end")
+        unpacked = self._unpacker.process(piece, output_buffer_limit=_PIECE)
+        while unpacked:
+            self._keep(unpacked)
+            if self.cut or self._unpacker.is_finished():
+                return
+            unpacked = self._unpacker.process(b"", output_buffer_limit=_PIECE)
 
     def _window(self, piece: bytes) -> int:
         if self._encoding == "gzip":

@@ -27,7 +27,7 @@ class HttpParams(ProbeParams):
     password: Secret = Field(SecretStr(""), max_length=1024, description="For basic authentication.")
     bearer_token: Secret = Field(SecretStr(""), max_length=8192, description="For `Authorization: Bearer`.")
     http2: bool = Field(True, description="Whether to offer HTTP/2 by ALPN; plain http:// is always HTTP/1.1.")
-    compression: bool = Field(True, description="Whether to accept gzip and deflate.")
+    compression: bool = Field(True, description="Whether to accept gzip, deflate and br.")
     requests: int = Field(1, ge=1, le=100, description="Requests a run, one after another over kept connections.")
     follow_redirects: int = Field(5, ge=0, le=20, description="Redirects to follow; 0 takes the first answer.")
     verify_tls: bool = Field(True, description="Whether a certificate that can't be verified counts as down.")

@@ -4,9 +4,10 @@ import asyncio
 import base64
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
+import brotli
 import pytest
 from pydantic import ValidationError
 
@@ -138,8 +139,9 @@ def deflated(text: bytes, bits: int) -> bytes:
         ("deflate", deflated(b"hello" * 100, 15)),
         ("deflate", deflated(b"hello" * 100, -15)),
         ("x-gzip", gzip.compress(b"hello" * 50) + gzip.compress(b"hello" * 50)),
+        ("br", brotli.compress(b"hello" * 100)),
     ],
-    ids=["deflate with a zlib header", "deflate without", "gzip in two members"],
+    ids=["deflate with a zlib header", "deflate without", "gzip in two members", "brotli"],
 )
 async def test_the_ways_that_servers_pack_are_unpacked(encoding: str, body: bytes, context: Context) -> None:
     async with noting_server(response(200, body, **{"Content-Encoding": encoding})) as (port, _):
@@ -147,13 +149,18 @@ async def test_the_ways_that_servers_pack_are_unpacked(encoding: str, body: byte
     assert (point.fields["up"], point.fields["decoded"], point.fields["body"]) == (1, 500, len(body))
 
 
-async def test_a_small_body_that_unpacks_to_a_large_one_is_cut(context: Context) -> None:
-    bomb = gzip.compress(bytes(50_000_000), 9)
+@pytest.mark.parametrize(
+    ("encoding", "pack", "most"), [("gzip", gzip.compress, 65_536), ("br", brotli.compress, 131_072)]
+)
+async def test_a_small_body_that_unpacks_to_a_large_one_is_cut(
+    context: Context, encoding: str, pack: Callable[[bytes], bytes], most: int
+) -> None:
+    bomb = pack(bytes(50_000_000))
     assert len(bomb) < 60_000
-    async with noting_server(response(200, bomb, **{"Content-Encoding": "gzip"})) as (port, _):
+    async with noting_server(response(200, bomb, **{"Content-Encoding": encoding})) as (port, _):
         point = await run("http", f"http://{HERE}:{port}/", context, max_body=100_000)
     assert (point.fields["up"], point.fields["cut"]) == (1, 1)
-    assert 100_000 < int(point.fields["decoded"]) <= 100_000 + 65_536
+    assert 100_000 < int(point.fields["decoded"]) <= 100_000 + most
 
 
 @pytest.mark.parametrize("http2", [True, False])
@@ -166,11 +173,17 @@ async def test_reading_stops_where_it_was_told_to(
     assert 10_000 < int(point.fields["body"]) < 1_000_000
 
 
-async def test_what_is_called_gzip_and_is_none_is_a_protocol_fault(context: Context) -> None:
-    async with noting_server(response(200, b"plain", **{"Content-Encoding": "gzip"})) as (port, _):
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip", b"plain"), ("br", b"plain text, not packed"), ("br", brotli.compress(b"hello") + b"more")],
+)
+async def test_what_is_packed_otherwise_than_it_says_is_a_protocol_fault(
+    context: Context, encoding: str, body: bytes
+) -> None:
+    async with noting_server(response(200, body, **{"Content-Encoding": encoding})) as (port, _):
         point = await run("http", f"http://{HERE}:{port}/", context)
     assert (point.fields["up"], point.fields["error"]) == (0, Fault.PROTOCOL)
-    assert "the body is no gzip" in str(point.fields["error_detail"])
+    assert f"the body is no {encoding}" in str(point.fields["error_detail"])
 
 
 @pytest.mark.parametrize(
