@@ -18,7 +18,17 @@ from streamswarm_collector.influxql.integral import integrals
 from streamswarm_collector.influxql.memory import RecentSource, Wanted, can_answer
 from streamswarm_collector.influxql.raw import as_list
 from streamswarm_collector.influxql.rollups import Rolled, any_present, whole_value
-from streamswarm_collector.influxql.source import Column, Connect, Groups, Limits, ResultSeries, limited, source_sql
+from streamswarm_collector.influxql.source import (
+    Answer,
+    Column,
+    Connect,
+    Groups,
+    Limits,
+    OneRowEach,
+    ResultSeries,
+    limited,
+    source_sql,
+)
 from streamswarm_collector.influxql.windows import Windows
 from streamswarm_collector.store.recent import Edge
 from streamswarm_collector.store.schema import FieldColumn, FieldType, MeasurementSchema
@@ -59,7 +69,7 @@ class Aggregation:
     connect: Connect
     notes: list[str]
 
-    def run(self) -> list[ResultSeries]:
+    def run(self) -> list[Answer]:
         """Answer it.
 
         Raises:
@@ -78,8 +88,8 @@ class Aggregation:
             return []
         windows = self._windows_to_fill(found)
         if self._plain and windows is None and self._one_row_a_group(found):
-            return self._as_they_are(found)
-        answer = []
+            return [self._as_they_are(found)]
+        answer: list[Answer] = []
         for group, first, last in _spans(found.gids):
             starts = found.starts[first:last]
             atoms = [column[first:last] for column in found.atoms]
@@ -291,16 +301,9 @@ class Aggregation:
         limited_rows = self.statement.limit or self.statement.offset
         return not limited_rows and not self.statement.window and len(set(found.gids)) == len(found.gids)
 
-    def _as_they_are(self, found: _Found) -> list[ResultSeries]:
-        """The answer of one row for each group; of many groups it is all that takes time."""
-        name, names, tags = self.measurement.name, ["time", *self.columns.names], self.groups.shown
-        if len(found.atoms) == 1:
-            rows = zip(found.gids, found.starts, found.atoms[0], strict=True)
-            return [ResultSeries(name, tags[gid], names, [[start], [value]]) for gid, start, value in rows]
-        return [
-            ResultSeries(name, tags[gid], names, [[one] for one in row])
-            for gid, *row in zip(found.gids, found.starts, *found.atoms, strict=True)
-        ]
+    def _as_they_are(self, found: _Found) -> OneRowEach:
+        names, tags = ["time", *self.columns.names], self.groups.shown
+        return OneRowEach(self.measurement.name, names, [tags[gid] for gid in found.gids], [found.starts, *found.atoms])
 
     def _windows_to_fill(self, found: _Found) -> list[int] | None:
         """Begins of the windows to be shown; None where only those with points are."""

@@ -1,7 +1,7 @@
 """InfluxQL for the embedded store: text in, the JSON document that InfluxDB would answer out."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,7 +16,7 @@ from streamswarm_collector.influxql.errors import ExecutionError, ParseError, Po
 from streamswarm_collector.influxql.parser import parse
 from streamswarm_collector.influxql.select import execute_select
 from streamswarm_collector.influxql.show import show, show_policies, show_server
-from streamswarm_collector.influxql.source import Column, Connect, Limits, ResultSeries
+from streamswarm_collector.influxql.source import Answer, Connect, Limits, Times
 from streamswarm_collector.store.schema import DatabaseSchema, QueryableStore, RefusedError
 from streamswarm_core.clock import from_ns, now_ns
 
@@ -126,7 +126,7 @@ class Engine:
             result: dict[str, Any] = {"statement_id": number}
             if series:
                 times = _times_as(epoch, statement.zone) if isinstance(statement, ast.Select) else None
-                result["series"] = [_render(one, times) for one in series]
+                result["series"] = [one for part in series for one in part.rendered(times)]
             if notes:
                 result["messages"] = [{"level": "info", "text": note} for note in dict.fromkeys(notes)]
             results.append(result)
@@ -142,7 +142,7 @@ class Engine:
         *,
         may_change: bool,
         at_once: bool,
-    ) -> list[ResultSeries]:
+    ) -> Sequence[Answer]:
         match statement:
             case ast.Show(ast.Subject.RETENTION_POLICIES):
                 return show_policies(self._store.policies(_required(statement.database or database)))
@@ -216,20 +216,7 @@ def _not_understood(error: ParseError) -> QueryReply:
     return QueryReply(400, {"error": prefix + str(error).removeprefix(prefix)})
 
 
-def _render(series: ResultSeries, times: Callable[[Column], Column] | None) -> dict[str, Any]:
-    rendered: dict[str, Any] = {}
-    if series.name:
-        rendered["name"] = series.name
-    if series.tags is not None:
-        rendered["tags"] = series.tags
-    rendered["columns"] = series.names
-    first, *others = series.columns
-    if first:
-        rendered["values"] = list(zip(times(first) if times else first, *others, strict=True))
-    return rendered
-
-
-def _times_as(epoch: str | None, zone: ZoneInfo | None) -> Callable[[Column], Column] | None:
+def _times_as(epoch: str | None, zone: ZoneInfo | None) -> Times | None:
     """How times are written; None leaves them as they are."""
     if not epoch:
         return lambda times: [rfc3339(time, zone) for time in times]

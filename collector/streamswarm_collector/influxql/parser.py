@@ -39,7 +39,7 @@ def parse(text: str, parameters: Mapping[str, object] | None = None) -> tuple[as
     if parameters:
         return _parse(text, parameters)
     shape, times = _without_times(text)
-    statements = _read_shape(shape, frozenset(times))
+    statements = _read_shape(shape)
     if statements is None:
         return _read(text)
     return tuple(_with_times(statement, times) for statement in statements) if times else statements
@@ -56,8 +56,9 @@ def _read(text: str) -> tuple[ast.Statement, ...]:
 
 
 @lru_cache(_MOST_CACHED_STATEMENTS)
-def _read_shape(shape: str, marks: frozenset[_Literal]) -> tuple[ast.Statement, ...] | None:
+def _read_shape(shape: str) -> tuple[ast.Statement, ...] | None:
     """Statements with marks for times; None where not every mark was found in a WHERE, or nothing understood."""
+    marks = {_literal(int(match[2]), match[3] or "") for match in _TIME_BOUND.finditer(shape)}
     try:
         statements = _read(shape)
     except ParseError:

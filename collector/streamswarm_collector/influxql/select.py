@@ -10,7 +10,7 @@ from streamswarm_collector.influxql.errors import ParseError
 from streamswarm_collector.influxql.multirow import MultiRow
 from streamswarm_collector.influxql.prepared import Prepared
 from streamswarm_collector.influxql.raw import select_raw
-from streamswarm_collector.influxql.source import Connect, Limits, ResultSeries, find_measurements
+from streamswarm_collector.influxql.source import Answer, Connect, Limits, find_measurements
 from streamswarm_collector.influxql.subquery import materialise
 from streamswarm_collector.store.schema import DatabaseSchema, MeasurementSchema
 
@@ -24,7 +24,7 @@ def execute_select(
     limits: Limits,
     notes: list[str],
     within: TimeRange | None = None,
-) -> list[ResultSeries]:
+) -> list[Answer]:
     """Answer a SELECT.
 
     Args:
@@ -48,7 +48,7 @@ def execute_select(
     if within is not None:
         time_range = time_range.intersected(within)
     measurements = _measurements(statement, database, connect, time_range, now_ns, limits, notes)
-    answer: list[ResultSeries] = []
+    answer: list[Answer] = []
     for measurement in measurements:
         prepared = Prepared.of(statement, condition, measurement, aggregate=aggregate)
         rows, groups = prepared.rows, prepared.groups
@@ -84,7 +84,7 @@ def _measurements(
     answer = [
         series
         for one in inner
-        for series in execute_select(
+        for part in execute_select(
             replace(one, zone=one.zone or statement.zone),
             database,
             connect,
@@ -93,5 +93,6 @@ def _measurements(
             notes=notes,
             within=time_range,
         )
+        for series in part.series()
     ]
     return materialise(answer, connect)

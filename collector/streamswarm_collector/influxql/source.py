@@ -36,6 +36,10 @@ class Limits:
     rollups_from: int | None = 200_000
 
 
+Times = Callable[[Column], Column]
+"""Writes times as an answer shows them."""
+
+
 @dataclass(slots=True)
 class ResultSeries:
     """One series of an answer.
@@ -57,6 +61,61 @@ class ResultSeries:
         """From rows, which are lists of values in the order of the names."""
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
         return ResultSeries(name, None, names, columns)
+
+    def series(self) -> "list[ResultSeries]":
+        """Itself."""
+        return [self]
+
+    def rendered(self, times: Times | None) -> list[dict[str, Any]]:
+        """As it stands in a JSON document; `times` is None where the first column needs no other form."""
+        rendered: dict[str, Any] = {}
+        if self.name:
+            rendered["name"] = self.name
+        if self.tags is not None:
+            rendered["tags"] = self.tags
+        rendered["columns"] = self.names
+        first, *others = self.columns
+        if first:
+            rendered["values"] = list(zip(times(first) if times else first, *others, strict=True))
+        return [rendered]
+
+
+@dataclass(frozen=True, slots=True)
+class OneRowEach:
+    """Many series of one row, such as the last values of all agents: as they are mostly shown, all at once.
+
+    Attributes:
+        name: the measurement's.
+        names: of the columns.
+        tags: for each series what it was grouped by, or None.
+        columns: values, one for each series; the first holds times in nanoseconds.
+    """
+
+    name: str
+    names: list[str]
+    tags: list[Mapping[str, str] | None]
+    columns: list[Column]
+
+    def series(self) -> list[ResultSeries]:
+        """One by one."""
+        rows = zip(*self.columns, strict=True)
+        return [
+            ResultSeries(self.name, tags, self.names, [[value] for value in row])
+            for tags, row in zip(self.tags, rows, strict=True)
+        ]
+
+    def rendered(self, times: Times | None) -> list[dict[str, Any]]:
+        """As they stand in a JSON document; see ResultSeries."""
+        name, names = self.name, self.names
+        first, *others = self.columns
+        rows = zip(self.tags, zip(times(first) if times else first, *others, strict=True), strict=True)
+        if self.tags[0] is None:
+            return [{"name": name, "columns": names, "values": (row,)} for _, row in rows]
+        return [{"name": name, "tags": tags, "columns": names, "values": (row,)} for tags, row in rows]
+
+
+Answer = ResultSeries | OneRowEach
+"""A part of the answer to a SELECT."""
 
 
 @dataclass(frozen=True)
