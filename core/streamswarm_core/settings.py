@@ -7,6 +7,8 @@ A service subclasses ServiceSettings, names its TOML table and sets its variable
 
 which reads `STREAMSWARM_COLLECTOR_PORT` or `[collector] port = 8801`. `STREAMSWARM_DATA`, `STREAMSWARM_LOG_LEVEL` and
 `STREAMSWARM_LOG_FORMAT` (top level of the TOML file) are shared by all services.
+
+`STREAMSWARM_…_FILE` names a file that holds the value instead, for the secrets of containers.
 """
 
 import difflib
@@ -19,11 +21,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.sources import InitSettingsSource
+from pydantic_settings.sources import EnvSettingsSource, InitSettingsSource
 
 from streamswarm_core.errors import ConfigError
 
 PREFIX = "STREAMSWARM_"
+FILE_SUFFIX = "_FILE"
 CONFIG_VARIABLE = "STREAMSWARM_CONFIG"
 DEFAULT_CONFIG = Path("streamswarm.toml")
 
@@ -70,7 +73,9 @@ class ServiceSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the TOML table below the environment and `.env`."""
         table = InitSettingsSource(settings_cls, _read_table(cls))
-        return init_settings, env_settings, dotenv_settings, table, file_secret_settings
+        files = EnvSettingsSource(settings_cls)
+        files.env_vars = {name.lower(): value for name, value in _read_files(cls, os.environ).items()}
+        return init_settings, files, env_settings, dotenv_settings, table, file_secret_settings
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
@@ -118,9 +123,32 @@ def _read_table(cls: type[ServiceSettings]) -> dict[str, Any]:
     return shared | table
 
 
+def _read_files(cls: type[ServiceSettings], environment: Mapping[str, str]) -> dict[str, str]:
+    """The values that variables with the suffix point to, by the variables' names without it."""
+    values = {}
+    for name in (variable_name(cls, field) for field in cls.model_fields):
+        path = environment.get(name + FILE_SUFFIX)
+        if not path or _is_own(cls, name + FILE_SUFFIX):
+            continue
+        if name in environment:
+            raise ConfigError(f"{name} and {name}{FILE_SUFFIX} are both set; take one of them away")
+        try:
+            values[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(f"{name}{FILE_SUFFIX}={path}: {reason}") from None
+    return values
+
+
+def _is_own(cls: type[ServiceSettings], name: str) -> bool:
+    """Whether a variable sets a field by itself, such as `…_TOKEN_FILE` the field `token_file`."""
+    return any(variable_name(cls, field) == name for field in cls.model_fields)
+
+
 def _refuse_unknown_variables(cls: type[ServiceSettings], environment: Mapping[str, str]) -> None:
     own = f"{PREFIX}{cls.table.upper()}_"
     known = [variable_name(cls, field) for field in cls.model_fields]
+    known += [name + FILE_SUFFIX for name in known]
     for name in environment:
         if name.startswith(own) and name not in known:
             raise ConfigError(f"{name}: no such setting{_hint(name, known)}")

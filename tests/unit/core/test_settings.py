@@ -66,3 +66,34 @@ def test_secrets_are_masked_when_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shared_settings_have_shared_variables() -> None:
     assert variable_name(DemoSettings, "data") == "STREAMSWARM_DATA"
     assert variable_name(DemoSettings, "port") == "STREAMSWARM_DEMO_PORT"
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("s3cret with spaces\n")
+    (tmp_path / "level").write_text("debug")
+    monkeypatch.setenv("STREAMSWARM_DEMO_SECRET_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("STREAMSWARM_LOG_LEVEL_FILE", str(tmp_path / "level"))
+    settings = DemoSettings.load()
+    assert (settings.secret.get_secret_value(), settings.log_level) == ("s3cret with spaces", "debug")
+
+
+def test_a_file_and_a_value_for_the_same_setting_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMSWARM_DEMO_SECRET", "one")
+    monkeypatch.setenv("STREAMSWARM_DEMO_SECRET_FILE", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"STREAMSWARM_DEMO_SECRET and STREAMSWARM_DEMO_SECRET_FILE are both set"):
+        DemoSettings.load()
+
+
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMSWARM_DEMO_SECRET_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match=r"STREAMSWARM_DEMO_SECRET_FILE=.*missing: No such file"):
+        DemoSettings.load()
+
+
+def test_a_setting_that_is_itself_a_file_keeps_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class KeySettings(ServiceSettings, table="keys"):
+        key: SecretStr = Field(SecretStr(""), description="A key.")
+        key_file: Path | None = Field(None, description="Where it is.")
+
+    monkeypatch.setenv("STREAMSWARM_KEYS_KEY_FILE", str(tmp_path / "missing"))
+    assert KeySettings.load().key_file == tmp_path / "missing"
