@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victoria-metrics iproute2 \
-  nftables fping iputils-ping iperf3 prometheus-blackbox-exporter ethtool smartmontools
-LINTED := agent benchmarks cli collector controlplane core mlservice tests
+  nftables fping iputils-ping iperf3 prometheus-blackbox-exporter ethtool smartmontools systemd
+LINTED := agent benchmarks cli collector controlplane core mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate lock clean
+.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate secrets lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -44,8 +44,13 @@ bench-store: $(VENV)/.dev $(VENV)/.system-packages ## Collector and InfluxDB sid
 bench-agent: $(VENV)/.dev $(VENV)/.system-packages ## Agent, fping, blackbox_exporter and ping side by side: CPU for each echo
 	$(BIN)/python -m benchmarks.agent $(BENCH)
 
-generate: $(VENV)/.dev ## Make again what is made from the catalogue
+generate: $(VENV)/.dev ## Make again what is made from the code
 	$(BIN)/python -m streamswarm_core.catalogue.reference > docs/measurements.md
+	@for one in agent collector controlplane ml; do \
+	  $(BIN)/streamswarm unit $$one --packaged > provisioning/systemd/streamswarm-$$one.service; done
+
+secrets: ## Make the secrets of docker-compose.yml, and .env
+	@$(PYTHON) tools/make_secrets.py
 
 lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
 	tools/lock.sh

@@ -17,7 +17,13 @@ def run() -> None:
 @app.command("enrol")
 def enrol(
     token: Annotated[
-        str, typer.Option(help="One-time enrolment token from the console.", prompt=True, hide_input=True)
+        str,
+        typer.Option(
+            help="One-time enrolment token from the console.",
+            prompt=True,
+            hide_input=True,
+            envvar="STREAMSWARM_AGENT_ENROL_TOKEN",
+        ),
     ],
     url: Annotated[str | None, typer.Option(help="Base URL of the control plane.")] = None,
     name: Annotated[

@@ -16,7 +16,9 @@ from streamswarm_cli import (
     controlplane_commands,
     doctor_command,
     probe_command,
+    status_command,
     store_commands,
+    unit_command,
     up_command,
 )
 from streamswarm_cli.services import ML
@@ -36,6 +38,8 @@ ml_app: Final = typer.Typer(help="The service that scores the series.", no_args_
 app.command("up")(up_command.up)
 app.command("probe")(probe_command.probe)
 app.command("doctor")(doctor_command.doctor)
+app.command("status")(status_command.status)
+app.command("unit")(unit_command.unit)
 app.add_typer(agent_commands.app, name="agent")
 app.add_typer(collector_commands.app, name="collector")
 app.add_typer(controlplane_commands.app, name="controlplane")

@@ -20,6 +20,7 @@ from streamswarm_controlplane.auth import routes as auth
 from streamswarm_controlplane.console import views as console
 from streamswarm_controlplane.db import Database, migrate
 from streamswarm_controlplane.enrolment import routes as enrolment
+from streamswarm_controlplane.installer import routes as installer
 from streamswarm_controlplane.results import routes as results
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans import routes as testplans
@@ -83,6 +84,7 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     for router in _ROUTERS:
         api.include_router(router)
     app.include_router(api)
+    app.include_router(installer.router)
     _add_operations(app, database, settings)
     console.mount(app)
     return app
