@@ -1,8 +1,8 @@
 """The control plane: users, agents, tests and what they measured, by API and console."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from streamswarm_controlplane import problems
+from streamswarm_controlplane import openapi, problems
 from streamswarm_controlplane.agents import routes as agents
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import list_agents, state_of
@@ -65,6 +65,23 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
         reader.close()
         database.close()
 
+    app = _create_api(lifespan)
+    app.state.settings = settings
+    app.state.signing_key = key
+    app.state.database = database
+    app.state.reader = reader
+    app.include_router(installer.router)
+    _add_operations(app, database, settings)
+    console.mount(app)
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """The API's description (OpenAPI), without settings or a database."""
+    return _create_api(None).openapi()
+
+
+def _create_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
     app = FastAPI(
         title="StreamSwarm control plane",
         version=__version__,
@@ -75,18 +92,12 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.settings = settings
-    app.state.signing_key = key
-    app.state.database = database
-    app.state.reader = reader
     problems.install(app)
     api = APIRouter(prefix=API_PREFIX)
     for router in _ROUTERS:
         api.include_router(router)
     app.include_router(api)
-    app.include_router(installer.router)
-    _add_operations(app, database, settings)
-    console.mount(app)
+    openapi.install(app, API_PREFIX, _ROUTERS)
     return app
 
 

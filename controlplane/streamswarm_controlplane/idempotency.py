@@ -27,6 +27,7 @@ from sqlalchemy import CursorResult, delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from streamswarm_controlplane.bodies import LARGEST_BODY, bounded, check_content_type
 from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.deps import SessionDep
 from streamswarm_controlplane.problems import Answered, ApiError
@@ -184,13 +185,21 @@ def _under_way() -> ApiError:
 
 
 class ApiRoute(APIRoute):
-    """The route class of every router of the API: it keeps the answers of requests with a key."""
+    """The route class of every router of the API: it checks bodies, and keeps the answers of requests with a key.
+
+    Attributes:
+        largest_body: bytes.
+    """
+
+    largest_body = LARGEST_BODY
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own, which ends with the answer made and the request's transaction still open."""
         handle = super().get_route_handler()
 
         async def keeping(request: Request) -> Response:
+            request = bounded(request, self.largest_body)
+            await check_content_type(request, self.body_field)
             if request.method == "POST" and KEY_HEADER in request.headers:
                 request.state.request_digest = hashlib.sha256(await request.body()).digest()
             try:

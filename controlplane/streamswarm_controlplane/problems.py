@@ -1,17 +1,27 @@
 """Errors of the API as RFC 9457 documents."""
 
+import logging
+import re
+import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.problem import MEDIA_TYPE, InvalidField, Problem
 
+log = logging.getLogger(__name__)
+
 PASSWORD_CHANGE_REQUIRED = "urn:streamswarm:problem:password-change-required"  # noqa: S105 - a name, not a password
+_RETRY: Final = {"Retry-After": "5"}
+_KEY_COLUMNS: Final = re.compile(r"UNIQUE constraint failed: \w+\.(\w+)|Key \((\w+)")
 
 
 class ApiError(Exception):
@@ -50,6 +60,13 @@ class Answered(Exception):  # noqa: N818 - an answer, no error
 
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
+    _take_refusals(app)
+    _take_faults(app)
+    _take_database_errors(app)
+
+
+def _take_refusals(app: FastAPI) -> None:
+    """What the caller can mend."""
 
     @app.exception_handler(ApiError)
     def refused(_request: Request, error: ApiError) -> JSONResponse:
@@ -60,29 +77,114 @@ def install(app: FastAPI) -> None:
         return answer.response
 
     @app.exception_handler(HTTPException)
-    def routing(_request: Request, error: HTTPException) -> JSONResponse:
+    def routing(request: Request, error: HTTPException) -> JSONResponse:
         title = HTTPStatus(error.status_code).phrase
-        problem = Problem(title=title, status=error.status_code, detail=str(error.detail or title))
-        return respond(problem, error.headers or {})
+        detail, headers = str(error.detail or title), dict(error.headers or {})
+        path = request.url.path
+        if error.status_code == HTTPStatus.NOT_FOUND and detail == title:
+            detail = f"nothing is at {path}; {app.openapi_url} lists what there is"
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(app, path)) or headers.get("Allow", "")
+            detail = f"{path} doesn't take {request.method}; it takes {headers['Allow']}"
+        elif error.status_code == HTTPStatus.BAD_REQUEST:
+            detail = "body: it can't be read; send JSON in UTF-8"
+        problem = Problem(title=title, status=error.status_code, detail=detail)
+        return respond(problem, headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = tuple(
-            InvalidField(field=".".join(str(part) for part in one["loc"]), message=one["msg"]) for one in error.errors()
-        )
+        found = error.errors()
+        errors = tuple(InvalidField(field=".".join(map(str, one["loc"])), message=one["msg"]) for one in found)
         detail = "; ".join(f"{one.field}: {one.message}" for one in errors)
+        if found and found[0]["type"] == "json_invalid":
+            reason = found[0]["ctx"]["error"]
+            detail = f"body: no JSON: {reason} at character {found[0]['loc'][-1]}"
+            malformed = (InvalidField(field="body", message=detail),)
+            return respond(Problem(title="Malformed JSON", status=400, detail=detail, errors=malformed))
         return respond(Problem(title="Invalid request", status=422, detail=detail, errors=errors))
+
+    @app.exception_handler(UnicodeEncodeError)
+    def not_unicode(_request: Request, _error: UnicodeEncodeError) -> JSONResponse:
+        detail = "body: a text holds half of a surrogate pair, which is no character"
+        return respond(Problem(title="Invalid request", status=422, detail=detail))
+
+
+def _take_faults(app: FastAPI) -> None:
+    """What the caller can't mend."""
 
     @app.exception_handler(Unavailable)
     def unavailable(_request: Request, error: Unavailable) -> JSONResponse:
         problem = Problem(title="Store unavailable", status=503, detail=str(error))
-        return respond(problem, {"Retry-After": "5"})
+        return respond(problem, _RETRY)
 
     @app.exception_handler(Refused)
     def store_refused(_request: Request, error: Refused) -> JSONResponse:
         return respond(Problem(title="Store refused the query", status=502, detail=str(error)))
 
+    @app.exception_handler(Exception)
+    def mistake(request: Request, error: Exception) -> JSONResponse:
+        # The server's log shows the error itself, with this number in front of it.
+        number = uuid.uuid4().hex[:12]
+        log.error("mistake %s: %s %s: %s", number, request.method, request.url.path, type(error).__name__)
+        detail = f"a mistake of the control plane; its log has it under {number}"
+        return respond(Problem(title="Internal Server Error", status=500, detail=detail))
+
+
+def _take_database_errors(app: FastAPI) -> None:
+    """What the database refuses, and that it is away."""
+
+    @app.exception_handler(IntegrityError)
+    def conflict(_request: Request, error: IntegrityError) -> JSONResponse:
+        detail = "something that it refers to was removed at the same time; read it again"
+        errors: tuple[InvalidField, ...] = ()
+        found = _KEY_COLUMNS.search(str(error.orig))
+        if found:
+            column = found[1] or found[2]
+            detail = f"another with the same {column.removesuffix('_key')} was stored at the same time"
+            errors = (InvalidField(field=f"body.{column.removesuffix('_key')}", message=detail),)
+        return respond(Problem(title="Conflict", status=409, detail=detail, errors=errors))
+
+    @app.exception_handler(DataError)
+    def unusable(_request: Request, _error: DataError) -> JSONResponse:
+        detail = "a value can't be stored: a text holds the character NUL, or a number is too large"
+        return respond(Problem(title="Invalid request", status=422, detail=detail))
+
+    def away(_request: Request, error: SQLAlchemyError) -> JSONResponse:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        log.warning("database: %s", reason)
+        locked = "locked" in reason
+        detail = "the database is busy" if locked else "the database can't be reached"
+        problem = Problem(title="Database unavailable", status=503, detail=f"{detail}; try again in a moment")
+        return respond(problem, _RETRY)
+
+    for kind in (OperationalError, InterfaceError, NoConnection):
+        app.exception_handler(kind)(away)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What a path takes, of all of its routes; each route by itself knows only its own."""
+    paths: dict[str, dict[str, object]] = app.openapi()["paths"]
+    operations = paths.get(path) or next(
+        (found for template, found in paths.items() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)), {}
+    )
+    return sorted(method.upper() for method in operations)
+
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The HTTP answer of a problem."""
-    return JSONResponse(problem.body(), problem.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return _Safe(problem.body(), problem.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+class _Safe(JSONResponse):
+    """It may quote what the caller sent, which need not be proper Unicode."""
+
+    def render(self, content: object) -> bytes:
+        return super().render(_proper(content))
+
+
+def _proper(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {key: _proper(one) for key, one in value.items()}
+    return [_proper(one) for one in value] if isinstance(value, list) else value
