@@ -118,9 +118,9 @@ def run_influxdb(
 
 
 @contextmanager
-def serve_app(app: Application, **more: Any) -> Iterator[str]:
+def serve_app(app: Application, *, port: int | None = None, **more: Any) -> Iterator[str]:
     """Serve an ASGI app for real, on a free port in a thread; yields its base URL; `more` is for uvicorn."""
-    port = find_free_port()
+    port = port or find_free_port()
     server = uvicorn.Server(uvicorn_config(app, "127.0.0.1", port, **more))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
-from pydantic import ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from streamswarm_agent.clockoffset import Exchange
 from streamswarm_agent.enrol import Credential
 from streamswarm_core.assignment import AssignmentSet
 from streamswarm_core.errors import Refused, Unavailable
@@ -16,6 +17,18 @@ from streamswarm_core.errors import Refused, Unavailable
 log = logging.getLogger(__name__)
 
 _RENEW_AT_SHARE: Final = 0.5
+
+
+class HeartbeatReply(BaseModel):
+    """What the control plane says to a heartbeat; an older one says less."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    time: AwareDatetime
+    received_at: AwareDatetime | None = None
+    name: str | None = None
+    site: str | None = None
+    restart: bool = False
 
 
 class ControlPlane:
@@ -76,16 +89,23 @@ class ControlPlane:
         except ValidationError as error:
             raise Unavailable(f"{self._api}/assignments: {error.errors()[0]['msg']}") from None
 
-    async def heartbeat(self, body: dict[str, Any]) -> tuple[datetime, int]:
-        """Send a sign of life; returns the control plane's time and the newest assignments' version.
+    async def heartbeat(self, body: dict[str, Any]) -> tuple[HeartbeatReply, Exchange]:
+        """Send a sign of life, with the time at which it leaves; returns the answer and what it says of the clocks.
 
         Raises:
-            Unavailable: the control plane can't be reached.
+            Unavailable: the control plane can't be reached, or its answer makes no sense.
             Refused: it doesn't know this agent any more.
         """
-        answer = await self._send("POST", "/heartbeat", json=body, authorised=True)
-        reply = answer.json()
-        return datetime.fromisoformat(reply["time"]), int(reply["assignments_version"])
+        # Asked for beforehand: a new token would count as time on the way.
+        await self.access_token()
+        sent, begun = datetime.now(UTC), time.monotonic()
+        answer = await self._send("POST", "/heartbeat", json={**body, "sent_at": sent.isoformat()}, authorised=True)
+        ended = time.monotonic()
+        try:
+            reply = HeartbeatReply.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise Unavailable(f"{self._api}/heartbeat: {error.errors()[0]['msg']}") from None
+        return reply, Exchange(sent, begun, reply.received_at or reply.time, reply.time, ended)
 
     async def _send(self, method: str, path: str, *, authorised: bool = False, **request: Any) -> httpx.Response:
         headers = dict(request.pop("headers", {}))

@@ -90,6 +90,15 @@ def _histogram(measurement: Measurement, labels: Sequence[str], points: Iterable
     return family
 
 
+def exporter_url(host: str, port: int) -> str:
+    """Where the exporter is, as a URL.
+
+    >>> exporter_url("::1", 8803)
+    'http://[::1]:8803/metrics'
+    """
+    return f"http://[{host}]:{port}/metrics" if ":" in host else f"http://{host}:{port}/metrics"
+
+
 def create_exporter(
     settings: AgentSettings,
     points: Callable[[], Iterable[Point]],

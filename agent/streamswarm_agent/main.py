@@ -1,5 +1,6 @@
 import asyncio
 import gc
+from typing import Final
 
 from streamswarm_agent.enrol import enrol, load_credential
 from streamswarm_agent.runner import Runner
@@ -8,11 +9,15 @@ from streamswarm_core import log
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.serve import check_address
 
+RESTART_EXIT_CODE: Final = 75
+"""EX_TEMPFAIL of sysexits.h: it is to be started again."""
+
 
 def run(settings: AgentSettings) -> None:
-    """Run the agent until SIGINT or SIGTERM.
+    """Run the agent until SIGINT or SIGTERM, or until the control plane wants a restart.
 
     Raises:
+        SystemExit: with RESTART_EXIT_CODE for a restart; whatever watches over the agent starts it again.
         ConfigError: it isn't enrolled, or the address or the data folder can't be used.
     """
     check_address(settings.host, settings.port, AgentSettings)
@@ -32,11 +37,13 @@ def run(settings: AgentSettings) -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 
-    async def main() -> None:
+    async def main() -> bool:
         try:
             runner = Runner(settings, credential)
         except OSError as error:
             raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
         await runner.run()
+        return runner.restart_wanted
 
-    asyncio.run(main())
+    if asyncio.run(main()):
+        raise SystemExit(RESTART_EXIT_CODE)

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 import httpx
@@ -19,6 +17,7 @@ from streamswarm_agent.enrol import Credential
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.grid import next_line
+from streamswarm_agent.heartbeats import Heartbeats
 from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.geo import PlaceNames
 from streamswarm_agent.net.keys import Keys
@@ -30,7 +29,6 @@ from streamswarm_agent.schedule import Scheduler
 from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_agent.spool import Spool
-from streamswarm_core import __version__
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.platform import AGENT, RUN
@@ -61,7 +59,6 @@ class Runner:
 
     def __init__(self, settings: AgentSettings, credential: Credential) -> None:
         self._settings = settings
-        self._started_at = datetime.now(UTC)
         self._client = httpx.AsyncClient(timeout=10)
         self._controlplane = ControlPlane(credential, settings.controlplane_url, self._client)
         self._assignments = AssignmentStore(settings.folder / "assignments.json", credential.agent_id)
@@ -89,19 +86,27 @@ class Runner:
         self._flush: asyncio.TimerHandle | None = None
         self._written_skips: dict[tuple[str, Skip], int] = {}
         self._etag = ""
-        self._clock_offset: float | None = None
+        self._heartbeats = Heartbeats(self._controlplane, credential, settings, self._state)
         self._process = psutil.Process()
         app = create_exporter(settings, self._exported, self._engines, self._health, self._reflector)
         self._server = QuietServer(uvicorn_config(app, settings.host, settings.port))
 
+    @property
+    def restart_wanted(self) -> bool:
+        """Whether the control plane has asked for a restart."""
+        return self._heartbeats.restart_wanted
+
     async def run(self) -> None:
-        """Run until SIGINT or SIGTERM, which uvicorn takes; then stop everything and write the spool to disk."""
+        """Run until SIGINT or SIGTERM, which uvicorn takes, or until the control plane wants a restart.
+
+        Then stop everything and write the spool to disk; `restart_wanted` says which it was.
+        """
         await self._reflector.start()
         tasks = [
             asyncio.create_task(loop, name=name)
             for name, loop in {
                 "assignments": self._poll_assignments(),
-                "heartbeat": self._send_heartbeats(),
+                "heartbeat": self._heartbeats.send_forever(),
                 "sender": self._sender.run_forever(),
                 "self": self._observe_self(),
             }.items()
@@ -205,7 +210,7 @@ class Runner:
                     self._etag = fresh.etag()
                     if self._assignments.take(fresh):
                         log.info("assignments of version %d: %d", fresh.version, len(fresh.assignments))
-                        self._scheduler.update(fresh.assignments)
+                        self._scheduler.update(fresh.assignments, finish=fresh.draining)
                         self._forget_gone(fresh.assignments)
             await asyncio.sleep(self._settings.poll_seconds)
 
@@ -213,26 +218,8 @@ class Runner:
         known = {assignment.id for assignment in assignments}
         self._memory = {key: context for key, context in self._memory.items() if key in known}
 
-    async def _send_heartbeats(self) -> None:
-        while True:
-            sent = datetime.now(UTC)
-            begun = time.monotonic()
-            body = {
-                "version": __version__,
-                "started_at": self._started_at.isoformat(),
-                "sent_at": sent.isoformat(),
-                "assignments_version": self._assignments.current.version,
-                "queued_points": self._spool.points,
-                "exporter_url": f"http://{self._settings.host}:{self._settings.port}/metrics",
-            }
-            try:
-                theirs, _ = await self._controlplane.heartbeat(body)
-            except (Unavailable, Refused) as error:
-                log.debug("no heartbeat: %s", error)
-            else:
-                half_way = (time.monotonic() - begun) / 2
-                self._clock_offset = (theirs - sent).total_seconds() - half_way
-            await asyncio.sleep(self._settings.heartbeat_seconds)
+    def _state(self) -> dict[str, int]:
+        return {"assignments_version": self._assignments.current.version, "queued_points": self._spool.points}
 
     async def _observe_self(self) -> None:
         while True:
@@ -252,6 +239,7 @@ class Runner:
         self._written_skips = counted
 
     def _self_point(self) -> Point:
+        clock = self._heartbeats.clock
         return AGENT.point(
             {},
             time_ns=now_ns(),
@@ -269,7 +257,8 @@ class Runner:
             dropped_points=self._spool.dropped_points,
             cpu=self._process.cpu_percent() / 100,
             memory=self._process.memory_info().rss,
-            clock_offset=self._clock_offset,
+            clock_offset=clock.offset if clock else None,
+            clock_error=clock.error if clock else None,
         )
 
     def _exported(self) -> Iterator[Point]:

@@ -91,6 +91,7 @@ class Scheduler:
         self._lanes = {lane: _LaneState(limits.get(lane, 2**31)) for lane in Lane}
         self._ending: set[asyncio.Task[None]] = set()
         self._measuring: set[_Job] = set()
+        self._finishing: set[_Job] = set()
         self._look_at = 0.0
         self._step = _STEPS[0]
         self._timer: asyncio.TimerHandle | None = None
@@ -118,11 +119,22 @@ class Scheduler:
         """The starts that came to nothing, by assignment and reason."""
         return (skipped for job in self._jobs.values() for skipped in job.skipped.values())
 
-    def update(self, assignments: Iterable[Assignment]) -> None:
-        """Start what is new, stop what is gone, restart what has changed; leave the rest alone."""
+    def update(self, assignments: Iterable[Assignment], *, finish: bool = False) -> None:
+        """Start what is new, stop what is gone, restart what has changed; leave the rest alone.
+
+        Args:
+            assignments: all that are to run.
+            finish: let runs of what is gone come to their end.
+        """
         wanted = {assignment.id: assignment for assignment in assignments}
         for assignment_id, job in list(self._jobs.items()):
-            if wanted.get(assignment_id) != job.plan.assignment:
+            if wanted.get(assignment_id) == job.plan.assignment:
+                continue
+            if finish and job.running:
+                self._finishing.add(job)
+                self._timetable.remove(assignment_id)
+                del self._jobs[assignment_id]
+            else:
                 self._drop(assignment_id, job)
         fresh = [assignment for key, assignment in wanted.items() if key not in self._jobs]
         # Spread over more than a moment if they are many.
@@ -141,11 +153,20 @@ class Scheduler:
         """Stop everything and wait until it has stopped."""
         for assignment_id, job in list(self._jobs.items()):
             self._drop(assignment_id, job)
+        for job in list(self._finishing):
+            self._stop(job)
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _drop(self, assignment_id: str, job: _Job) -> None:
+        self._stop(job)
+        with contextlib.suppress(ValueError):
+            self._lanes[job.plan.lane].queue.remove(job)
+        self._timetable.remove(assignment_id)
+        del self._jobs[assignment_id]
+
+    def _stop(self, job: _Job) -> None:
         job.gone = True
         if job.task is not None:
             job.task.cancel()
@@ -155,10 +176,6 @@ class Scheduler:
                 self._end(job)  # a task that is cancelled before its first step never comes to its own end
         elif job.running:
             self._stop_direct(job)
-        with contextlib.suppress(ValueError):
-            self._lanes[job.plan.lane].queue.remove(job)
-        self._timetable.remove(assignment_id)
-        del self._jobs[assignment_id]
 
     def _refuse(self) -> None:
         """Decide which of the assignments can never run."""
@@ -346,6 +363,7 @@ class Scheduler:
         if job.running:
             job.running = job.expired = False
             self._measuring.discard(job)
+            self._finishing.discard(job)
             self.counts.runs += 1
         job.task, job.begun = None, False
         lane = self._lanes[job.plan.lane]

@@ -17,6 +17,9 @@ from streamswarm_controlplane.problems import Answered, ApiError
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
+IfNoneMatch = Annotated[
+    str, Header(max_length=1000, description="Entity tag of what the caller has; 304 if it is still that.")
+]
 _TAG: Final = re.compile(r'(W/)?"([^"]*)"')
 
 
@@ -83,12 +86,7 @@ class Changing:
         return shown
 
 
-def _reading(
-    response: Response,
-    if_none_match: Annotated[
-        str, Header(max_length=1000, description="Entity tag of what the caller has; 304 if it is still that.")
-    ] = "",
-) -> Reading:
+def _reading(response: Response, if_none_match: IfNoneMatch = "") -> Reading:
     return Reading(response, if_none_match)
 
 

@@ -198,6 +198,7 @@ class ApiRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def keeping(request: Request) -> Response:
+            request.state.received_at = now()
             request = bounded(request, self.largest_body)
             await check_content_type(request, self.body_field)
             if request.method == "POST" and KEY_HEADER in request.headers:

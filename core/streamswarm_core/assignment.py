@@ -25,6 +25,7 @@ class Assignment(BaseModel):
 class AssignmentSet(BaseModel):
     """All assignments of one agent.
 
+    A draining agent starts no runs and lets those that are under way end; it gets no assignments meanwhile.
     `version` grows with every change, so an agent never falls back to an older set. `signature` and `key_id` are kept
     for a detached signature over the set's canonical JSON without these two; today both are null.
     """
@@ -34,6 +35,7 @@ class AssignmentSet(BaseModel):
     agent_id: str
     version: int = Field(ge=0)
     assignments: tuple[Assignment, ...] = ()
+    draining: bool = False
     signature: str | None = None
     key_id: str | None = None
 

@@ -1,23 +1,27 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 
-from streamswarm_controlplane.agents import service
+from streamswarm_controlplane.agents import changes, service
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.agents.schemas import (
     AccessToken,
     AgentPublic,
+    AgentRemoved,
     AgentState,
+    AgentUpdate,
     Enrolled,
     Enrolment,
     Heartbeat,
     HeartbeatAnswer,
     LabelFilter,
+    SeriesChoice,
     TokenRequest,
 )
 from streamswarm_controlplane.assignments.service import assignment_set
 from streamswarm_controlplane.deps import (
     AddressDep,
+    Admin,
     AgentDep,
     Operator,
     SessionDep,
@@ -25,7 +29,7 @@ from streamswarm_controlplane.deps import (
     SigningKeyDep,
     Viewer,
 )
-from streamswarm_controlplane.etags import ReadingDep, not_modified
+from streamswarm_controlplane.etags import ChangingDep, IfNoneMatch, ReadingDep, not_modified
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_core.assignment import AssignmentSet
@@ -63,10 +67,77 @@ def get_agent(
     return reading.show(service.public(service.get_agent(db, agent_id), settings, now()))
 
 
+@router.patch("/agents/{agent_id}", summary="Rename, move or label an agent")
+def update_agent(
+    agent_id: str,
+    body: AgentUpdate,
+    db: SessionDep,
+    settings: SettingsDep,
+    changing: ChangingDep,
+    operator: Operator,
+) -> AgentPublic:
+    """A new name or site is in the tags of what it measures from now on, within ten minutes at most.
+
+    What is stored keeps the old tags: a renamed agent's series end, and new ones begin.
+    """
+    agent = service.get_agent(db, agent_id, lock=True)
+    changing.check(service.public(agent, settings, now()))
+    return changing.show(service.public(changes.update(db, operator.actor, agent, body), settings, now()))
+
+
+@router.delete("/agents/{agent_id}", summary="Delete an agent, and its series if asked for")
+def delete_agent(
+    agent_id: str,
+    db: SessionDep,
+    settings: SettingsDep,
+    key: SigningKeyDep,
+    changing: ChangingDep,
+    admin: Admin,
+    series: Annotated[SeriesChoice, Query(description="What becomes of what it has measured.")],
+) -> AgentRemoved:
+    """Its assignments go with it. To be deleted with its series it has to be shut out, or to be silent.
+
+    A store that is read as PromQL deletes nothing: 409, and nothing is changed.
+    """
+    agent = service.get_agent(db, agent_id, lock=True)
+    changing.check(service.public(agent, settings, now()))
+    return changes.remove(db, admin.actor, agent, series, settings=settings, key=key)
+
+
+@router.post("/agents/{agent_id}/drain", summary="Let an agent start no more runs")
+def drain_agent(
+    agent_id: str, db: SessionDep, settings: SettingsDep, operator: Operator, _once: OnceDep
+) -> AgentPublic:
+    """Runs that are under way end; its assignments stay, and start again when it is undrained."""
+    agent = changes.drain(db, operator.actor, service.get_agent(db, agent_id, lock=True), draining=True)
+    return service.public(agent, settings, now())
+
+
+@router.post("/agents/{agent_id}/undrain", summary="Let a drained agent run its tests again")
+def undrain_agent(
+    agent_id: str, db: SessionDep, settings: SettingsDep, operator: Operator, _once: OnceDep
+) -> AgentPublic:
+    """It starts with its next look for assignments."""
+    agent = changes.drain(db, operator.actor, service.get_agent(db, agent_id, lock=True), draining=False)
+    return service.public(agent, settings, now())
+
+
+@router.post("/agents/{agent_id}/restart", summary="Let an agent start anew")
+def restart_agent(
+    agent_id: str, db: SessionDep, settings: SettingsDep, operator: Operator, _once: OnceDep
+) -> AgentPublic:
+    """Said with the answer to its next heartbeat; it ends with exit code 75, and its supervisor starts it again.
+
+    Once only: whatever process reports next has been started anew.
+    """
+    agent = changes.request_restart(db, operator.actor, service.get_agent(db, agent_id, lock=True))
+    return service.public(agent, settings, now())
+
+
 @router.post("/agents/{agent_id}/revoke", status_code=status.HTTP_204_NO_CONTENT, summary="Shut an agent out")
 def revoke_agent(agent_id: str, db: SessionDep, operator: Operator, _once: OnceDep) -> None:
     """Collectors refuse its points within 10 seconds; its data stay. It can enrol again with a token made for it."""
-    service.revoke(db, operator.actor, service.get_agent(db, agent_id))
+    changes.revoke(db, operator.actor, service.get_agent(db, agent_id, lock=True))
 
 
 @agent_router.post("/enrol", status_code=status.HTTP_201_CREATED, summary="Enrol with a one-time token")
@@ -84,7 +155,7 @@ def access_token(body: TokenRequest, db: SessionDep, key: SigningKeyDep, setting
 
 @agent_router.get("/assignments", response_model=AssignmentSet, summary="What the agent has to run")
 def assignments(
-    db: SessionDep, agent: AgentDep, response: Response, if_none_match: Annotated[str, Header(max_length=1000)] = ""
+    db: SessionDep, agent: AgentDep, response: Response, if_none_match: IfNoneMatch = ""
 ) -> AssignmentSet | Response:
     """304 while nothing has changed."""
     current = assignment_set(db, agent)
@@ -95,7 +166,9 @@ def assignments(
 
 
 @agent_router.post("/heartbeat", summary="Sign of life")
-def heartbeat(body: Heartbeat, agent: AgentDep) -> HeartbeatAnswer:
-    """The answer says whether the assignments have changed, and what time it is here."""
-    service.heartbeat(agent, body)
-    return HeartbeatAnswer(time=now(), assignments_version=agent.assignments_version)
+def heartbeat(body: Heartbeat, request: Request, agent: AgentDep) -> HeartbeatAnswer:
+    """The answer says whether the assignments have changed, what the agent is called, and whether to start anew.
+
+    With the two times in it an agent measures how far its clock is from this one (RFC 5905, section 8).
+    """
+    return service.heartbeat(agent, body, request.state.received_at)

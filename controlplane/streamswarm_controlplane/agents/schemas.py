@@ -2,7 +2,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    JsonValue,
+    StringConstraints,
+)
 
 AgentName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -44,10 +53,24 @@ class AgentState(StrEnum):
     REVOKED = "revoked"
 
 
+_HOST: Final[dict[str, JsonValue]] = {
+    "hostname": "probe-7",
+    "system": "Linux",
+    "release": "6.12.9",
+    "machine": "x86_64",
+    "python": "3.13.5",
+}
+_ID: Final = "5d1a8d3c0f6b4a52a3d2f4f1b8a7c6e9"
+Count = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
+
+
 class Enrolment(BaseModel):
     """What an agent sends to be taken in."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="ignore",  # an agent may be newer
+        json_schema_extra={"examples": [{"token": "sse_…", "name": "berlin-1", "version": "0.1.0", "host": _HOST}]},
+    )
 
     token: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     name: AgentName
@@ -58,6 +81,12 @@ class Enrolment(BaseModel):
 class Enrolled(BaseModel):
     """What an agent gets once."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"agent_id": _ID, "name": "berlin-1", "site": "berlin", "secret": "ssa_…"}],
+        }
+    )
+
     agent_id: str
     name: str
     site: str
@@ -67,7 +96,7 @@ class Enrolled(BaseModel):
 class TokenRequest(BaseModel):
     """An agent asking for an access token."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"agent_id": _ID, "secret": "ssa_…"}]})
 
     agent_id: Annotated[str, StringConstraints(max_length=64)]
     secret: Annotated[str, StringConstraints(max_length=200)]
@@ -80,24 +109,58 @@ class AccessToken(BaseModel):
     expires_in: float = Field(description="Seconds.")
 
 
-class Heartbeat(BaseModel):
-    """An agent's sign of life."""
+class ClockReading(BaseModel):
+    """What an agent knows of its clock by exchanging heartbeats."""
 
-    model_config = ConfigDict(extra="forbid")
+    offset: float = Field(ge=-1e10, le=1e10, description="Seconds the control plane's clock is ahead of the agent's.")
+    error: float = Field(ge=0, le=1e6, description="Seconds by which that may be wrong at most.")
+
+
+class Heartbeat(BaseModel):
+    """An agent's sign of life. Fields that it doesn't know are left alone: an agent may be newer, or older."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "version": "0.1.0",
+                    "started_at": "2026-01-31T11:00:00Z",
+                    "sent_at": "2026-01-31T12:00:00Z",
+                    "assignments_version": 7,
+                    "queued_points": 0,
+                    "exporter_url": "http://127.0.0.1:8803/metrics",
+                    "addresses": ["192.0.2.7", "2001:db8::7"],
+                    "clock": {"offset": -0.0021, "error": 0.0004},
+                }
+            ]
+        },
+    )
 
     version: Annotated[str, StringConstraints(max_length=40)]
-    started_at: AwareDatetime
+    started_at: AwareDatetime = Field(description="Start of the process; another one is another process.")
     sent_at: AwareDatetime
-    assignments_version: Annotated[int, Field(ge=0)]
-    queued_points: Annotated[int, Field(ge=0)] = 0
+    assignments_version: Count
+    queued_points: Count = 0
     exporter_url: Annotated[str, StringConstraints(max_length=300)] = ""
+    addresses: list[IPvAnyAddress] | None = Field(
+        None, max_length=64, description="IP addresses of the host, without loopback and link-local ones."
+    )
+    host: Annotated[dict[str, Any], Field(max_length=40)] | None = Field(
+        None, description="Facts of the host; sent once by each process."
+    )
+    clock: ClockReading | None = Field(None, description="Null before the first exchange.")
 
 
 class HeartbeatAnswer(BaseModel):
     """What the control plane says back."""
 
-    time: datetime
+    received_at: datetime = Field(description="When the heartbeat arrived, by the control plane's clock.")
+    time: datetime = Field(description="When this answer was made, by the same clock.")
     assignments_version: int
+    name: str = Field(description="The agent's name; renamed, it needs a new access token.")
+    site: str
+    restart: bool = Field(description="Whether the process is to end, so that its supervisor starts it again.")
 
 
 class AgentPublic(BaseModel):
@@ -111,12 +174,42 @@ class AgentPublic(BaseModel):
             "addresses",
             "exporter_url",
             "queued_points",
+            "uptime",
             "clock_offset",
             "clock_error",
             "running_version",
             "assignments_version",
             "started_at",
             "last_seen_at",
+        }
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": _ID,
+                    "name": "berlin-1",
+                    "site": "berlin",
+                    "labels": {"role": "edge"},
+                    "state": "online",
+                    "draining": False,
+                    "version": "0.1.0",
+                    "host": _HOST,
+                    "addresses": ["192.0.2.7", "2001:db8::7"],
+                    "exporter_url": "http://127.0.0.1:8803/metrics",
+                    "queued_points": 0,
+                    "clock_offset": -0.0021,
+                    "clock_error": 0.0004,
+                    "assignments_version": 7,
+                    "running_version": 7,
+                    "enrolled_at": "2026-01-01T08:00:00Z",
+                    "started_at": "2026-01-31T11:00:00Z",
+                    "last_seen_at": "2026-01-31T12:00:00Z",
+                    "uptime": 3600.0,
+                    "restart_requested_at": "2026-01-31T12:00:05Z",
+                }
+            ]
         }
     )
 
@@ -141,4 +234,43 @@ class AgentPublic(BaseModel):
     enrolled_at: datetime
     started_at: datetime | None
     last_seen_at: datetime | None
-    restart_requested_at: datetime | None
+    uptime: float | None = Field(description="Seconds that the process had run at its last heartbeat.")
+    restart_requested_at: datetime | None = Field(description="Since when a restart is wanted that hasn't come yet.")
+
+
+class AgentUpdate(BaseModel):
+    """What can be changed of an agent; what is not given stays."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"site": "berlin", "labels": {"role": "edge"}}]}
+    )
+
+    name: AgentName | None = Field(
+        None,
+        description="The `agent` tag of what it measures from now on. What is stored keeps the old name: its series "
+        "end, and new ones begin.",
+    )
+    site: SiteName | None = Field(None, description='The `site` tag from now on; "" for none.')
+    labels: Labels | None = Field(None, description="All labels; those that aren't given are gone.")
+
+
+class SeriesChoice(StrEnum):
+    """What becomes of what a deleted agent has measured."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+class AgentRemoved(BaseModel):
+    """What was deleted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"id": _ID, "name": "berlin-1", "series": "keep", "detail": "its series stay in the store"}]
+        }
+    )
+
+    id: str
+    name: str
+    series: SeriesChoice
+    detail: str = Field(description="What became of its series, and what may be left elsewhere.")

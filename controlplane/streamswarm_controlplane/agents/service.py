@@ -5,7 +5,14 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
-from streamswarm_controlplane.agents.schemas import AccessToken, AgentPublic, AgentState, Enrolment, Heartbeat
+from streamswarm_controlplane.agents.schemas import (
+    AccessToken,
+    AgentPublic,
+    AgentState,
+    Enrolment,
+    Heartbeat,
+    HeartbeatAnswer,
+)
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.enrolment import service as enrolment
 from streamswarm_controlplane.problems import ApiError
@@ -67,15 +74,36 @@ def access_token(
     return AccessToken(access_token=token, expires_in=settings.access_token_seconds)
 
 
-def heartbeat(agent: Agent, beat: Heartbeat) -> None:
-    """Take note of a sign of life."""
-    agent.last_seen_at = now()
+def heartbeat(agent: Agent, beat: Heartbeat, received_at: datetime) -> HeartbeatAnswer:
+    """Take note of a sign of life, and say what the agent has to know.
+
+    A restart that is wanted is said again and again until another process reports: an answer may get lost.
+    """
+    if agent.started_at != beat.started_at:
+        agent.restart_requested_at = None
+    agent.last_seen_at = received_at
     agent.started_at = beat.started_at
     agent.version = beat.version
     agent.queued_points = beat.queued_points
     agent.running_version = beat.assignments_version
     agent.exporter_url = beat.exporter_url
-    agent.clock_offset = (agent.last_seen_at - beat.sent_at).total_seconds()
+    if beat.addresses is not None:
+        agent.addresses = [str(address) for address in beat.addresses]
+    if beat.host is not None:
+        agent.host = beat.host
+    if beat.clock is not None:
+        agent.clock_offset, agent.clock_error = beat.clock.offset, beat.clock.error
+    else:
+        # One way only: the time that the heartbeat travelled is in it, and nobody knows how long that was.
+        agent.clock_offset, agent.clock_error = (received_at - beat.sent_at).total_seconds(), None
+    return HeartbeatAnswer(
+        received_at=received_at,
+        time=now(),
+        assignments_version=agent.assignments_version,
+        name=agent.name,
+        site=agent.site,
+        restart=agent.restart_requested_at is not None,
+    )
 
 
 def state_of(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> AgentState:
@@ -94,8 +122,12 @@ def state_of(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> Agen
 
 def public(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> AgentPublic:
     """The agent as users see it."""
-    columns = {name: getattr(agent, name) for name in AgentPublic.model_fields if name != "state"}
-    return AgentPublic(state=state_of(agent, settings, at), **columns)
+    made_up = {"state", "uptime"}
+    columns = {name: getattr(agent, name) for name in AgentPublic.model_fields if name not in made_up}
+    uptime = (
+        (agent.last_seen_at - agent.started_at).total_seconds() if agent.last_seen_at and agent.started_at else None
+    )
+    return AgentPublic(state=state_of(agent, settings, at), uptime=uptime, **columns)
 
 
 def list_agents(db: Session) -> Sequence[Agent]:
@@ -149,20 +181,13 @@ def _is_in(state: AgentState, settings: ControlPlaneSettings, at: datetime) -> C
     return and_(Agent.revoked_at.is_(None), seen)
 
 
-def get_agent(db: Session, agent_id: str) -> Agent:
-    """One agent.
+def get_agent(db: Session, agent_id: str, *, lock: bool = False) -> Agent:
+    """One agent; locked if it is to be changed.
 
     Raises:
         ApiError: 404.
     """
-    agent = db.get(Agent, agent_id)
+    agent = db.get(Agent, agent_id, with_for_update=lock or None)
     if agent is None:
         raise ApiError(404, f"no agent with the id {agent_id}")
     return agent
-
-
-def revoke(db: Session, actor: Actor, agent: Agent) -> None:
-    """Refuse the agent from now on; its data and its assignments stay."""
-    if agent.revoked_at is None:
-        agent.revoked_at = now()
-        record(db, actor, "agent.revoke", agent.name)

@@ -17,7 +17,14 @@ router = APIRouter(prefix="/assignments", tags=["tests"], route_class=ApiRoute)
 class AssignmentCreate(BaseModel):
     """A test for an agent."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"test_id": "0d2f1c7b9e8a4d6fb1a2c3d4e5f60718", "agent_id": "5d1a8d3c0f6b4a52a3d2f4f1b8a7c6e9"}
+            ]
+        },
+    )
 
     test_id: str
     agent_id: str

@@ -84,7 +84,9 @@ def bump(db: Session, agent_ids: Iterable[str]) -> None:
 
 
 def assignment_set(db: Session, agent: Agent) -> AssignmentSet:
-    """What an agent has to run: its assignments of tests that are not paused."""
+    """What an agent has to run: its assignments of tests that are not paused; nothing while it is drained."""
+    if agent.draining:
+        return AssignmentSet(agent_id=agent.id, version=agent.assignments_version, draining=True)
     rows = db.scalars(
         select(AssignmentRow)
         .join(TestPlan)

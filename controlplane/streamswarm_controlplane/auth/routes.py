@@ -20,7 +20,10 @@ _Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 class Login(BaseModel):
     """Who wants in."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"username": "kim", "password": "nine quiet harbour lamps"}]},
+    )
 
     username: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     password: _Password
@@ -29,7 +32,10 @@ class Login(BaseModel):
 class PasswordChange(BaseModel):
     """The caller's own password."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"old_password": "k3m2p-9xw4z", "new_password": "nine quiet harbour lamps"}]},
+    )
 
     old_password: _Password
     new_password: _Password = Field(description="At least 12 characters, without the user name.")

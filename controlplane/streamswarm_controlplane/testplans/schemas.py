@@ -36,7 +36,7 @@ class TestCreate(BaseModel):
 class TestUpdate(BaseModel):
     """What can be changed of a test; what is not given stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"interval": 10, "paused": False}]})
 
     name: TestName | None = None
     target: Target | None = None

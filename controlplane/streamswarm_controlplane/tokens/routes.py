@@ -2,12 +2,12 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response, status
+from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 
 from streamswarm_controlplane.deps import Admin, SessionDep, SigningKeyDep, bearer_token
-from streamswarm_controlplane.etags import not_modified
+from streamswarm_controlplane.etags import IfNoneMatch, not_modified
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.problems import ApiError
@@ -55,6 +55,8 @@ class TokenCreated(TokenPublic):
 
 class Introspection(BaseModel):
     """The question a collector asks."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "sst_…"}]})
 
     token: Annotated[str, StringConstraints(max_length=512)]
 
@@ -111,9 +113,7 @@ def keys(key: SigningKeyDep) -> dict[str, Any]:
 
 
 @router.get("/revocations", response_model=Revocations, summary="Revoked agents and tokens")
-def revocations(
-    db: SessionDep, response: Response, if_none_match: Annotated[str, Header(max_length=1000)] = ""
-) -> Revocations | Response:
+def revocations(db: SessionDep, response: Response, if_none_match: IfNoneMatch = "") -> Revocations | Response:
     """Polled by collectors; 304 while nothing has changed."""
     revoked = service.revoked_ids(db)
     version = hashlib.sha256("\n".join(revoked).encode()).hexdigest()[:16]

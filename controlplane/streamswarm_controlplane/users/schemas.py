@@ -22,7 +22,7 @@ class UserCreate(BaseModel):
 class UserUpdate(BaseModel):
     """What an admin may change of a user."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "operator"}]})
 
     role: Role | None = None
     active: bool | None = None

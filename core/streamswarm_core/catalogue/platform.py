@@ -49,7 +49,8 @@ AGENT: Final = Measurement(
         ),
         Field("cpu", RATIO, "Share of one core that the agent uses.", worse="up"),
         Field("memory", BYTES, "Resident memory of the agent.", kind=Kind.INTEGER, worse="up"),
-        Field("clock_offset", SECONDS, "Control plane's clock minus the agent's, half a round trip uncertain."),
+        Field("clock_offset", SECONDS, "Control plane's clock minus the agent's."),
+        Field("clock_error", SECONDS, "The most by which clock_offset may be wrong: half its round trip.", worse="up"),
     ),
     "The agent itself: what it runs, what waits to be sent, what it costs.",
 )
