@@ -1,17 +1,19 @@
+import ipaddress
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
-    IPvAnyAddress,
     JsonValue,
     StringConstraints,
+    WithJsonSchema,
 )
+
+from streamswarm_controlplane.fields import Count, Moment
 
 AgentName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -61,7 +63,16 @@ _HOST: Final[dict[str, JsonValue]] = {
     "python": "3.13.5",
 }
 _ID: Final = "5d1a8d3c0f6b4a52a3d2f4f1b8a7c6e9"
-Count = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
+_IP_SCHEMA: Final[dict[str, JsonValue]] = {
+    "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]
+}
+
+
+def _ip_address(text: str) -> str:
+    return str(ipaddress.ip_address("" if "%" in text else text))
+
+
+IpAddress = Annotated[str, AfterValidator(_ip_address), WithJsonSchema(_IP_SCHEMA)]
 
 
 class Enrolment(BaseModel):
@@ -112,8 +123,10 @@ class AccessToken(BaseModel):
 class ClockReading(BaseModel):
     """What an agent knows of its clock by exchanging heartbeats."""
 
-    offset: float = Field(ge=-1e10, le=1e10, description="Seconds the control plane's clock is ahead of the agent's.")
-    error: float = Field(ge=0, le=1e6, description="Seconds by which that may be wrong at most.")
+    offset: float = Field(
+        ge=-1e10, le=1e10, strict=True, description="Seconds the control plane's clock is ahead of the agent's."
+    )
+    error: float = Field(ge=0, le=1e6, strict=True, description="Seconds by which that may be wrong at most.")
 
 
 class Heartbeat(BaseModel):
@@ -138,12 +151,12 @@ class Heartbeat(BaseModel):
     )
 
     version: Annotated[str, StringConstraints(max_length=40)]
-    started_at: AwareDatetime = Field(description="Start of the process; another one is another process.")
-    sent_at: AwareDatetime
+    started_at: Moment = Field(description="Start of the process; another one is another process.")
+    sent_at: Moment
     assignments_version: Count
     queued_points: Count = 0
     exporter_url: Annotated[str, StringConstraints(max_length=300)] = ""
-    addresses: list[IPvAnyAddress] | None = Field(
+    addresses: list[IpAddress] | None = Field(
         None, max_length=64, description="IP addresses of the host, without loopback and link-local ones."
     )
     host: Annotated[dict[str, Any], Field(max_length=40)] | None = Field(

@@ -88,7 +88,7 @@ def heartbeat(agent: Agent, beat: Heartbeat, received_at: datetime) -> Heartbeat
     agent.running_version = beat.assignments_version
     agent.exporter_url = beat.exporter_url
     if beat.addresses is not None:
-        agent.addresses = [str(address) for address in beat.addresses]
+        agent.addresses = beat.addresses
     if beat.host is not None:
         agent.host = beat.host
     if beat.clock is not None:

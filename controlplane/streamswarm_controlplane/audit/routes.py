@@ -2,11 +2,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from streamswarm_controlplane.audit.models import AuditEntry
 from streamswarm_controlplane.audit.service import query_entries
 from streamswarm_controlplane.deps import Admin, SessionDep
+from streamswarm_controlplane.fields import Moment
 from streamswarm_controlplane.idempotency import ApiRoute
 from streamswarm_controlplane.pages import Page, PageDep
 
@@ -35,8 +36,8 @@ def list_entries(
     _admin: Admin,
     actor: Annotated[str, Query(max_length=255, description="Only what this user, agent or service did.")] = "",
     action: Annotated[str, Query(max_length=63, description="Only this action, such as `test.update`.")] = "",
-    since: Annotated[AwareDatetime | None, Query(description="From this time on.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this time.")] = None,
+    since: Annotated[Moment | None, Query(description="From this time on.")] = None,
+    until: Annotated[Moment | None, Query(description="Before this time.")] = None,
     q: Annotated[str, Query(max_length=100, description="Part of the object's name.")] = "",
 ) -> Page[AuditPublic]:
     """Newest first."""

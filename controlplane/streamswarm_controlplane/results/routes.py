@@ -3,9 +3,9 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from streamswarm_controlplane.deps import ReaderDep, SessionDep, SettingsDep, Viewer
+from streamswarm_controlplane.fields import Moment
 from streamswarm_controlplane.idempotency import ApiRoute
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.results import service
@@ -29,8 +29,8 @@ def results(
     reader: ReaderDep,
     page: PageDep,
     _viewer: Viewer,
-    start: Annotated[AwareDatetime | None, Query(description="From; an hour ago if not given.")] = None,
-    stop: Annotated[AwareDatetime | None, Query(description="To, excluded; now if not given.")] = None,
+    start: Annotated[Moment | None, Query(description="From; an hour ago if not given.")] = None,
+    stop: Annotated[Moment | None, Query(description="To, excluded; now if not given.")] = None,
     every: Annotated[
         float | None, Query(ge=1, le=86_400, description="Seconds of a window; raw points if not given.")
     ] = None,

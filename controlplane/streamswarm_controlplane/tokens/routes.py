@@ -28,7 +28,7 @@ class TokenCreate(BaseModel):
     )
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
-    scopes: Annotated[frozenset[Scope], Field(min_length=1)]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=10)]
     expires_in_days: float | None = Field(None, gt=0, le=3650, description="It never expires if not given.")
 
 

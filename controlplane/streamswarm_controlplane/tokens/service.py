@@ -20,7 +20,7 @@ def issue_token(
     token = StaticToken(
         name=name,
         token_hash=hash_secret(secret),
-        scopes=sorted(scope.value for scope in scopes),
+        scopes=sorted({scope.value for scope in scopes}),
         created_by=actor.name,
         created_at=now(),
         expires_at=expires_at,
