@@ -38,6 +38,7 @@ def mount(app: FastAPI) -> None:
             title=title,
             navigation=_PAGES,
             username=user.username if user else "",
+            role=user.role if user else "",
             may_change=bool(user and Role(user.role).includes(Role.OPERATOR)),
             version=__version__,
         )

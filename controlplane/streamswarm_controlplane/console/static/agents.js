@@ -3,35 +3,189 @@ import { element } from "./dom.js";
 import { formatAge, formatMoment, formatSeconds } from "./format.js";
 
 const form = document.getElementById("form");
-const mayChange = Boolean(document.getElementById("add"));
-const ICONS = { online: "✓", late: "◌", offline: "✕", revoked: "✕", "never seen": "…" };
+const editor = document.getElementById("editor");
+const search = document.getElementById("search");
+const role = document.body.dataset.role;
+const mayChange = role === "operator" || role === "admin";
+const ICONS = { online: "✓", late: "◌", offline: "✕", draining: "‖", revoked: "✕", "never seen": "…" };
+let agents = [];
 
 async function load() {
-  const agents = await api.all("/agents");
-  document.getElementById("rows").replaceChildren(...agents.map(row));
-  document.getElementById("empty").hidden = agents.length > 0;
+  agents = await api.all("/agents");
+  draw();
+}
+
+function draw() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const shown = agents.filter((agent) => words.every((word) => haystack(agent).includes(word)));
+  document.getElementById("rows").replaceChildren(...shown.map(row));
+  const empty = document.getElementById("empty");
+  empty.hidden = shown.length > 0;
+  empty.textContent = agents.length
+    ? "Nothing matches the filter."
+    : "No agent is enrolled yet. Add one, and run the command that is shown on its host.";
+}
+
+function haystack(agent) {
+  const labels = Object.entries(agent.labels).map(([name, value]) => `${name}=${value}`);
+  return [agent.name, agent.site, agent.state, agent.version, agent.host.hostname, ...agent.addresses, ...labels]
+    .join("\n").toLowerCase();
 }
 
 function row(agent) {
   const seen = agent.last_seen_at ? Date.parse(agent.last_seen_at) : null;
   return element("tr", { "data-agent": agent.name },
     element("td", {}, element("span", { class: `state ${agent.state.split(" ")[0]}` },
-      element("span", { "aria-hidden": "true" }, ICONS[agent.state]), agent.state)),
-    element("td", {}, agent.name), element("td", {}, agent.site || "–"), element("td", {}, agent.version || "–"),
+      element("span", { "aria-hidden": "true" }, ICONS[agent.state]), agent.state),
+      agent.restart_requested_at ? element("span", { class: "sub" }, "restart is wanted") : null,
+      agent.draining && agent.state !== "draining" ? element("span", { class: "sub" }, "drained") : null),
+    element("td", {}, agent.name, element("span", { class: "sub" }, agent.site || "no site")),
+    element("td", {}, ...labels(agent)),
+    element("td", {}, agent.version || "–",
+      element("span", { class: "sub" }, agent.uptime === null ? "" : `up ${formatSeconds(agent.uptime)}`)),
     element("td", {}, seen ? element("time", { title: formatMoment(seen) }, formatAge(seen)) : "never"),
-    element("td", { class: "number" }, agent.clock_offset === null ? "–" : formatSeconds(agent.clock_offset)),
+    element("td", { class: "number" }, ...clock(agent)),
     element("td", { class: "number" }, String(agent.queued_points)),
     element("td", {}, agent.host.hostname || "–",
-      element("span", { class: "sub" }, [agent.host.system, agent.host.release].filter(Boolean).join(" "))),
-    element("td", { class: "actions" }, mayChange && agent.state !== "revoked"
-      ? element("button", { class: "quiet small", type: "button", onclick: () => revoke(agent) }, "Shut out") : null));
+      element("span", { class: "sub" }, [agent.host.system, agent.host.release].filter(Boolean).join(" ")),
+      element("span", { class: "sub", title: agent.addresses.join("\n") }, addresses(agent))),
+    element("td", { class: "actions" }, ...actions(agent)));
+}
+
+function labels(agent) {
+  const names = Object.keys(agent.labels).sort();
+  return names.length
+    ? names.map((name) => element("span", { class: "label" }, `${name}=${agent.labels[name]}`))
+    : ["–"];
+}
+
+// The control plane's clock minus the agent's. Without a bound nobody knows how far it may be off.
+function clock(agent) {
+  if (agent.clock_offset === null) return ["–"];
+  const error = agent.clock_error === null ? "± unknown" : `± ${formatSeconds(agent.clock_error)}`;
+  return [formatSeconds(agent.clock_offset), element("span", { class: "sub" }, error)];
+}
+
+function addresses(agent) {
+  const [first, ...more] = agent.addresses;
+  return first ? `${first}${more.length ? ` and ${more.length} more` : ""}` : "";
+}
+
+function actions(agent) {
+  if (!mayChange) return [];
+  const offered = [["Edit", () => edit(agent)]];
+  if (agent.state !== "revoked") {
+    offered.push(agent.draining ? ["Undrain", () => act(agent, "undrain")] : ["Drain", () => drain(agent)]);
+    if (agent.started_at) offered.push(["Restart", () => restart(agent)]);
+    offered.push(["Shut out", () => revoke(agent)]);
+  }
+  if (role === "admin") offered.push(["Delete", () => remove(agent)]);
+  return offered.map(([word, onclick]) => element("button", { class: "quiet small", type: "button", onclick }, word));
+}
+
+async function act(agent, what) {
+  try {
+    say("");
+    await api.post(`/agents/${agent.id}/${what}`);
+    await load();
+  } catch (problem) {
+    say(problem.message);
+  }
+}
+
+async function drain(agent) {
+  const question = `Drain ${agent.name}? It starts no more runs until it is undrained. Its assignments stay.`;
+  if (await confirmed(question, "Drain")) await act(agent, "drain");
+}
+
+async function restart(agent) {
+  const question = `Restart ${agent.name}? Its process ends with its next heartbeat; systemd, Docker or streamswarm up `
+    + "starts it again. One that nothing watches over stays ended.";
+  if (await confirmed(question, "Restart")) await act(agent, "restart");
 }
 
 async function revoke(agent) {
-  if (!confirm(`Shut ${agent.name} out? Its points are refused from now on; its data stay.`)) return;
-  await api.post(`/agents/${agent.id}/revoke`);
-  await load();
+  const question = `Shut ${agent.name} out? Its points are refused from now on; its data stay.`;
+  if (await confirmed(question, "Shut out")) await act(agent, "revoke");
 }
+
+async function remove(agent) {
+  const choice = document.getElementById("series-choice");
+  choice.hidden = false;
+  const agreed = await confirmed(`Delete ${agent.name} with its assignments?`, "Delete");
+  choice.hidden = true;
+  if (!agreed) return;
+  const series = document.querySelector("[name=series]:checked").value;
+  try {
+    const removed = await api.delete(`/agents/${agent.id}?series=${series}`);
+    say(`${removed.name} is deleted; ${removed.detail}.`);
+    await load();
+  } catch (problem) {
+    say(problem.message);
+  }
+}
+
+function confirmed(question, word) {
+  const dialog = document.getElementById("confirm");
+  document.getElementById("question").textContent = question;
+  document.getElementById("yes").textContent = word;
+  document.querySelector("[name=series][value=keep]").checked = true;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+function say(text) {
+  const place = document.getElementById("said");
+  place.textContent = text;
+  place.hidden = !text;
+}
+
+async function edit(agent) {
+  showEditProblem("");
+  const { body, etag } = await api.read(`/agents/${agent.id}`);
+  editor.dataset.id = agent.id;
+  editor.dataset.etag = etag;
+  editor.dataset.name = body.name;
+  const fields = document.getElementById("edit").elements;
+  fields.namedItem("new_name").value = body.name;
+  fields.namedItem("new_site").value = body.site;
+  fields.namedItem("labels").value = Object.entries(body.labels).map(([name, value]) => `${name}=${value}`).join("\n");
+  editor.showModal();
+}
+
+function showEditProblem(text) {
+  const place = document.getElementById("edit-problem");
+  place.textContent = text;
+  place.hidden = !text;
+}
+
+function readLabels(text) {
+  return Object.fromEntries(text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
+    const at = line.indexOf("=");
+    if (at < 1) throw new Error(`“${line}” is no label; write name=value, one a line.`);
+    return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+  }));
+}
+
+document.getElementById("cancel-edit").addEventListener("click", () => editor.close());
+document.getElementById("edit").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const fields = event.target.elements;
+  try {
+    const change = {
+      name: fields.namedItem("new_name").value, site: fields.namedItem("new_site").value,
+      labels: readLabels(fields.namedItem("labels").value),
+    };
+    await api.patch(`/agents/${editor.dataset.id}`, change, editor.dataset.etag);
+    editor.close();
+    await load();
+  } catch (problem) {
+    showEditProblem(problem.message);
+  }
+});
 
 document.getElementById("add")?.addEventListener("click", () => { form.hidden = false; form.site.focus(); });
 form.addEventListener("reset", () => { form.hidden = true; showProblem(null); });
@@ -52,6 +206,7 @@ document.getElementById("copy").addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(document.getElementById("command").textContent);
   event.target.textContent = "Copied";
 });
+search.addEventListener("input", draw);
 
 await load();
 setInterval(() => load().catch(() => null), 5000);

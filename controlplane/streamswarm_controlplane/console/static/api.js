@@ -10,8 +10,13 @@ export class Problem extends Error {
   }
 }
 
-async function send(method, path, body) {
+async function send(method, path, body, etag) {
+  return (await exchange(method, path, body, etag)).body;
+}
+
+async function exchange(method, path, body, etag) {
   const headers = { Accept: "application/json" };
+  if (etag) headers["If-Match"] = etag;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET") headers["X-CSRF-Token"] = path === "/auth/login" ? "" : await csrf();
   const response = await fetch(`/api/v1${path}`, {
@@ -19,9 +24,9 @@ async function send(method, path, body) {
     body: body === undefined ? undefined : JSON.stringify(body),
     signal: AbortSignal.timeout(15000),
   });
-  if (response.status === 204) return null;
+  if (response.status === 204) return { body: null, etag: "" };
   const document = await response.json().catch(() => ({}));
-  if (response.ok) return document;
+  if (response.ok) return { body: document, etag: response.headers.get("ETag") };
   const problem = new Problem(response.status, document);
   if (problem.status === 401 && !location.pathname.startsWith("/login")) {
     location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
@@ -51,9 +56,10 @@ async function all(path) {
 
 export const api = {
   get: (path) => send("GET", path),
+  read: (path) => exchange("GET", path), // with the entity tag, for a change that mustn't overwrite another
   all,
   post: (path, body) => send("POST", path, body),
-  patch: (path, body) => send("PATCH", path, body),
+  patch: (path, body, etag) => send("PATCH", path, body, etag),
   delete: (path) => send("DELETE", path),
 };
 
