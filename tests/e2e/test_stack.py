@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -160,6 +161,36 @@ def test_a_target_that_goes_away_is_down_and_then_an_anomaly(stack: Stack, admin
     )
     assert flagged["score"] >= flagged["threshold"]
     assert flagged["field"] == "tcp.up"
+
+
+def test_a_drained_agent_falls_silent_and_a_restarted_one_goes_on_with_its_numbers(
+    stack: Stack, admin: Administrator
+) -> None:
+    agent = admin.call("GET", "/agents")["items"][0]
+    path = f"/agents/{agent['id']}"
+
+    def numbers() -> list[int]:
+        with stack.reader() as reader:
+            (series,) = reader.execute("SELECT seq FROM icmp WHERE test = 'loopback-ping'")
+            return [int(row[1] or 0) for row in series.rows]
+
+    eventually(numbers, lambda found: len(found) > 2, 40)
+    admin.call("POST", f"{path}/drain")
+    eventually(lambda: admin.call("GET", path)["running_version"], lambda running: running > agent["running_version"])
+    before = eventually(lambda: (numbers(), time.sleep(2.5), numbers()), lambda found: found[0] == found[2], 40)[2]
+    admin.call("POST", f"{path}/undrain")
+    eventually(numbers, lambda found: len(found) > len(before), 40)
+
+    started = admin.call("POST", f"{path}/restart")["started_at"]
+    shown = eventually(lambda: admin.call("GET", path), lambda one: one["started_at"] != started, 60)
+    assert shown["restart_requested_at"] is None
+    assert "agent ended (exit code 75)" in stack.output
+    assert abs(shown["clock_offset"]) < 5
+    count = len(numbers())
+    after = eventually(numbers, lambda found: len(found) > count + 1, 40)
+    assert after == list(range(1, len(after) + 1))
+    clock = eventually(lambda: admin.call("GET", path)["clock_error"], lambda error: error is not None, 40)
+    assert clock < 5
 
 
 @pytest.mark.usefixtures("admin")  # has changed the password, wherever this test is run
