@@ -16,14 +16,19 @@ from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import list_agents, state_of
 from streamswarm_controlplane.assignments import routes as assignments
 from streamswarm_controlplane.audit import routes as audit
+from streamswarm_controlplane.auth import oidc_routes as oidc
 from streamswarm_controlplane.auth import routes as auth
+from streamswarm_controlplane.auth.oidc import Provider
 from streamswarm_controlplane.console import views as console
 from streamswarm_controlplane.db import Database, migrate
 from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.installer import routes as installer
 from streamswarm_controlplane.results import routes as results
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.sysconfig import routes as sysconfig
+from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_controlplane.testplans import routes as testplans
+from streamswarm_controlplane.tokens import personal_routes as personal_tokens
 from streamswarm_controlplane.tokens import routes as tokens
 from streamswarm_controlplane.users import routes as users
 from streamswarm_core import __version__
@@ -35,6 +40,7 @@ from streamswarm_core.tokens import Scope, SigningKey
 API_PREFIX: Final = "/api/v1"
 _ROUTERS: Final = (
     auth.router,
+    oidc.router,
     users.router,
     agents.router,
     agents.agent_router,
@@ -43,7 +49,9 @@ _ROUTERS: Final = (
     assignments.router,
     results.router,
     tokens.router,
+    personal_tokens.router,
     audit.router,
+    sysconfig.router,
 )
 
 
@@ -57,12 +65,15 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     key = SigningKey.load_or_create(settings.folder / "signing-key.pem")
     database = Database(settings.database)
     reader = open_reader(settings, TokenSource(key), timeout=5.0)
+    provider = Provider.of(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         migrate(database.engine)
         yield
         reader.close()
+        if provider:
+            provider.close()
         database.close()
 
     app = _create_api(lifespan)
@@ -70,6 +81,7 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     app.state.signing_key = key
     app.state.database = database
     app.state.reader = reader
+    app.state.oidc = provider
     app.include_router(installer.router)
     _add_operations(app, database, settings)
     console.mount(app)
@@ -139,7 +151,8 @@ def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSett
     @app.get("/metrics", include_in_schema=False)
     def metrics(request: Request) -> Response:
         with database.session() as session:
-            found = [state_of(agent, settings, now()) for agent in list_agents(session)]
+            in_force = effective(session, settings)
+            found = [state_of(agent, in_force, now()) for agent in list_agents(session)]
         for state in AgentState:
             states.labels(state.value).set(found.count(state))
         return expose(registry, request)

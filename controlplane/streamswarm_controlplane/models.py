@@ -2,25 +2,36 @@
 
 from streamswarm_controlplane.agents.models import Agent, RemovedAgent
 from streamswarm_controlplane.assignments.models import AssignmentRow
-from streamswarm_controlplane.audit.models import AuditEntry
-from streamswarm_controlplane.auth.models import LoginThrottle, UserSession
-from streamswarm_controlplane.enrolment.models import EnrolmentToken
+from streamswarm_controlplane.audit.models import AuditEntry, AuditRetention
+from streamswarm_controlplane.auth.models import KnownAddress, LoginThrottle, OidcLogin, UserSession
+from streamswarm_controlplane.development.models import DevelopmentWindow
+from streamswarm_controlplane.enrolment.models import AgentSecret, EnrolmentToken
 from streamswarm_controlplane.idempotency import KeptAnswer
+from streamswarm_controlplane.sysconfig.models import ConfigChange, ConfigValue
 from streamswarm_controlplane.testplans.models import Marker, TestPlan
-from streamswarm_controlplane.tokens.models import StaticToken
-from streamswarm_controlplane.users.models import User
+from streamswarm_controlplane.tokens.models import ApiToken, StaticToken
+from streamswarm_controlplane.users.models import User, UserIdentity
 
 __all__ = [
     "Agent",
+    "AgentSecret",
+    "ApiToken",
     "AssignmentRow",
     "AuditEntry",
+    "AuditRetention",
+    "ConfigChange",
+    "ConfigValue",
+    "DevelopmentWindow",
     "EnrolmentToken",
     "KeptAnswer",
+    "KnownAddress",
     "LoginThrottle",
     "Marker",
+    "OidcLogin",
     "RemovedAgent",
     "StaticToken",
     "TestPlan",
     "User",
+    "UserIdentity",
     "UserSession",
 ]

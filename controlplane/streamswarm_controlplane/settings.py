@@ -1,8 +1,12 @@
+import ipaddress
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from streamswarm_controlplane.users.models import Role
 from streamswarm_core.reader import StoreSettings
+from streamswarm_core.settings import is_loopback
 
 
 class ControlPlaneSettings(StoreSettings, table="controlplane"):
@@ -24,6 +28,68 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
     enrolment_hours: float = Field(24, gt=0, le=720, description="Lifetime of a new enrolment token.")
     late_seconds: float = Field(30, gt=0, description="An agent silent for longer is late.")
     offline_seconds: float = Field(120, gt=0, description="An agent silent for longer is offline.")
+    trusted_proxies: list[str] = Field(
+        [], description="Networks of reverse proxies whose X-Forwarded-For and -Proto are believed; nobody's if empty."
+    )
+    login_free_tries: int = Field(
+        5, ge=1, le=100, description="Failed logins before an account or address has to wait."
+    )
+    login_block_seconds: float = Field(900, ge=1, le=86_400, description="The longest an address has to wait.")
+    password_length: int = Field(12, ge=8, le=128, description="Fewest characters of a new password.")
+    api_token_days: float = Field(365, gt=0, le=3650, description="The longest life of a personal API token.")
+    agent_secret_days: float = Field(
+        90, ge=0, le=3650, description="Age at which agents change their secret by themselves; 0: never."
+    )
+    agent_secret_grace_hours: float = Field(
+        24,
+        gt=0,
+        le=720,
+        description="How long a new agent secret may stay unused, and an old one that has to go is taken.",
+    )
+    results_retention_days: float = Field(
+        0, ge=0, le=36_500, description="How long results are meant to stay, for people and reports; 0: not said."
+    )
+    audit_retention_days: float = Field(
+        0, ge=0, le=36_500, description="What audit-prune keeps if it isn't told; 0: everything."
+    )
+    oidc_issuer: str = Field(
+        "", description="OpenID provider for single sign-on, such as https://id.example.org/realm."
+    )
+    oidc_client_id: str = Field("", description="What the provider knows this control plane by.")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="The secret that goes with it; none: public client."
+    )
+    oidc_scopes: str = Field("openid profile email", description="Scopes that are asked for.")
+    oidc_name: str = Field("single sign-on", max_length=60, description="What the login page calls the provider.")
+    oidc_create_users: bool = Field(True, description="Make a user at the first login of somebody unknown.")
+    oidc_username_claim: str = Field("preferred_username", description="Claim that names new users.")
+    oidc_role_claim: str = Field(
+        "", description="Claim that decides the role, such as groups; none: it stays as it is."
+    )
+    oidc_roles: dict[str, Role] = Field(
+        {}, description="Roles by the claim's values; the strongest that applies is taken."
+    )
+    oidc_default_role: Role | None = Field(
+        None, description="Role of people to whom no value applies; nobody else gets in if there is none."
+    )
+    development_minutes: float = Field(
+        0, ge=0, le=480, description="Development mode: no login from this machine for so long after the start; 0: off."
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            ipaddress.ip_network(network)
+        return networks
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, issuer: str) -> str:
+        url = urlsplit(issuer)
+        if issuer and url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
+            raise ValueError("takes a URL that begins with https:// (http:// on loopback only)")
+        return issuer
 
     @property
     def folder(self) -> Path:

@@ -46,6 +46,7 @@ def uvicorn_config(app: Application, host: str, port: int, **more: Any) -> uvico
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # uvicorn would believe whatever comes from loopback
         timeout_graceful_shutdown=STOP_SECONDS,
         **more,
     )

@@ -1,9 +1,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.models import AuditEntry
@@ -15,13 +13,24 @@ _SECRET_WORDS: Final = ("password", "secret", "token", "hash", "authorization", 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something, and from where."""
+    """Who does something, and from where.
+
+    Attributes:
+        name: as people know them.
+        address: where the request came from; empty for what runs here.
+        kind: see AuditEntry.
+        user_id: of a user.
+        via: the name of the personal token that was used, if one was.
+    """
 
     name: str
     address: str = ""
+    kind: str = ""
+    user_id: str = ""
+    via: str = ""
 
 
-SYSTEM: Final = Actor("system")
+SYSTEM: Final = Actor("system", kind="system")
 
 
 def record(
@@ -38,6 +47,8 @@ def record(
         AuditEntry(
             time=now(),
             actor=actor.name,
+            actor_kind=actor.kind or ("agent" if actor.name.startswith("agent:") else "system"),
+            via=actor.via,
             address=actor.address,
             action=action,
             object=subject,
@@ -45,27 +56,6 @@ def record(
             after=without_secrets(after),
         )
     )
-
-
-def query_entries(
-    *,
-    actor: str = "",
-    action: str = "",
-    since: datetime | None = None,
-    until: datetime | None = None,
-    part: str = "",
-) -> Select[AuditEntry]:
-    """All entries, or those of an actor, an action, a time from `since` to before `until`, or an object's name."""
-    query = select(AuditEntry)
-    if actor:
-        query = query.where(AuditEntry.actor == actor)
-    if action:
-        query = query.where(AuditEntry.action == action)
-    if since is not None:
-        query = query.where(AuditEntry.time >= since)
-    if until is not None:
-        query = query.where(AuditEntry.time < until)
-    return query.where(AuditEntry.object.icontains(part, autoescape=True)) if part else query
 
 
 def without_secrets(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

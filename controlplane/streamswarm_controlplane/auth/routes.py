@@ -1,54 +1,40 @@
-from typing import Annotated
-
 from fastapi import APIRouter, Request, Response, status
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from streamswarm_controlplane.auth import service
+from streamswarm_controlplane import development
+from streamswarm_controlplane.audit.service import record
+from streamswarm_controlplane.auth import service, sessions
 from streamswarm_controlplane.auth.models import UserSession
-from streamswarm_controlplane.db import Database
-from streamswarm_controlplane.deps import SESSION_COOKIE, AddressDep, PrincipalDep, SessionDep, SettingsDep
+from streamswarm_controlplane.auth.oidc import Provider
+from streamswarm_controlplane.auth.schemas import LoggedOut, Login, Me, OwnSession, PasswordChange, SessionPublic
+from streamswarm_controlplane.deps import (
+    AddressDep,
+    BaseSettingsDep,
+    BrowserDep,
+    DatabaseDep,
+    Principal,
+    PrincipalDep,
+    SessionDep,
+)
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
-from streamswarm_controlplane.problems import ApiError
-from streamswarm_controlplane.users.models import User
-from streamswarm_controlplane.users.schemas import UserPublic
+from streamswarm_controlplane.pages import Page, PageDep
+from streamswarm_controlplane.users.schemas import ProfileUpdate, UserPublic
+from streamswarm_controlplane.users.service import update_profile
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=ApiRoute)
 
-_Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
-
-class Login(BaseModel):
-    """Who wants in."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"username": "kim", "password": "nine quiet harbour lamps"}]},
+def _me(principal: Principal, db: SessionDep | None = None) -> Me:
+    session, token = principal.session, principal.token
+    method = session.method if session else "token" if token else "development"
+    return Me.model_validate(
+        {
+            **UserPublic.model_validate(principal.user).model_dump(),
+            "csrf_token": session.csrf_token if session else None,
+            "method": method,
+            "scope": token.scope if token else None,
+            "development_until": development.open_until(db) if db else None,
+        }
     )
-
-    username: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    password: _Password
-
-
-class PasswordChange(BaseModel):
-    """The caller's own password."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"old_password": "k3m2p-9xw4z", "new_password": "nine quiet harbour lamps"}]},
-    )
-
-    old_password: _Password
-    new_password: _Password = Field(description="At least 12 characters, without the user name.")
-
-
-class Me(UserPublic):
-    """The caller."""
-
-    csrf_token: str = Field(description="To be sent as X-CSRF-Token with every request that changes something.")
-
-
-def _me(user: User, session: UserSession) -> Me:
-    return Me(**UserPublic.model_validate(user).model_dump(), csrf_token=session.csrf_token)
 
 
 @router.post("/login", summary="Log in")
@@ -56,50 +42,92 @@ def login(
     body: Login,
     request: Request,
     response: Response,
-    settings: SettingsDep,
-    db: SessionDep,
+    base: BaseSettingsDep,
+    database: DatabaseDep,
     address: AddressDep,
     _once: OnceDep,
 ) -> Me:
     """Sets the session cookie."""
-    keys = service.throttle_keys(body.username, address)
-    service.check_throttle(db, keys)
-    found = service.log_in(db, body.username, body.password, address)
-    if found is None:
-        # The request's own transaction is rolled back with the refusal; the count must stay.
-        db.rollback()
-        database: Database = request.app.state.database
-        with database.session() as counting:
-            service.count_failure(counting, keys)
-        raise ApiError(401, "wrong user name or password")
-    user, session, secret = found
-    response.set_cookie(
-        SESSION_COOKIE,
-        secret,
-        max_age=int(settings.session_hours * 3600),
-        httponly=True,
-        samesite="strict",
-        secure=settings.secure_cookies,
-    )
-    return _me(user, session)
+    user_agent = request.headers.get("User-Agent", "")
+    found = service.log_in(database, base, body.username, body.password, address=address, user_agent=user_agent)
+    sessions.set_cookie(request, response, base, found.secret)
+    return _me(Principal(found.user, address, session=found.session))
 
 
-@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, summary="Log out")
-def logout(response: Response, db: SessionDep, principal: PrincipalDep, _once: OnceDep) -> None:
-    """Ends the session."""
-    db.delete(principal.session)
-    response.delete_cookie(SESSION_COOKIE)
+@router.post(
+    "/logout",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses={200: {"model": LoggedOut, "description": "Log out at the OpenID provider too"}},
+    summary="Log out",
+)
+def logout(request: Request, db: SessionDep, principal: BrowserDep, _once: OnceDep) -> Response:
+    """Ends the session. After single sign-on the answer says where to end the session at the provider."""
+    response = Response(status_code=status.HTTP_204_NO_CONTENT)
+    session = principal.session
+    if session is not None:
+        db.delete(session)
+        record(db, principal.actor, "auth.logout", principal.user.username)
+        db.commit()  # the provider may take its time
+        provider: Provider | None = request.app.state.oidc
+        url = provider.end_session_url() if provider and session.method == "oidc" else ""
+        if url:
+            response = Response(LoggedOut(end_session_url=url).model_dump_json(), media_type="application/json")
+    response.delete_cookie(sessions.COOKIE)
+    return response
 
 
 @router.get("/me", summary="Who am I")
-def me(principal: PrincipalDep) -> Me:
+def me(principal: PrincipalDep, db: SessionDep) -> Me:
     """Also says whether a password change is due."""
-    return _me(principal.user, principal.session)
+    return _me(principal, db)
+
+
+@router.patch("/me", summary="Change the caller's own name or e-mail address")
+def change_me(body: ProfileUpdate, principal: BrowserDep, db: SessionDep) -> Me:
+    """The user name and the role are for an admin to change."""
+    update_profile(db, principal.actor, principal.user, body)
+    return _me(principal, db)
 
 
 @router.post("/password", status_code=status.HTTP_204_NO_CONTENT, summary="Change the caller's own password")
-def change_password(body: PasswordChange, db: SessionDep, principal: PrincipalDep, _once: OnceDep) -> None:
-    """Other sessions of the caller end."""
-    service.change_password(
-        db, principal.actor, principal.user, principal.session, old=body.old_password, new=body.new_password
-    )
+def change_password(
+    body: PasswordChange,
+    db: SessionDep,
+    base: BaseSettingsDep,
+    database: DatabaseDep,
+    principal: BrowserDep,
+    _once: OnceDep,
+) -> None:
+    """Other sessions of the caller end. No token can do it."""
+    # Hashing takes a while, and SQLite has one transaction at a time: this request's own ends here.
+    db.expunge_all()
+    db.rollback()
+    session = principal.session
+    if session is not None:
+        service.change_password(
+            database, base, session, old=body.old_password, new=body.new_password, address=principal.address
+        )
+
+
+@router.get("/sessions", summary="Where the caller is logged in")
+def list_own_sessions(db: SessionDep, page: PageDep, principal: PrincipalDep) -> Page[OwnSession]:
+    """Newest first."""
+    current = principal.session.id if principal.session else ""
+
+    def show(session: UserSession) -> OwnSession:
+        return OwnSession(**SessionPublic.model_validate(session).model_dump(), current=session.id == current)
+
+    by = [UserSession.created_at, UserSession.id]
+    return page.read(db, sessions.query_sessions(principal.user), by=by, show=show, descending=True)
+
+
+@router.delete("/sessions", status_code=status.HTTP_204_NO_CONTENT, summary="End the caller's other sessions")
+def end_other_sessions(db: SessionDep, principal: BrowserDep) -> None:
+    """The one that asks stays."""
+    sessions.end_all(db, principal.actor, principal.user, but=principal.session)
+
+
+@router.delete("/sessions/{session_id}", status_code=status.HTTP_204_NO_CONTENT, summary="End one of one's sessions")
+def end_own_session(session_id: str, db: SessionDep, principal: BrowserDep) -> None:
+    """May be the one that asks."""
+    sessions.end_session(db, principal.actor, principal.user, session_id)

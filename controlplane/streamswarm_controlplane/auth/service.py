@@ -1,95 +1,97 @@
-import secrets
-from datetime import timedelta
-from typing import Final
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.service import Actor, record
-from streamswarm_controlplane.auth.models import LoginThrottle, UserSession
+from streamswarm_controlplane.auth import sessions, throttle
+from streamswarm_controlplane.auth.models import UserSession
+from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.problems import ApiError
-from streamswarm_controlplane.security import fold_username, hash_password, verify_password, weakness
+from streamswarm_controlplane.security import hash_password, verify_password, weakness
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_controlplane.users.models import User
 from streamswarm_controlplane.users.service import end_sessions, find_user
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
-
-_FREE_TRIES: Final = 5
-_LONGEST_BLOCK_SECONDS: Final = 900.0
 
 
-def throttle_keys(username: str, address: str) -> tuple[str, str]:
-    """What failed logins are counted by."""
-    return f"account:{fold_username(username)}"[:255], f"address:{address}"
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """What came of a login; `secret` is for the cookie."""
+
+    user: User
+    session: UserSession
+    secret: str
 
 
-def check_throttle(db: Session, keys: tuple[str, str]) -> None:
-    """Refuse while an account or address is blocked.
+def log_in(
+    database: Database, base: ControlPlaneSettings, username: str, password: str, *, address: str, user_agent: str
+) -> LoggedIn:
+    """Check a password, between two short transactions: hashing takes a while, and the others shall not wait for it.
+
+    It takes as long for an unknown or deactivated user as for a wrong password.
 
     Raises:
-        ApiError: 429 with Retry-After.
+        ApiError: 401, with the same words whatever was wrong; 429 while the account or the address has to wait.
     """
-    for key in keys:
-        throttle = db.get(LoginThrottle, key)
-        if throttle and throttle.blocked_until > now():
-            seconds = max(1, round((throttle.blocked_until - now()).total_seconds()))
-            raise ApiError(
-                429, f"too many failed logins; try again in {seconds} s", headers={"Retry-After": str(seconds)}
+    with database.session() as db:
+        settings = effective(db, base)
+        user = find_user(db, username)
+        attempt = throttle.begin(db, settings, user, username, address)
+        stored = user.password_hash if user and user.active else ""
+    good = verify_password(password, stored)
+    with database.session() as db:
+        current = db.get(User, user.id, with_for_update=True) if user else None
+        unchanged = current is not None and current.active and current.password_hash == stored
+        if current is not None and good and unchanged:
+            throttle.succeeded(db, attempt, current, address)
+            opened = sessions.open_session(
+                db, settings, current, method="password", address=address, user_agent=user_agent
             )
+            return LoggedIn(current, *opened)
+        _note_failure(db, current, address)
+    raise ApiError(401, "wrong user name or password")
 
 
-def count_failure(db: Session, keys: tuple[str, str]) -> None:
-    """After the free tries each failure doubles the time that the account and the address are blocked."""
-    for key in keys:
-        throttle = db.get(LoginThrottle, key)
-        if throttle is None:
-            throttle = LoginThrottle(key=key, failures=0, blocked_until=now())
-            db.add(throttle)
-        throttle.failures += 1
-        over = throttle.failures - _FREE_TRIES
-        if over >= 0:
-            throttle.blocked_until = now() + timedelta(seconds=min(2.0 ** min(over, 20), _LONGEST_BLOCK_SECONDS))
+def _note_failure(db: Session, user: User | None, address: str) -> None:
+    # What was typed isn't kept: now and then it is a password in the wrong field.
+    if user is None:
+        record(db, Actor("anonymous", address, kind="anonymous"), "auth.login_failed", "an unknown user")
+        return
+    user.failed_logins += 1
+    user.last_failed_login_at = now()
+    record(db, Actor("anonymous", address, kind="anonymous"), "auth.login_failed", user.username)
 
 
-def log_in(db: Session, username: str, password: str, address: str) -> tuple[User, UserSession, str] | None:
-    """Check a password; returns the user, the new session and its secret, or None.
-
-    It takes as long for an unknown user as for a wrong password. The caller counts the failure in a transaction that is
-    kept although the request is refused.
-    """
-    user = find_user(db, username)
-    good = verify_password(password, user.password_hash if user else None)
-    if user is None or not good or not user.active:
-        return None
-    for key in throttle_keys(username, address):
-        throttle = db.get(LoginThrottle, key)
-        if throttle:
-            db.delete(throttle)
-    secret = new_secret(SecretKind.SESSION)
-    session = UserSession(
-        token_hash=hash_secret(secret),
-        user_id=user.id,
-        csrf_token=secrets.token_urlsafe(24),
-        created_at=now(),
-        last_seen_at=now(),
-    )
-    db.add(session)
-    user.last_login_at = now()
-    record(db, Actor(user.username, address), "auth.login", user.username)
-    return user, session, secret
-
-
-def change_password(db: Session, actor: Actor, user: User, session: UserSession, *, old: str, new: str) -> None:
-    """Change the caller's own password; their other sessions end.
+def change_password(
+    database: Database, base: ControlPlaneSettings, session: UserSession, *, old: str, new: str, address: str
+) -> None:
+    """Change the password of a session's user; their other sessions end. Wrong guesses count as failed logins.
 
     Raises:
-        ApiError: 403 if the old one is wrong, 422 if the new one is too weak.
+        ApiError: 403 if the old one is wrong, 409 if there is none, 422 if the new one is too weak, 429 after too many.
     """
+    with database.session() as db:
+        settings = effective(db, base)
+        user = db.get_one(User, session.user_id)
+        if not user.password_hash:
+            raise ApiError(409, "you log in by single sign-on and have no password here; an admin can give you one")
+        attempt = throttle.begin(db, settings, user, user.username, address)
     if not verify_password(old, user.password_hash):
         raise ApiError(403, "the old password is wrong", field="body.old_password")
-    problem = weakness(new, user.username)
+    about = (user.display_name, user.email)
+    problem = weakness(new, user.username, about, shortest=settings.password_length)
     if problem or new == old:
         raise ApiError(422, problem or "the new password is the old one", field="body.new_password")
-    user.password_hash = hash_password(new)
-    user.must_change_password = False
-    end_sessions(db, user, but=session.token_hash)
-    record(db, actor, "auth.password", user.username)
+    hashed = hash_password(new)
+    with database.session() as db:
+        current = db.get(User, user.id, with_for_update=True)
+        if current is None or current.password_hash != user.password_hash:
+            raise ApiError(409, "the password was changed meanwhile; log in again")
+        current.password_hash = hashed
+        current.must_change_password = False
+        current.password_changed_at = now()
+        throttle.succeeded(db, attempt, current, address)
+        end_sessions(db, current, but=session.token_hash)
+        actor = Actor(current.username, address, kind="user", user_id=current.id)
+        record(db, actor, "auth.password", current.username)

@@ -1,49 +1,103 @@
 from datetime import datetime
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from streamswarm_controlplane.users.models import Role
+
+
+def _email(value: str) -> str:
+    if not value:
+        return ""
+    try:
+        # Whether the domain takes mail is for the mail server to find out: nothing here asks the DNS.
+        return validate_email(value, check_deliverability=False).normalized
+    except EmailNotValidError as error:
+        raise ValueError(f"takes an e-mail address, such as kim@example.org: {error}") from None
+
 
 Username = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s/\\:@]+(@[^\s/\\:@]+)?$")
 ]
+DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_email)]
+"""An e-mail address in its normal form; empty for none."""
 
 
 class UserCreate(BaseModel):
     """A new user; the password is generated and shown once."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"username": "kim", "role": "viewer"}]})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"username": "kim", "role": "viewer", "email": "kim@example.org"}]},
+    )
 
     username: Username
     role: Role = Role.VIEWER
+    display_name: DisplayName = ""
+    email: Email = ""
 
 
 class UserUpdate(BaseModel):
-    """What an admin may change of a user."""
+    """What an admin may change of a user; what is not given stays."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "operator"}]})
 
+    username: Username | None = None
     role: Role | None = None
     active: bool | None = None
+    display_name: DisplayName | None = None
+    email: Email | None = None
+
+
+class ProfileUpdate(BaseModel):
+    """What users may change of themselves; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    display_name: DisplayName | None = None
+    email: Email | None = None
 
 
 class UserPublic(BaseModel):
     """A user as others see them."""
 
-    MEASURED: ClassVar = frozenset({"last_login_at"})
+    MEASURED: ClassVar = frozenset({"last_login_at", "failed_logins", "last_failed_login_at", "blocked_until"})
     model_config = ConfigDict(from_attributes=True)
 
     id: str
     username: str
+    display_name: str
+    email: str
     role: Role
     active: bool
     must_change_password: bool
     created_at: datetime
+    password_changed_at: datetime | None
     last_login_at: datetime | None
+    failed_logins: int = Field(description="Since the last login that succeeded.")
+    last_failed_login_at: datetime | None
+
+
+class UserWithBlock(UserPublic):
+    """A user as an admin sees them."""
+
+    blocked_until: datetime | None = Field(
+        None, description="Until then logins from addresses that aren't known for this user have to wait."
+    )
 
 
 class UserCreated(UserPublic):
     """A new user with the password that is shown only now."""
 
     password: str = Field(description="Shown once; to be changed at the first login.")
+
+
+class Identity(BaseModel):
+    """Who a user is to an OpenID provider."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid")
+
+    issuer: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=255)]

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
-from streamswarm_controlplane.db import connect, migrate
+from streamswarm_controlplane.db import Database, connect, migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from tests.conftest import leave_out
 from tests.postgres import MISSING, PostgreSQL, find_program, run_postgresql
@@ -127,10 +127,20 @@ def first_password(templates: Templates, settings: ControlPlaneSettings) -> str:
     return templates.first_password
 
 
+_served: dict[str, Database] = {}
+
+
+def database_of(client: Client) -> Database:
+    """The database of the control plane that a client talks to, to look behind the API."""
+    return _served[client.url]
+
+
 @pytest.fixture
 def url(settings: ControlPlaneSettings, first_password: str) -> Iterator[str]:
     assert first_password
-    with serve_app(create_app(settings)) as url:
+    app = create_app(settings)
+    with serve_app(app) as url:
+        _served[url] = app.state.database
         yield url
 
 

@@ -24,6 +24,8 @@ PUBLIC = {
     "/keys": "public keys",
     "/revocations": "ids, of no use to anybody else",
     "/tokens/introspect": "checks a static token of its own",
+    "/auth/oidc/login": "it begins a login elsewhere",
+    "/auth/oidc/callback": "it makes the session; a state and a cookie of this browser are needed",
 }
 # POSTs that take no Idempotency-Key, and why.
 REPEATABLE = {
