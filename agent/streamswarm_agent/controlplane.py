@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, SecretStr, ValidationError
 
 from streamswarm_agent.clockoffset import Exchange
 from streamswarm_agent.enrol import Credential
 from streamswarm_core.assignment import AssignmentSet
-from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.errors import ConfigError, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,18 @@ class ControlPlane:
         credential: who the agent is.
         url: base URL of the control plane.
         client: the HTTP client to use.
+        keep: writes a changed credential down, durably.
     """
 
-    def __init__(self, credential: Credential, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        credential: Credential,
+        url: str,
+        client: httpx.AsyncClient,
+        keep: Callable[[Credential], None] = lambda _credential: None,
+    ) -> None:
         self._credential = credential
+        self._keep = keep
         self._api = f"{url}/api/v1/agent"
         self._client = client
         self._token = ""
@@ -66,13 +75,51 @@ class ControlPlane:
         """
         async with self._renewing:
             if time.monotonic() >= self._renew_at:
-                secret = self._credential.secret.get_secret_value()
-                body = {"agent_id": self._credential.agent_id, "secret": secret}
-                answer = await self._send("POST", "/token", json=body)
-                issued = answer.json()
+                issued = await self._exchange()
+                if issued.get("rotate_secret"):
+                    issued = await self._rotate(issued)
                 self._token = issued["access_token"]
                 self._renew_at = time.monotonic() + float(issued["expires_in"]) * _RENEW_AT_SHARE
             return self._token
+
+    async def _exchange(self) -> dict[str, Any]:
+        """An access token for the secret; a new secret is tried first, and is the only one once it has been taken."""
+        upcoming = self._credential.next_secret
+        if upcoming is not None:
+            try:
+                issued = await self._ask_token(upcoming)
+            except Refused as error:
+                # It was never used within its time, or was replaced: the old one is still good.
+                log.warning("the new secret isn't taken, going on with the old one: %s", error)
+                issued = await self._ask_token(self._credential.secret)
+                self._change({"next_secret": None})
+            else:
+                self._change({"secret": upcoming, "next_secret": None})
+                log.info("the agent's secret was changed")
+            return issued
+        return await self._ask_token(self._credential.secret)
+
+    async def _ask_token(self, secret: SecretStr) -> dict[str, Any]:
+        body = {"agent_id": self._credential.agent_id, "secret": secret.get_secret_value()}
+        answer = await self._send("POST", "/token", json=body)
+        issued: dict[str, Any] = answer.json()
+        return issued
+
+    async def _rotate(self, issued: dict[str, Any]) -> dict[str, Any]:
+        """Change the secret: the new one is on the disk before it is used. What fails is tried with the next token."""
+        try:
+            secret = self._credential.secret.get_secret_value()
+            answer = await self._send("POST", "/secret", json={"agent_id": self._credential.agent_id, "secret": secret})
+            self._change({"next_secret": SecretStr(answer.json()["secret"])})
+            return await self._exchange()
+        except (Unavailable, Refused, ConfigError) as error:
+            log.warning("the agent's secret wasn't changed, trying again later: %s", error)
+            return issued
+
+    def _change(self, values: dict[str, SecretStr | None]) -> None:
+        changed = self._credential.model_copy(update=values)
+        self._keep(changed)
+        self._credential = changed
 
     async def assignments(self, etag: str) -> AssignmentSet | None:
         """The agent's assignments, or None if they are still those with this entity tag.

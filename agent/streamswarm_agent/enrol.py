@@ -21,6 +21,7 @@ class Credential(BaseModel):
         name: its `agent` tag.
         site: its `site` tag.
         secret: exchanged for access tokens.
+        next_secret: the one that replaces it with its first use, as soon as there is one.
         controlplane_url: who gave it.
     """
 
@@ -30,6 +31,7 @@ class Credential(BaseModel):
     name: str
     site: str = ""
     secret: SecretStr
+    next_secret: SecretStr | None = None
     controlplane_url: str
 
 
@@ -78,7 +80,7 @@ def enrol(settings: AgentSettings, *, token: str) -> Credential:
     if answer.status_code != httpx.codes.CREATED:
         raise ConfigError(f"not enrolled: {_detail(answer)}")
     credential = Credential(controlplane_url=settings.controlplane_url, **answer.json())
-    _keep(credential_path(settings), credential)
+    keep(credential_path(settings), credential)
     return credential
 
 
@@ -89,14 +91,32 @@ def _detail(answer: httpx.Response) -> str:
         return f"HTTP {answer.status_code} from {answer.url}"
 
 
-def _keep(path: Path, credential: Credential) -> None:
-    content = json.dumps(credential.model_dump() | {"secret": credential.secret.get_secret_value()})
+def keep(path: Path, credential: Credential) -> None:
+    """Write the credential so that a crash at any moment leaves the old file or the new one, on the disk.
+
+    Raises:
+        ConfigError: the folder can't be written.
+    """
+    upcoming = credential.next_secret.get_secret_value() if credential.next_secret else None
+    secrets = {"secret": credential.secret.get_secret_value(), "next_secret": upcoming}
+    content = json.dumps(credential.model_dump() | secrets)
     temporary = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import httpx
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from streamswarm_agent.assignments import AssignmentStore
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.controlplane import ControlPlane
-from streamswarm_agent.enrol import Credential
+from streamswarm_agent.enrol import Credential, credential_path, keep
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.grid import next_line
@@ -60,7 +61,9 @@ class Runner:
     def __init__(self, settings: AgentSettings, credential: Credential) -> None:
         self._settings = settings
         self._client = httpx.AsyncClient(timeout=10)
-        self._controlplane = ControlPlane(credential, settings.controlplane_url, self._client)
+        self._controlplane = ControlPlane(
+            credential, settings.controlplane_url, self._client, partial(keep, credential_path(settings))
+        )
         self._assignments = AssignmentStore(settings.folder / "assignments.json", credential.agent_id)
         self._spool = Spool(settings.folder / "spool", max_bytes=settings.spool_max_bytes)
         self._writer = LineWriter(

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from streamswarm_controlplane import openapi, problems
+from streamswarm_controlplane import development, openapi, problems
 from streamswarm_controlplane.agents import routes as agents
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import list_agents, state_of
@@ -21,6 +21,7 @@ from streamswarm_controlplane.auth import routes as auth
 from streamswarm_controlplane.auth.oidc import Provider
 from streamswarm_controlplane.console import views as console
 from streamswarm_controlplane.db import Database, migrate
+from streamswarm_controlplane.enrolment import credential_routes as credentials
 from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.installer import routes as installer
 from streamswarm_controlplane.results import routes as results
@@ -45,6 +46,7 @@ _ROUTERS: Final = (
     agents.router,
     agents.agent_router,
     enrolment.router,
+    credentials.router,
     testplans.router,
     assignments.router,
     results.router,
@@ -59,8 +61,9 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     """Put the control plane together; its schema is brought up to date when the app starts.
 
     Raises:
-        ConfigError: the signing key can't be read.
+        ConfigError: the signing key can't be read, or development mode is to be on where others can reach it.
     """
+    development.check_settings(settings)
     settings.folder.mkdir(parents=True, exist_ok=True)
     key = SigningKey.load_or_create(settings.folder / "signing-key.pem")
     database = Database(settings.database)
@@ -70,13 +73,16 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         migrate(database.engine)
-        yield
+        with development.opened(database, settings):
+            yield
         reader.close()
         if provider:
             provider.close()
         database.close()
 
     app = _create_api(lifespan)
+    if settings.development_minutes:
+        development.mark_answers(app, database)
     app.state.settings = settings
     app.state.signing_key = key
     app.state.database = database

@@ -118,6 +118,9 @@ class AccessToken(BaseModel):
 
     access_token: str
     expires_in: float = Field(description="Seconds.")
+    rotate_secret: bool = Field(
+        False, description="Whether the agent should ask for another secret: POST /agent/secret."
+    )
 
 
 class ClockReading(BaseModel):

@@ -2,6 +2,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
@@ -14,11 +15,12 @@ from streamswarm_controlplane.agents.schemas import (
     HeartbeatAnswer,
 )
 from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.enrolment import credentials
 from streamswarm_controlplane.enrolment import service as enrolment
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import Scope, SecretKind, SigningKey, hash_secret, new_secret, secret_matches
+from streamswarm_core.tokens import Scope, SecretKind, SigningKey, hash_secret, new_secret
 
 
 def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
@@ -47,7 +49,14 @@ def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
     agent.version = request.version
     agent.host = request.host
     agent.revoked_at = None
-    db.flush()
+    agent.labels = {**agent.labels, **token.labels} if agent.labels else dict(token.labels)
+    try:
+        db.flush()
+    except IntegrityError:
+        raise ApiError(
+            409, f"an agent called {request.name!r} is being enrolled right now", field="body.name"
+        ) from None
+    credentials.begin(db, agent)
     record(db, Actor(f"agent:{agent.name}", address), "agent.enrol", agent.name, after={"site": agent.site})
     return agent, secret
 
@@ -61,8 +70,7 @@ def access_token(
         ApiError: 401.
     """
     agent = db.get(Agent, agent_id)
-    stored = agent.secret_hash if agent else hash_secret("nobody")
-    if not secret_matches(secret, stored) or agent is None or agent.revoked_at is not None:
+    if agent is None or agent.revoked_at is not None or not credentials.verify(db, agent, secret):
         raise ApiError(401, "unknown agent or wrong secret; enrol again")
     token = key.issue(
         subject=agent.id,
@@ -71,7 +79,11 @@ def access_token(
         scopes=[Scope.WRITE, Scope.AGENT],
         lifetime=settings.access_token_seconds,
     )
-    return AccessToken(access_token=token, expires_in=settings.access_token_seconds)
+    return AccessToken(
+        access_token=token,
+        expires_in=settings.access_token_seconds,
+        rotate_secret=credentials.is_due(db, settings, agent),
+    )
 
 
 def heartbeat(agent: Agent, beat: Heartbeat, received_at: datetime) -> HeartbeatAnswer:

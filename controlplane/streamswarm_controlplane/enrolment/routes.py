@@ -1,11 +1,11 @@
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, status
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import select
 
-from streamswarm_controlplane.agents.schemas import AgentName, SiteName
+from streamswarm_controlplane.agents.schemas import AgentName, Labels, SiteName
 from streamswarm_controlplane.deps import Operator, SessionDep, SettingsDep
 from streamswarm_controlplane.enrolment import service
 from streamswarm_controlplane.enrolment.models import EnrolmentToken
@@ -16,15 +16,25 @@ router = APIRouter(prefix="/enrolment-tokens", tags=["agents"], route_class=ApiR
 
 
 class EnrolmentCreate(BaseModel):
-    """A new one-time token."""
+    """A new token for one agent, or for several."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"site": "berlin", "hours": 24}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"site": "berlin", "hours": 24, "uses": 1}]}
+    )
 
     agent_name: AgentName | Annotated[str, StringConstraints(max_length=0)] = Field(
         "", description="Only this agent may use it; any if empty."
     )
     site: SiteName = Field("", description="The agent's `site` tag.")
+    labels: Labels = Field(default_factory=dict, description="Labels that the agent gets.")
     hours: float | None = Field(None, gt=0, le=720, description="Lifetime; the server's default if not given.")
+    uses: int = Field(1, ge=1, le=10_000, description="How many agents can enrol with it.")
+
+    @model_validator(mode="after")
+    def _one_agent_once(self) -> Self:
+        if self.agent_name and self.uses > 1:
+            raise ValueError("a token for one agent can be used once; leave agent_name or uses out")
+        return self
 
 
 class EnrolmentPublic(BaseModel):
@@ -35,10 +45,14 @@ class EnrolmentPublic(BaseModel):
     id: str
     agent_name: str
     site: str
+    labels: dict[str, str]
+    uses: int
+    uses_left: int
     created_by: str
     created_at: datetime
     expires_at: datetime
-    used_at: datetime | None
+    revoked_at: datetime | None
+    used_at: datetime | None = Field(description="Of the newest use.")
     used_by: str
 
 
@@ -56,7 +70,7 @@ def list_enrolment_tokens(db: SessionDep, page: PageDep, _operator: Operator) ->
     return page.read(db, select(EnrolmentToken), by=by, show=EnrolmentPublic.model_validate, descending=True)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Make a one-time enrolment token")
+@router.post("", status_code=status.HTTP_201_CREATED, summary="Make an enrolment token")
 def create_enrolment_token(
     body: EnrolmentCreate, db: SessionDep, settings: SettingsDep, operator: Operator, _once: OnceDep
 ) -> EnrolmentCreated:
@@ -66,13 +80,15 @@ def create_enrolment_token(
         operator.actor,
         agent_name=body.agent_name,
         site=body.site,
+        labels=body.labels,
+        uses=body.uses,
         hours=body.hours or settings.enrolment_hours,
     )
     command = f"streamswarm agent enrol --url {settings.url} --token {secret}"
     return EnrolmentCreated(**EnrolmentPublic.model_validate(token).model_dump(), token=secret, command=command)
 
 
-@router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Withdraw an enrolment token")
+@router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Revoke an enrolment token")
 def withdraw_enrolment_token(token_id: str, db: SessionDep, operator: Operator) -> None:
-    """An agent that used it stays enrolled."""
+    """Agents that used it stay enrolled."""
     service.withdraw(db, operator.actor, token_id)

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -10,51 +11,68 @@ from streamswarm_core.clock import now
 from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
 
 
-def mint(db: Session, actor: Actor, *, agent_name: str, site: str, hours: float) -> tuple[EnrolmentToken, str]:
-    """Make a one-time token; returns it with its secret, which is not kept."""
+def mint(
+    db: Session,
+    actor: Actor,
+    *,
+    agent_name: str,
+    site: str,
+    hours: float,
+    labels: Mapping[str, str] | None = None,
+    uses: int = 1,
+) -> tuple[EnrolmentToken, str]:
+    """Make a token for so many agents; returns it with its secret, which is not kept."""
     secret = new_secret(SecretKind.ENROLMENT)
     token = EnrolmentToken(
         token_hash=hash_secret(secret),
         agent_name=agent_name,
         site=site,
+        labels=dict(labels or {}),
+        uses=uses,
+        uses_left=uses,
         created_by=actor.name,
         created_at=now(),
         expires_at=now() + timedelta(hours=hours),
     )
     db.add(token)
     db.flush()
-    record(db, actor, "enrolment.create", token.id, after={"agent_name": agent_name, "site": site})
+    record(db, actor, "enrolment.create", token.id, after={"agent_name": agent_name, "site": site, "uses": uses})
     return token, secret
 
 
 def withdraw(db: Session, actor: Actor, token_id: str) -> None:
-    """Make an unused token useless.
+    """Make a token useless.
 
     Raises:
         ApiError: 404.
     """
-    token = db.get(EnrolmentToken, token_id)
+    token = db.get(EnrolmentToken, token_id, with_for_update=True)
     if token is None:
         raise ApiError(404, f"no enrolment token with the id {token_id}")
-    record(db, actor, "enrolment.withdraw", token.id)
-    db.delete(token)
+    if token.revoked_at is None:
+        token.revoked_at = now()
+        record(db, actor, "enrolment.withdraw", token.id, before={"uses_left": token.uses_left})
 
 
 def redeem(db: Session, secret: str, agent_name: str) -> EnrolmentToken:
-    """Use a token up.
+    """Use a token once; of two at the same time the second sees what the first has left.
 
     Raises:
-        ApiError: 401 if it is unknown, used or expired, 403 if it is for another agent.
+        ApiError: 401 if it is unknown, used up, revoked or expired, 403 if it is for another agent.
     """
     token = db.scalar(select(EnrolmentToken).where(EnrolmentToken.token_hash == hash_secret(secret)).with_for_update())
     if token is None:
         raise ApiError(401, "unknown enrolment token; make a new one in the console under Agents", field="body.token")
-    if token.used_at is not None:
-        raise ApiError(401, f"this enrolment token was used by {token.used_by}; make a new one", field="body.token")
+    if token.revoked_at is not None:
+        raise ApiError(401, "this enrolment token was revoked; make a new one", field="body.token")
+    if token.uses_left < 1:
+        how = f"was used by {token.used_by}" if token.uses == 1 else f"was used {token.uses} times"
+        raise ApiError(401, f"this enrolment token {how}; make a new one", field="body.token")
     if token.expires_at <= now():
         raise ApiError(401, "this enrolment token has expired; make a new one", field="body.token")
     if token.agent_name and token.agent_name != agent_name:
         raise ApiError(403, f"this enrolment token is for the agent {token.agent_name!r}", field="body.name")
+    token.uses_left -= 1
     token.used_at = now()
     token.used_by = agent_name
     return token

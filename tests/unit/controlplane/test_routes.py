@@ -21,6 +21,7 @@ PUBLIC = {
     "/auth/login": "it makes the session",
     "/agent/enrol": "a one-time token is in the body",
     "/agent/token": "the agent's secret is in the body",
+    "/agent/secret": "the agent's secret is in the body",
     "/keys": "public keys",
     "/revocations": "ids, of no use to anybody else",
     "/tokens/introspect": "checks a static token of its own",
