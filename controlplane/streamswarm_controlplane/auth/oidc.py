@@ -225,6 +225,7 @@ def take(db: Session, state: str, browser_secret: str) -> OidcLogin:
     login = db.get(OidcLogin, hash_secret(state), with_for_update=True)
     if login is not None:
         gone = db.execute(delete(OidcLogin).where(OidcLogin.state_hash == login.state_hash)).rowcount == 0  # type: ignore[attr-defined]
+        db.commit()  # used up, whatever comes of it
         if not gone and login.expires_at > now() and login.browser_hash == hash_secret(browser_secret):
             return login
     raise _refused("this login was not begun in this browser, was used already, or took longer than ten minutes")

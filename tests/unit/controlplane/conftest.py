@@ -1,15 +1,16 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from sqlalchemy import Select, select
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
-from streamswarm_controlplane.db import Database, connect, migrate
+from streamswarm_controlplane.db import Base, Database, connect, migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from tests.conftest import leave_out
 from tests.postgres import MISSING, PostgreSQL, find_program, run_postgresql
@@ -133,6 +134,11 @@ _served: dict[str, Database] = {}
 def database_of(client: Client) -> Database:
     """The database of the control plane that a client talks to, to look behind the API."""
     return _served[client.url]
+
+
+def everything(table: str) -> Select[Any]:
+    """All rows of a table, as the database has them."""
+    return select(Base.metadata.tables[table])
 
 
 @pytest.fixture
