@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victoria-metrics iproute2 \
   nftables fping iputils-ping iperf3 prometheus-blackbox-exporter ethtool smartmontools systemd
-LINTED := agent benchmarks cli collector controlplane core mlservice tests tools
+LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate secrets lock clean
+.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate dashboards secrets lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -30,6 +30,7 @@ lint: $(VENV)/.dev ## Check style, types and generated files
 	$(BIN)/mypy
 	@$(BIN)/python -m streamswarm_core.catalogue.reference | diff -u docs/measurements.md - \
 	  || { echo "docs/measurements.md is not what the catalogue says: run make generate"; exit 1; }
+	@$(BIN)/python -m streamswarm_grafana.generate --check
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format $(LINTED)
@@ -51,6 +52,9 @@ generate: $(VENV)/.dev ## Make again what is made from the code
 
 secrets: ## Make the secrets of docker-compose.yml, and .env
 	@$(PYTHON) tools/make_secrets.py
+
+dashboards: $(VENV)/.dev ## Make Grafana's dashboards and the alert rules again
+	$(BIN)/python -m streamswarm_grafana.generate
 
 lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
 	tools/lock.sh

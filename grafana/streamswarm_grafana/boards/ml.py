@@ -1,0 +1,128 @@
+"""What the ML service finds unusual, how unusual, and against what it expected."""
+
+from typing import Final
+
+from streamswarm_core.catalogue.ml import ANOMALY
+from streamswarm_grafana.ask import Ask, Column, How, Raw, over_time, table
+from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.thresholds import Limits
+
+_SERIES: Final = ("agent", "target", "measurement", "field")
+_NAMED: Final = "{agent} → {target} {measurement} {field}"
+
+
+def _service(title: str, expression: str, unit: str, note: str, limits: Limits | None = None) -> Panel:
+    asks = (Raw((), promql=expression, legend=title.lower(), stack=True),)
+    return Panel(kind=Kind.LINES, title=title, asks=asks, unit=unit, note=note, width=8, limits=limits)
+
+
+ML_BOARD: Final = Board(
+    key="ml",
+    title="Anomalies",
+    about="Scores of the ML service beside what was measured and what was expected. Scores are in the store that the service "
+    "writes to; a Prometheus that only scrapes agents has the service's own figures.",
+    about_measurements=(ANOMALY,),
+    stack=True,
+    rows=(
+        Row(
+            "Flagged",
+            (
+                Panel(
+                    kind=Kind.STATES,
+                    title="Series in an anomaly",
+                    asks=(
+                        Raw(
+                            ANOMALY.tags,
+                            influxql='SELECT "flag" FROM (SELECT max("flag") AS "flag" FROM "anomaly" WHERE <where> GROUP BY '
+                            'time($__interval), "agent", "target", "measurement", "field" fill(none)) WHERE "flag" = 1 '
+                            'GROUP BY "agent", "target", "measurement", "field"',
+                            written="max by (agent, target, measurement, field) (max_over_time(<anomaly.flag>[$__rate_interval])) == 1",
+                            legend=_NAMED,
+                        ),
+                    ),
+                    unit="none",
+                    limits=Limits(1, 1),
+                    width=24,
+                    height=9,
+                    note="Only series that were flagged in the range, while they were.",
+                    empty="nothing unusual",
+                ),
+                Panel(
+                    kind=Kind.TABLE,
+                    title="Most unusual in the range, and why",
+                    asks=(
+                        table(
+                            ANOMALY,
+                            Column("score", How.MAX, "highest score"),
+                            Column("threshold", How.LAST),
+                            Column("value", How.MAX, "largest value"),
+                            Column("expected", How.MEAN),
+                            by=(*_SERIES, "detector"),
+                        ),
+                    ),
+                    worst="highest score",
+                    most=25,
+                    width=24,
+                    note="Value and expected are in the unit of the watched field.",
+                ),
+            ),
+        ),
+        Row(
+            "Scores",
+            (
+                Panel(
+                    kind=Kind.LINES,
+                    title="Scores",
+                    asks=(over_time(ANOMALY, "score", How.MAX, by=_SERIES, legend=_NAMED),),
+                    width=24,
+                    height=9,
+                ),
+                Panel(
+                    kind=Kind.LINES,
+                    title="Round trip: measured and expected",
+                    asks=(
+                        Ask(
+                            ANOMALY,
+                            (Column("value", name="measured"), Column("expected")),
+                            ("agent", "target"),
+                            "{agent} → {target}",
+                            {"field": "rtt_mean"},
+                        ),
+                    ),
+                    unit="s",
+                ),
+                Panel(
+                    kind=Kind.LINES,
+                    title="Loss: measured and expected",
+                    asks=(
+                        Ask(
+                            ANOMALY,
+                            (Column("value", name="measured"), Column("expected")),
+                            ("agent", "target"),
+                            "{agent} → {target}",
+                            {"field": "loss"},
+                        ),
+                    ),
+                    unit="percentunit",
+                ),
+            ),
+        ),
+        Row(
+            "The service",
+            (
+                _service("Open anomalies", "max(streamswarm_ml_open_anomalies)", "none", "Series in an anomaly now."),
+                _service("Series watched", "max(streamswarm_ml_series)", "none", "Series that are scored."),
+                _service(
+                    "Scored points", "sum(rate(streamswarm_ml_points_total[$__rate_interval]))", "cps", "Points scored."
+                ),
+                _service(
+                    "Lag", "max(streamswarm_ml_lag_seconds)", "s", "Age of the newest scored point.", Limits(120, 600)
+                ),
+                _service("Cycle", "max(streamswarm_ml_cycle_seconds)", "s", "Duration of the last cycle."),
+                _service(
+                    "State on disk", "max(streamswarm_ml_state_bytes)", "bytes", "Size of what the detectors remember."
+                ),
+            ),
+        ),
+    ),
+)

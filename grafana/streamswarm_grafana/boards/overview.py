@@ -1,0 +1,210 @@
+"""The first look: what fails, where, since when, and how much of the objective it costs."""
+
+from typing import Final
+
+from streamswarm_core.catalogue.ml import ANOMALY
+from streamswarm_core.catalogue.network import DNS, HTTP, ICMP
+from streamswarm_core.catalogue.path import TRACEROUTE_HOP
+from streamswarm_core.catalogue.platform import AGENT
+from streamswarm_grafana.ask import PROBES, Ask, Column, How, Raw, table
+from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.thresholds import Limits
+
+_TAGS: Final = ("site", "agent", "test", "target")
+_ALL: Final = "/^(" + "|".join(one.name for one in PROBES) + ")$/"
+
+
+def burn(window: str) -> Raw:
+    """How many times faster than the objective allows runs fail: 1 uses the budget up just in time."""
+    return Raw(
+        _TAGS,
+        influxql=f'SELECT (1 - mean("up")) / (1 - $slo) AS "burn" FROM {_ALL} WHERE <where> '
+        'GROUP BY time($__interval), "site" fill(none)',
+        promql=f"(1 - avg by (site) (avg_over_time(<probes.up>[{window}]))) / (1 - $slo)",
+        legend="{site}",
+    )
+
+
+_OPEN: Final = Raw(
+    ANOMALY.tags,
+    influxql='SELECT "score", "value", "expected" FROM (SELECT last("flag") AS "flag", last("score") AS "score", '
+    'last("value") AS "value", last("expected") AS "expected" FROM "anomaly" WHERE <where> '
+    'GROUP BY "agent", "target", "measurement", "field") WHERE "flag" = 1 GROUP BY "agent", "target", "measurement", "field"',
+    written="last_over_time(<anomaly.score>[$__range]) and on (agent, target, measurement, field, detector) "
+    "(last_over_time(<anomaly.flag>[10m]) == 1)",
+    table=True,
+)
+
+OVERVIEW: Final = Board(
+    key="overview",
+    title="Overview",
+    about="What fails now, since when, who sees it, and what it costs of the objective.",
+    about_measurements=PROBES,
+    variables=("site", "agent"),
+    refresh="30s",
+    objectives=True,
+    stack=True,
+    rows=(
+        Row(
+            "Now",
+            (
+                Panel(
+                    kind=Kind.TILES,
+                    title="Tests, each by agent",
+                    asks=(
+                        Ask(PROBES, (Column("up", How.LAST),), ("agent", "test", "target"), "{agent} {test}", now=True),
+                    ),
+                    states=True,
+                    width=16,
+                    height=10,
+                    drill="latency",
+                    note="Green answered, red didn't, in the newest run.",
+                ),
+                Panel(
+                    kind=Kind.TILES,
+                    title="Agents heard of, by site",
+                    asks=(
+                        Raw(
+                            AGENT.tags,
+                            influxql='SELECT count("one") FROM (SELECT last("assignments") AS "one" FROM "agent" '
+                            'WHERE <where> GROUP BY "agent", "site") WHERE $timeFilter GROUP BY "site"',
+                            promql="count by (site) (last_over_time(<agent.assignments>[5m]))",
+                            legend="{site}",
+                        ),
+                    ),
+                    unit="none",
+                    width=8,
+                    height=5,
+                    note="Agents that wrote in the range (InfluxQL) or in the last five minutes (PromQL).",
+                ),
+                Panel(
+                    kind=Kind.BARS,
+                    title="Budget burn in the range, by site",
+                    asks=(
+                        Raw(
+                            _TAGS,
+                            influxql=f'SELECT (1 - mean("up")) / (1 - $slo) AS "burn" FROM {_ALL} WHERE <where> GROUP BY "site"',
+                            promql="(1 - avg by (site) (avg_over_time(<probes.up>[$__range]))) / (1 - $slo)",
+                            legend="{site}",
+                        ),
+                    ),
+                    unit="none",
+                    limits=Limits(1, 6),
+                    width=8,
+                    height=5,
+                    note="Failed share of runs over what the objective allows: above 1 the budget doesn't last.",
+                ),
+            ),
+        ),
+        Row(
+            "What failed",
+            (
+                Panel(
+                    kind=Kind.STATES,
+                    title="Failing tests",
+                    asks=(
+                        Raw(
+                            _TAGS,
+                            influxql='SELECT "up" FROM (SELECT min("up") AS "up" FROM ' + _ALL + " WHERE <where> "
+                            'GROUP BY time($__interval), "agent", "test" fill(none)) WHERE "up" = 0 GROUP BY "agent", "test"',
+                            promql="min by (agent, test) (min_over_time(<probes.up>[$__rate_interval])) == 0",
+                            legend="{agent} {test}",
+                        ),
+                    ),
+                    unit="none",
+                    states=True,
+                    width=24,
+                    height=9,
+                    note="Only tests that failed in the range, while they did.",
+                    empty="nothing failed",
+                ),
+                Panel(
+                    kind=Kind.LINES,
+                    title="Budget burn",
+                    asks=(burn("$__rate_interval"),),
+                    unit="none",
+                    limits=Limits(1, 14.4),
+                    note="14.4 spends a month's budget in two days (Google, The Site Reliability Workbook, chapter 5).",
+                ),
+                Panel(
+                    kind=Kind.LINES,
+                    title="Share of runs answered, by site",
+                    asks=(Ask(PROBES, (Column("up"),), ("site",), "{site}"),),
+                    unit="percentunit",
+                ),
+            ),
+        ),
+        Row(
+            "Worst in the range",
+            (
+                Panel(
+                    kind=Kind.TABLE,
+                    title="Loss",
+                    asks=(table(ICMP, Column("loss"), Column("rtt_mean"), by=("agent", "target")),),
+                    worst="loss",
+                    width=8,
+                    height=9,
+                    drill="latency",
+                ),
+                Panel(
+                    kind=Kind.TABLE,
+                    title="Web pages",
+                    asks=(table(HTTP, Column("total"), Column("up", How.MEAN, "answered"), by=("agent", "target")),),
+                    worst="total",
+                    width=8,
+                    height=9,
+                    drill="web",
+                ),
+                Panel(
+                    kind=Kind.TABLE,
+                    title="Name servers",
+                    asks=(table(DNS, Column("lookup"), Column("up", How.MEAN, "answered"), by=("agent", "target")),),
+                    worst="lookup",
+                    width=8,
+                    height=9,
+                    drill="web",
+                ),
+            ),
+        ),
+        Row(
+            "Unusual, and where",
+            (
+                Panel(
+                    kind=Kind.TABLE,
+                    title="Open anomalies",
+                    asks=(_OPEN,),
+                    unit="short",
+                    height=10,
+                    drill="ml",
+                    note="Series whose newest score is flagged; value and expected are in the unit of the watched field.",
+                    empty="nothing unusual",
+                ),
+                Panel(
+                    kind=Kind.TILES,
+                    title="Open anomalies",
+                    asks=(Raw((), promql="max(streamswarm_ml_open_anomalies)", stack=True),),
+                    unit="none",
+                    height=10,
+                    width=4,
+                    note="As the ML service counts them.",
+                ),
+                Panel(
+                    kind=Kind.MAP,
+                    title="Located hops",
+                    asks=(
+                        table(
+                            TRACEROUTE_HOP,
+                            Column("latitude", How.LAST),
+                            Column("longitude", How.LAST),
+                            Column("rtt_mean", How.MEAN, "round trip"),
+                            by=("site", "agent", "target", "hop"),
+                        ),
+                    ),
+                    height=10,
+                    unit="s",
+                    note="Hops whose place the agent's geographic database knows, coloured by round trip.",
+                ),
+            ),
+        ),
+    ),
+)

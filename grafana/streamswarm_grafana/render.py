@@ -1,0 +1,311 @@
+"""Panels in Grafana's form, by the SDK's builders."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    geomap,
+    heatmap,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models import common as shared
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heat_model
+
+from streamswarm_core.catalogue import Field, Measurement
+from streamswarm_core.catalogue.model import STATE
+from streamswarm_core.catalogue.model import Kind as FieldKind
+from streamswarm_grafana.ask import Ask, Column
+from streamswarm_grafana.dialects import VARIABLES, Dialect
+from streamswarm_grafana.influxdb import Target
+from streamswarm_grafana.panel import Kind, Panel
+from streamswarm_grafana.thresholds import Limits, limits_of
+
+GOOD: Final = "green"
+SUSPICIOUS: Final = "orange"
+BAD: Final = "red"
+_GAP_MS: Final = 15 * 60_000
+"""Points further apart than this (or five times a panel's own step) aren't joined: a gap is no measurement."""
+
+
+def uid(dialect: Dialect, key: str) -> str:
+    """A dashboard's stable uid.
+
+    >>> from streamswarm_grafana.dialects import INFLUXQL
+    >>> uid(INFLUXQL, "overview")
+    'streamswarm-iql-overview'
+    """
+    return f"streamswarm-{dialect.short}-{key}"
+
+
+def queries_of(panel: Panel, dialect: Dialect, variables: tuple[str, ...]) -> list[Dataquery]:
+    """Its queries, named A, B, C …; none where the dialect can't say what the panel shows."""
+    found: list[Any] = [one for ask in panel.asks for one in dialect.queries(ask, variables, panel.every)]
+    for number, query in enumerate(found):
+        query.ref_id = chr(ord("A") + number)
+    return list(found)
+
+
+def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: int) -> Any:
+    """The builder of a panel, without its place; None where the dialect can't say what it shows."""
+    queries = queries_of(panel, dialect, variables)
+    if not queries:
+        return None
+    makers: dict[Kind, Callable[[Panel, Dialect, list[Dataquery]], Any]] = {
+        Kind.LINES: _lines,
+        Kind.TILES: _tiles,
+        Kind.TABLE: _table,
+        Kind.STATES: _states,
+        Kind.HEAT: _heat,
+        Kind.MAP: _map,
+        Kind.BARS: _bars,
+    }
+    built = makers[panel.kind](panel, dialect, queries)
+    source: Any = queries[0]
+    built.id(number).title(panel.title).description(panel.description).no_value(panel.empty)
+    built.datasource(source.datasource).interval(panel.every)
+    for query in queries:
+        built.with_target(Target(query))
+    if panel.drill:
+        built.data_links([_drill(panel, dialect)])
+    return built
+
+
+def steps(limits: Limits | None) -> build.ThresholdsConfig:
+    """Grafana's thresholds, from the lowest value up."""
+    colours = [model.Threshold(None, GOOD)]
+    if limits is not None and limits.falling:
+        colours = [
+            model.Threshold(None, BAD),
+            model.Threshold(limits.bad, SUSPICIOUS),
+            model.Threshold(limits.warn, GOOD),
+        ]
+    elif limits is not None:
+        colours += [model.Threshold(limits.warn, SUSPICIOUS), model.Threshold(limits.bad, BAD)]
+    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(colours)
+
+
+def up_or_down() -> list[Any]:
+    """What 0 and 1 mean of `up`."""
+    result = model.ValueMappingResult
+    return [model.ValueMap({"0": result("down", BAD, index=0), "1": result("up", GOOD, index=1)})]
+
+
+def _drill(panel: Panel, dialect: Dialect) -> build.DashboardLink:
+    # Labels of the series clicked at, or cells of the row, choose what the other dashboard shows.
+    tags = next((ask.by for ask in panel.asks if isinstance(ask, Ask)), ())
+    form = "${{__data.fields.{0}}}" if panel.kind in {Kind.TABLE, Kind.MAP} else "${{__field.labels.{0}}}"
+    chosen = "".join(f"&var-{tag}={form.format(tag)}" for tag in VARIABLES if tag in tags)
+    address = f"/d/{uid(dialect, panel.drill)}?${{__url_time_range}}&var-data=${{data}}{chosen}"
+    return build.DashboardLink(f"Open {panel.drill}").url(address).type(model.DashboardLinkType.LINK)
+
+
+def _lines(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> timeseries.Panel:
+    limits = panel.shown_limits
+    calcs = ["mean", "max", "lastNotNull"]
+    legend = (
+        common.VizLegendOptions()
+        .display_mode(shared.LegendDisplayMode.TABLE)
+        .placement(shared.LegendPlacement.BOTTOM)
+        .show_legend(show_legend=True)
+        .calcs(calcs)
+    )
+    tooltip = common.VizTooltipOptions().mode(shared.TooltipDisplayMode.MULTI).sort(shared.SortOrder.DESCENDING)
+    built = (
+        timeseries.Panel()
+        .unit(panel.shown_unit)
+        .line_width(1)
+        .fill_opacity(60 if panel.stacked else 8)
+        .show_points(shared.VisibilityMode.NEVER if panel.every == "1m" else shared.VisibilityMode.AUTO)
+        .insert_nulls(_gap(panel.every))
+        .legend(legend)
+        .tooltip(tooltip)
+        .thresholds(steps(limits))
+    )
+    if panel.shown_unit == "percentunit":
+        built.min(0).axis_soft_max(0.01)
+    elif all(field.worse == "up" for _, field in panel.fields) and not panel.log:
+        built.axis_soft_min(0)
+    if panel.log:
+        built.scale_distribution(common.ScaleDistributionConfig().type(shared.ScaleDistribution.LOG).log(10))
+    if panel.stacked:
+        built.stacking(common.StackingConfig().mode(shared.StackingMode.NORMAL).group("A"))
+    if limits is not None:
+        style = shared.GraphThresholdsStyleMode.DASHED
+        built.thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
+    for low, high in panel.band:
+        hidden = model.DynamicConfigValue("custom.lineWidth", 0)
+        bare = model.DynamicConfigValue("custom.fillOpacity", 0)
+        shade = model.DynamicConfigValue("custom.fillOpacity", 25)
+        built.override_by_regexp(f"/{low}$/", [hidden, bare])
+        built.override_by_name(high, [hidden, model.DynamicConfigValue("custom.fillBelowTo", low), shade])
+    return built
+
+
+def _gap(every: str) -> float:
+    seconds = {"s": 1, "m": 60, "h": 3600}[every[-1]] * int(every[:-1])
+    return float(max(5 * seconds * 1000, _GAP_MS if seconds > 60 else 5 * 60_000))
+
+
+def _tiles(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> stat.Panel:
+    reduce = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(values=False)
+    built = (
+        stat.Panel()
+        .unit(panel.shown_unit)
+        .reduce_options(reduce)
+        .color_mode(shared.BigValueColorMode.BACKGROUND if panel.states else shared.BigValueColorMode.VALUE)
+        .graph_mode(shared.BigValueGraphMode.NONE if panel.states else shared.BigValueGraphMode.AREA)
+        .text_mode(shared.BigValueTextMode.VALUE_AND_NAME if panel.states else shared.BigValueTextMode.AUTO)
+        .thresholds(steps(panel.shown_limits))
+    )
+    if panel.states:
+        built.mappings(up_or_down())
+    return built
+
+
+def _states(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> statetimeline.Panel:
+    built = (
+        statetimeline.Panel()
+        .unit(panel.shown_unit)
+        .show_value(shared.VisibilityMode.NEVER)
+        .merge_values(merge_values=True)
+        .row_height(0.85)
+        .fill_opacity(80)
+        .line_width(0)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(shared.LegendDisplayMode.LIST)
+            .placement(shared.LegendPlacement.BOTTOM)
+            .show_legend(show_legend=True)
+        )
+        .thresholds(steps(panel.shown_limits))
+    )
+    if panel.states:
+        built.mappings(up_or_down())
+    return built
+
+
+def _heat(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> heatmap.Panel:
+    return (
+        heatmap.Panel()
+        .calculate(calculate=False)
+        .unit("short")
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(heat_model.HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .scale(heat_model.HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
+            .steps(64)
+        )
+        .y_axis(heatmap.YAxisConfig().unit(panel.shown_unit).decimals(1))
+        .scale_distribution(common.ScaleDistributionConfig().type(shared.ScaleDistribution.LINEAR))
+        .cell_gap(0)
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .show_legend()
+    )
+
+
+def _bars(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> bargauge.Panel:
+    reduce = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(values=False)
+    built = (
+        bargauge.Panel()
+        .unit(panel.shown_unit)
+        .reduce_options(reduce)
+        .orientation(shared.VizOrientation.HORIZONTAL)
+        .display_mode(shared.BarGaugeDisplayMode.BASIC)
+        .value_mode(shared.BarGaugeValueMode.COLOR)
+        .min(0)
+        .thresholds(steps(panel.shown_limits))
+    )
+    if panel.shown_unit == "percentunit":
+        built.max(1)
+    return built
+
+
+def _table(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> table.Panel:
+    built = table.Panel().unit(panel.shown_unit).show_header(show_header=True).filterable(filterable=True)
+    built.thresholds(steps(None))
+    shown = _shown_columns(panel, dialect)
+    worst = panel.worst
+    for letter, (measurement, field, column) in zip("ABCDEFGHIJKLMNOP", shown, strict=False):
+        heading = column.title
+        if dialect.source == "prometheus":
+            heading = f"Value #{letter}" if len(queries) > 1 else "Value"
+        if column.title == panel.worst:
+            worst = heading
+        built.override_by_name(heading, _cell(measurement, field, column))
+    if len(queries) > 1:
+        built.with_transformation(model.DataTransformerConfig("merge", options={}))
+    hidden = {"Time": True, "time": True}
+    built.with_transformation(model.DataTransformerConfig("organize", options={"excludeByName": hidden}))
+    if worst:
+        falling = any(field.worse == "down" for _, field, column in shown if column.title == panel.worst)
+        order = {"sort": [{"field": worst, "desc": not falling}]}
+        built.with_transformation(model.DataTransformerConfig("sortBy", options=order))
+        built.with_transformation(model.DataTransformerConfig("limit", options={"limitField": panel.most}))
+    return built
+
+
+def _shown_columns(panel: Panel, dialect: Dialect) -> list[tuple[Measurement, Field, Column]]:
+    found = []
+    for ask in panel.asks:
+        if not isinstance(ask, Ask):
+            continue
+        for column in ask.columns:
+            field = ask.measurements[0][column.field]
+            if dialect.source == "prometheus" and field.kind is FieldKind.STRING:
+                continue
+            found.append((ask.measurements[0], field, column))
+    return found
+
+
+def _cell(measurement: Measurement, field: Field, column: Column) -> list[model.DynamicConfigValue]:
+    properties = [
+        model.DynamicConfigValue("displayName", column.title),
+        model.DynamicConfigValue("unit", field.unit.grafana),
+    ]
+    if field.unit is STATE and field.name == "up":
+        properties.append(model.DynamicConfigValue("mappings", up_or_down()))
+        properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-background"}))
+    limits = limits_of(measurement.name, field)
+    if limits is not None:
+        properties.append(model.DynamicConfigValue("thresholds", steps(limits).build()))
+        properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
+    return properties
+
+
+def _map(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> geomap.Panel:
+    promql = dialect.source == "prometheus"
+    columns = [column.title for _, _, column in _shown_columns(panel, dialect)]
+    headings = [f"Value #{letter}" for letter, _ in zip("ABCDEF", columns, strict=False)] if promql else columns
+    latitude, longitude, colour = headings[:3]
+    layer: Builder[shared.MapLayerOptions] = (
+        common.MapLayerOptions()
+        .name(panel.title)
+        .type("markers")
+        .tooltip(tooltip=True)
+        .location(
+            common.FrameGeometrySource()
+            .mode(shared.FrameGeometrySourceMode.COORDS)
+            .latitude(latitude)
+            .longitude(longitude)
+        )
+        .config({"style": {"size": {"fixed": 7}, "color": {"field": colour, "fixed": GOOD}}, "showLegend": True})
+    )
+    built = geomap.Panel().unit(panel.shown_unit).layers([layer]).thresholds(steps(panel.shown_limits))
+    built.view(geomap.MapViewConfig().id("fit").lat(0).lon(0).zoom(2).all_layers(all_layers=True))
+    built.basemap(common.MapLayerOptions().name("Map").type("default").config({}))
+    for heading, title in zip(headings, columns, strict=True):
+        built.override_by_name(heading, [model.DynamicConfigValue("displayName", title)])
+    if len(queries) > 1:
+        built.with_transformation(model.DataTransformerConfig("merge", options={}))
+    return built

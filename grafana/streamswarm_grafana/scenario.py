@@ -1,0 +1,270 @@
+"""A made-up network with a fault and its recovery: what dashboards and alert rules are proved and previewed on.
+
+Two and a half hours of four agents. From minute 60 to 90 the link of `par-1` is bad: loss, delay, a detour, failing
+tests, a full disk, a certificate about to expire. From minute 65 to 85 `tok-1` is silent. Then all is well again. The
+same call gives the same points; every measurement of the catalogue has some.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from streamswarm_core.catalogue import CATALOGUE, Field, Kind, Measurement, Metric
+from streamswarm_core.catalogue.model import (
+    BITS_PER_SECOND,
+    BYTES,
+    BYTES_PER_SECOND,
+    CELSIUS,
+    DBM,
+    DEGREES,
+    HERTZ,
+    PER_SECOND,
+    RATIO,
+    RPM,
+    SCORE,
+    SECONDS,
+    STATE,
+    Unit,
+)
+from streamswarm_core.clock import NANOSECONDS
+from streamswarm_core.point import FieldValue, Point
+from streamswarm_core.sketch import Sketch
+
+MINUTES: Final = 150
+FAULT: Final = (60, 90)
+SILENCE: Final = (65, 85)
+AGENTS: Final = {"lon-1": "london", "lon-2": "london", "par-1": "paris", "tok-1": "tokyo"}
+FAULTY: Final = "par-1"
+SILENT: Final = "tok-1"
+
+_DAY: Final = 86_400.0
+_EVERY: Final = {"icmp": 1, "icmp_rtt": 1, "agent": 1, "anomaly": 1, "bandwidth": 10, "bandwidth_second": 10, "qos": 5}
+_SLOW: Final = {"tcp_window": 5, "tcp_window_sample": 5, "qos_class": 5, "mtu": 5, "host_facts": 30, "host_smart": 10}
+_TARGETS: Final = {
+    "http": ("https://shop.example/cart?step=1",),
+    "tls": ("shop.example:443",),
+    "dns": ("www.example.net",),
+    "tcp": ("192.0.2.80:443",),
+    "tcp_window": ("192.0.2.80:5201",),
+}
+_TARGETS_ELSE: Final = ("192.0.2.1", "2001:db8::7")
+_VALUES: Final[dict[str, tuple[str, ...]]] = {
+    "family": ("ipv4",),
+    "method": ("icmp",),
+    "hop": ("01", "02", "03", "04", "05"),
+    "flow": ("000", "001"),
+    "server": ("192.0.2.53",),
+    "record_type": ("A",),
+    "transport": ("udp",),
+    "resource": ("cpu", "io", "memory"),
+    "path": ("/", "/var"),
+    "device": ("sda",),
+    "interface": ("eth0",),
+    "order": ("cpu", "memory"),
+    "rank": ("1", "2", "3"),
+    "chip": ("coretemp",),
+    "sensor": ("core0",),
+    "supply": ("BAT0",),
+    "kind": ("battery",),
+    "controller": ("mc0",),
+    "module": ("dimm0",),
+    "direction": ("download", "upload"),
+    "dscp": ("BE", "EF", "AF41"),
+    "reason": ("overrun",),
+    "detector": ("ensemble",),
+    "measurement": ("icmp",),
+    "field": ("rtt_mean", "loss", "jitter"),
+}
+_TEXTS: Final = {
+    "path_hash": ("a1b2c3", "d4e5f6"),
+    "address": ("198.51.100.1", "198.51.100.9"),
+    "error": ("", "timeout"),
+    "error_detail": ("", "no answer in time"),
+    "bottleneck": ("network", "loss"),
+    "marking": ("kept", "bleached"),
+    "rcode": ("NOERROR", "SERVFAIL"),
+    "changed_from": ("198.51.100.1", "198.51.100.1"),
+    "changed_to": ("198.51.100.9", "198.51.100.9"),
+    "failed_check": ("", "status"),
+    "certificate_fault": ("", "expired"),
+    "protocol": ("HTTP/2", "HTTP/2"),
+    "version": ("TLSv1.3", "TLSv1.3"),
+    "as_path": ("64500 64501", "64500 64502 64501"),
+    "finding": ("network", "network"),
+    "violations": ("", "EF is bleached"),
+    "limit": ("", "policer"),
+}
+_UNITS: Final[dict[Unit, tuple[float, float]]] = {
+    SECONDS: (0.02, 0.09),
+    BYTES: (4e9, 9e9),
+    BYTES_PER_SECOND: (9e6, 2e6),
+    BITS_PER_SECOND: (9e7, 1.5e7),
+    RATIO: (0.004, 0.35),
+    SCORE: (0.15, 0.97),
+    STATE: (0, 1),
+    CELSIUS: (52, 88),
+    HERTZ: (2.4e9, 2.4e9),
+    PER_SECOND: (20, 400),
+    DBM: (-58, -81),
+    RPM: (1800, 900),
+    DEGREES: (50, 50),
+}
+"""Healthy and faulty values, where a larger one is worse."""
+
+_FIELDS: Final[dict[str, tuple[float, float]]] = {
+    "icmp.rtt_min": (0.012, 0.03),
+    "icmp.rtt_mean": (0.02, 0.09),
+    "icmp.rtt_max": (0.03, 0.4),
+    "icmp.jitter": (0.002, 0.05),
+    "icmp.ttl": (57, 55),
+    "http.status": (200, 503),
+    "http.certificate_expires_in": (89 * _DAY, 9 * _DAY),
+    "tls.expires_in": (89 * _DAY, 9 * _DAY),
+    "tls.chain_expires_in": (89 * _DAY, 9 * _DAY),
+    "http.resolve": (0.004, 0.02),
+    "http.connect": (0.02, 0.09),
+    "http.tls": (0.03, 0.12),
+    "http.request": (0.0002, 0.0003),
+    "http.first_byte": (0.06, 0.9),
+    "http.transfer": (0.04, 0.3),
+    "http.total": (0.16, 1.5),
+    "http.repeat": (0.07, 0.6),
+    "http.reused": (1.0, 0.5),
+    "traceroute.hops": (5, 7),
+    "traceroute.distance": (900_000, 2_400_000),
+    "traceroute.direct_distance": (850_000, 850_000),
+    "traceroute.geographic_efficiency": (0.94, 0.35),
+    "traceroute.branches": (1, 2),
+    "mtu.pmtu": (1500, 1280),
+    "mtu.interface_mtu": (1500, 1500),
+    "mtu.tcp_mss": (1460, 1240),
+    "host_cpu.usage": (0.3, 0.97),
+    "host_cpu.user": (0.2, 0.7),
+    "host_cpu.system": (0.08, 0.2),
+    "host_cpu.idle": (0.7, 0.03),
+    "host_cpu.cores": (8, 8),
+    "host_cpu.load1": (1.2, 9),
+    "host_memory.usage": (0.5, 0.9),
+    "host_memory.total": (16e9, 16e9),
+    "host_memory.used": (8e9, 14.4e9),
+    "host_memory.available": (8e9, 1.6e9),
+    "host_disk.usage": (0.55, 0.96),
+    "host_disk.total": (100e9, 100e9),
+    "host_disk.used": (55e9, 96e9),
+    "host_disk.free": (45e9, 4e9),
+    "host_wifi.snr": (38, 12),
+    "host_wifi.signal": (-58, -81),
+    "host_wifi.signal_min": (-62, -86),
+    "host_wifi.signal_max": (-55, -76),
+    "host_wifi.noise": (-96, -93),
+    "host_wifi.frequency": (5.18e9, 5.18e9),
+    "host_smart.age": (300, 300),
+    "agent.assignments": (24, 24),
+    "agent.refused": (0, 0),
+    "agent.lag": (0.05, 2.5),
+    "agent.queued_points": (40, 40_000),
+    "agent.queued": (8e3, 8e6),
+    "agent.oldest_queued": (2, 900),
+    "agent.cpu": (0.03, 0.05),
+    "agent.memory": (95e6, 110e6),
+    "agent.clock_offset": (0.002, 0.004),
+    "anomaly.threshold": (0.7, 0.7),
+    "stamp.rtt_min": (0.016, 0.04),
+    "stamp.owd_min_there": (0.008, 0.02),
+    "stamp.owd_mean_there": (0.01, 0.05),
+    "bandwidth.bufferbloat": (0.02, 0.25),
+    "qos_class.rtt_difference": (-0.001, 0.02),
+    "qos_class.loss_difference": (0.0, 0.1),
+    "tcp_window.efficiency": (0.95, 0.4),
+    "tcp_window.busy": (0.97, 0.99),
+}
+_PLACES: Final = ((51.5, -0.1), (50.1, 8.7), (48.9, 2.4), (40.7, -74.0), (35.7, 139.7))
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    measurement: Measurement
+    tags: dict[str, str]
+    noise: random.Random
+
+    def faulty(self, minute: float) -> bool:
+        return self.tags["agent"] == FAULTY and FAULT[0] <= minute < FAULT[1]
+
+    def silent(self, minute: float) -> bool:
+        return self.tags["agent"] == SILENT and SILENCE[0] <= minute < SILENCE[1]
+
+
+def points(stop_ns: int, minutes: int = MINUTES) -> Iterator[Point]:
+    """The scenario's points, series by series.
+
+    Args:
+        stop_ns: when it ends.
+        minutes: its length, counted from its begin.
+    """
+    start = stop_ns - MINUTES * 60 * NANOSECONDS
+    for measurement in CATALOGUE.values():
+        for series in _series(measurement):
+            every = _EVERY.get(measurement.name) or _SLOW.get(measurement.name, 2)
+            for minute in range(0, minutes, every):
+                if series.silent(minute) or (measurement.name == "run" and not series.faulty(minute)):
+                    continue
+                fields = _sketch(series, minute) if measurement.distribution else _fields(series, minute)
+                yield measurement.point(series.tags, time_ns=start + minute * 60 * NANOSECONDS, **fields)
+
+
+def _series(measurement: Measurement) -> Iterator[_Series]:
+    further = [tag for tag in measurement.tags if tag not in {"agent", "site", "test", "target"}]
+    targets = _TARGETS.get(measurement.name, _TARGETS_ELSE) if "target" in measurement.tags else ("",)
+    for agent, site in AGENTS.items():
+        for target, values in itertools.product(targets, itertools.product(*(_VALUES[tag] for tag in further))):
+            tags = {"agent": agent, "site": site, **dict(zip(further, values, strict=True))}
+            if "test" in measurement.tags:
+                tags["test"] = f"{measurement.name.split('_')[0]}-check"
+            if target:
+                tags["target"] = target
+            if measurement.name.startswith("host_wifi"):
+                tags["interface"] = "wlan0"
+            # Whatever the order of the catalogue, a series gets the same noise.
+            yield _Series(measurement, tags, random.Random(f"{measurement.name}{sorted(tags.items())}"))  # noqa: S311
+
+
+def _fields(series: _Series, minute: int) -> dict[str, FieldValue]:
+    faulty = series.faulty(minute)
+    fields = {one.name: _value(series, one, minute, faulty=faulty) for one in series.measurement.fields}
+    found: dict[str, FieldValue] = {name: value for name, value in fields.items() if value is not None}
+    if "hop" in series.tags and "latitude" in found:
+        found["latitude"], found["longitude"] = _PLACES[int(series.tags["hop"]) - 1]
+    return found
+
+
+def _value(series: _Series, field: Field, minute: int, *, faulty: bool) -> FieldValue | None:
+    if field.kind is Kind.STRING:
+        return _TEXTS.get(field.name, (field.name, field.name))[faulty] or None
+    if field.name == "seq":
+        return minute + 1
+    if field.metric is Metric.COUNTER:
+        late = max(0, min(minute, FAULT[1]) - FAULT[0]) if series.tags["agent"] == FAULTY else 0
+        return 20 * late if field.worse == "up" else 24 * (minute + 1)
+    if field.name == "path_changed":
+        return int(series.tags["agent"] == FAULTY and minute in FAULT)
+    name = f"{series.measurement.name}.{field.name}"
+    good, bad = _FIELDS.get(name) or _UNITS.get(field.unit, (12.0, 30.0))
+    if name not in _FIELDS and (field.worse == "down") is (good < bad):
+        good, bad = bad, good
+    if field.unit is STATE:
+        wrong = faulty and minute % 4 != 2 if field.name == "up" else faulty
+        return int(wrong) if field.worse != "down" else int(not wrong)
+    value = bad if faulty and (field.worse or name in _FIELDS) else good
+    wave = 1 + 0.06 * math.sin(minute / 9) + 0.08 * (series.noise.random() - 0.5)
+    value = value * (1 if field.kind is Kind.INTEGER and value < 100 else wave)
+    if field.unit is RATIO and "difference" not in field.name:
+        value = min(max(value, 0.0), 1.0)
+    return round(value) if field.kind is Kind.INTEGER else value
+
+
+def _sketch(series: _Series, minute: int) -> dict[str, FieldValue]:
+    middle, spread = (0.09, 0.5) if series.faulty(minute) else (0.02, 0.15)
+    return dict(Sketch.of(middle * math.exp(series.noise.gauss(0, spread)) for _ in range(20)).to_fields())

@@ -1,0 +1,83 @@
+"""From where on a value is suspicious, and from where on bad: for colours and for alerts alike.
+
+Which direction is bad is the catalogue's `worse`; these are the numbers, in the field's base unit.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from streamswarm_core.catalogue import Field
+
+DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Two steps away from good.
+
+    Attributes:
+        warn: suspicious from here on.
+        bad: bad from here on.
+        falling: whether smaller is worse.
+    """
+
+    warn: float
+    bad: float
+    falling: bool = False
+
+
+_NUMBERS: Final[dict[str, tuple[float, float]]] = {
+    "icmp.loss": (0.01, 0.05),
+    "icmp.rtt_mean": (0.15, 0.3),
+    "icmp.jitter": (0.03, 0.06),  # 60 ms: what voice bears
+    "traceroute.loss": (0.01, 0.05),
+    "traceroute_hop.loss": (0.05, 0.5),
+    "stamp.loss": (0.01, 0.05),
+    "stamp.loss_there": (0.01, 0.05),
+    "stamp.loss_back": (0.01, 0.05),
+    "qos_class.loss": (0.01, 0.05),
+    "dns.lookup": (0.1, 0.5),
+    "http.total": (1.0, 3.0),
+    "http.first_byte": (0.5, 2.0),
+    "http.certificate_expires_in": (30 * DAY, 14 * DAY),
+    "tls.expires_in": (30 * DAY, 14 * DAY),
+    "tls.chain_expires_in": (30 * DAY, 14 * DAY),
+    "tcp.connect": (0.2, 0.5),
+    "tcp_window.retransmission_rate": (0.005, 0.02),
+    "bandwidth.bufferbloat": (0.06, 0.2),
+    "mtu.pmtu": (1500, 1280),
+    "host_cpu.usage": (0.8, 0.95),
+    "host_memory.usage": (0.85, 0.95),
+    "host_memory.swap_usage": (0.25, 0.75),
+    "host_disk.usage": (0.8, 0.9),
+    "host_disk.inode_usage": (0.8, 0.9),
+    "host_diskio.utilisation": (0.7, 0.95),
+    "host_net.utilisation": (0.7, 0.9),
+    "host_pressure.some": (0.1, 0.4),
+    "host_temperature.temperature": (75, 90),
+    "host_wifi.signal": (-67, -75),
+    "host_wifi.snr": (25, 15),
+    "host_clock.maximum_error": (0.05, 0.5),
+    "host_tcp.retransmission": (0.01, 0.05),
+    "host_smart.wear": (0.8, 0.95),
+    "anomaly.score": (0.7, 0.9),
+    "agent.oldest_queued": (60, 600),
+    "agent.lag": (1, 5),
+    "agent.clock_offset": (0.5, 5),
+}
+
+
+def limits_of(measurement: str, field: Field) -> Limits | None:
+    """The limits of a field; None where it has none.
+
+    >>> from streamswarm_core.catalogue import CATALOGUE
+    >>> limits_of("tls", CATALOGUE["tls"]["expires_in"])
+    Limits(warn=2592000.0, bad=1209600.0, falling=True)
+    """
+    numbers = _NUMBERS.get(f"{measurement}.{field.name}")
+    return None if numbers is None else Limits(*numbers, falling=field.worse == "down")
+
+
+def limited() -> list[tuple[str, str]]:
+    """Every measurement and field with limits."""
+    return [(name, field) for name, _, field in (key.partition(".") for key in _NUMBERS)]

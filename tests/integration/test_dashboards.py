@@ -1,0 +1,148 @@
+"""Every query of every dashboard, asked of real stores as Grafana would ask it."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from streamswarm_core.clock import NANOSECONDS
+from streamswarm_grafana.ask_store import Drawn, Store
+from streamswarm_grafana.boards import BOARDS
+from streamswarm_grafana.expand import View
+from streamswarm_grafana.generate import ROOT
+from tests.integration.dashboard_stores import Stores, filled_stores
+
+pytestmark = [
+    pytest.mark.xdist_group("dashboards"),
+    pytest.mark.needs("influxd", "influxdb"),
+    pytest.mark.needs("prometheus", "prometheus"),
+    pytest.mark.needs("victoria-metrics", "victoria-metrics"),
+]
+
+FOLDERS: Final = {
+    "embedded": "influxql",
+    "influxdb": "influxql",
+    "prometheus": "promql",
+    "victoriametrics scraping": "promql",
+    "victoriametrics written": "victoriametrics",
+}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    # Whole minutes, so that every run finds the points at the same place in their windows.
+    stop_ns = int(time.time()) // 60 * 60 * NANOSECONDS
+    with filled_stores(tmp_path_factory.mktemp("dashboards"), stop_ns) as filled:
+        yield filled
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=20) as shared:
+        yield shared
+
+
+def load(store: str, key: str) -> dict[str, Any]:
+    path = ROOT / "grafana/dashboards" / FOLDERS[store] / f"{key}.json"
+    body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return body
+
+
+def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for panel in board["panels"]:
+        if panel["type"] == "row":
+            yield from panel.get("panels", [])
+        else:
+            yield panel
+
+
+def where(stores: Stores, store: str, target: dict[str, Any]) -> Store:
+    """A target about the stack's services goes to the Prometheus that scrapes them."""
+    return stores.by_name["prometheus" if target["datasource"]["uid"] == "${stack}" else store]
+
+
+def draw(stores: Stores, store: str, client: httpx.Client, panel: dict[str, Any], view: View) -> dict[str, list[Drawn]]:
+    return {
+        target["refId"]: where(stores, store, target).run(client, target, view, panel["interval"])
+        for target in panel["targets"]
+    }
+
+
+def whole(stores: Stores, **chosen: list[str]) -> View:
+    return View(stores.start_ms, stores.stop_ms, chosen)
+
+
+def moments(stores: Stores, panel: dict[str, Any]) -> View:
+    """The whole scenario; what is open only during the fault is looked at in its last minute."""
+    during = panel["title"] == "Open anomalies" and panel["type"] == "table"
+    return View(stores.start_ms, stores.start_ms + 89 * 60_000) if during else whole(stores)
+
+
+@pytest.mark.parametrize("key", [board.key for board in BOARDS])
+@pytest.mark.parametrize("store", FOLDERS)
+def test_every_query_of_a_dashboard_returns_data(stores: Stores, client: httpx.Client, store: str, key: str) -> None:
+    faults = []
+    for panel in panels(load(store, key)):
+        try:
+            answers = draw(stores, store, client, panel, moments(stores, panel))
+        except ValueError as error:
+            faults.append(f"{panel['title']}: {error}")
+            continue
+        empty = [ref for ref, drawn in answers.items() if not any(one.has_data for one in drawn)]
+        faults += [f"{panel['title']}: query {ref} has no data" for ref in empty]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("key", [board.key for board in BOARDS])
+@pytest.mark.parametrize("store", FOLDERS)
+def test_every_variable_has_values_and_the_first_of_each_is_found(
+    stores: Stores, client: httpx.Client, store: str, key: str
+) -> None:
+    board = load(store, key)
+    chosen: dict[str, list[str]] = {}
+    for variable in board["templating"]["list"]:
+        if variable["type"] != "query":
+            continue
+        options = stores.by_name[store].options(client, variable["query"], whole(stores, **chosen))
+        assert options, f"{variable['name']} has no values when {chosen} is chosen"
+        chosen[variable["name"]] = [options[0]]
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_a_choice_of_several_with_special_characters_shows_them_and_nothing_else(
+    stores: Stores, client: httpx.Client, store: str
+) -> None:
+    loss = next(
+        panel for panel in panels(load(store, "latency")) if panel["title"] == "Loss" and panel["gridPos"]["w"] == 24
+    )
+    view = whole(stores, agent=["lon-1", "par-1"], target=["192.0.2.1"])
+    drawn = draw(stores, store, client, loss, view)["A"]
+    assert {one.name for one in drawn} == {"lon-1 → 192.0.2.1", "par-1 → 192.0.2.1"}
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_the_fault_is_seen_where_and_while_it_lasts(stores: Stores, client: httpx.Client, store: str) -> None:
+    loss = next(
+        panel for panel in panels(load(store, "latency")) if panel["title"] == "Loss" and panel["gridPos"]["w"] == 24
+    )
+    for one in draw(stores, store, client, loss, whole(stores))["A"]:
+        high = [at for at, value in one.rows if value is not None and value > 0.2]
+        minutes = {(at - stores.start_ms) // 60_000 for at in high}
+        if one.name.startswith("par-1"):
+            # A window of Prometheus reaches back.
+            assert 28 <= len(minutes) <= 35
+            assert min(minutes) >= 59
+            assert max(minutes) <= 95
+        else:
+            assert not minutes
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_failing_tests_are_those_of_the_faulty_agent_only(stores: Stores, client: httpx.Client, store: str) -> None:
+    failing = next(panel for panel in panels(load(store, "overview")) if panel["title"] == "Failing tests")
+    drawn = draw(stores, store, client, failing, whole(stores))["A"]
+    assert {one.labels["agent"] for one in drawn} == {"par-1"}
+    assert "par-1 http-check" in {one.name for one in drawn}
