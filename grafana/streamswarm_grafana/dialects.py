@@ -136,7 +136,7 @@ class PromQl:
             if ask.stack:
                 return [stack_query(ask, every)]
             text = ask.written if self.naming is WRITTEN and ask.written is not None else ask.promql
-            return [] if text is None else [self._query(self._fill_in(text, variables), ask, ask.legend, every)]
+            return [] if text is None else [self._query(self.fill_in(text, variables), ask, ask.legend, every)]
         found = []
         for column in ask.columns:
             if self.metric(ask.measurements, column.field) is None:
@@ -191,7 +191,9 @@ class PromQl:
             metric = ""
         return f"{metric}{{{','.join(labels)}}}"
 
-    def _fill_in(self, text: str, variables: Sequence[str]) -> str:
+    def fill_in(self, text: str, variables: Sequence[str]) -> str:
+        """Put selectors in the place of `<measurement.field>`."""
+
         def named(found: re.Match[str]) -> str:
             measurement, field = found.groups()
             known = PROBES if measurement == "probes" else (CATALOGUE[measurement],)

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import yaml
+
+from streamswarm_grafana.alerts import grafana_files, prometheus_files
 from streamswarm_grafana.assemble import dashboard, to_json
 from streamswarm_grafana.boards import BOARDS
 from streamswarm_grafana.dialects import DIALECTS
 
+_HEAD: Final = "# Made by make dashboards from grafana/streamswarm_grafana; edit that instead.\n"
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -18,6 +22,18 @@ def generated() -> Iterator[tuple[Path, str]]:
     for dialect in DIALECTS:
         for board in BOARDS:
             yield Path(f"grafana/dashboards/{dialect.name}/{board.key}.json"), to_json(dashboard(board, dialect))
+    for name, content in (
+        ("grafana/alerting/rules.yml", grafana_files.rules()),
+        ("grafana/alerting/contact-points.yml", grafana_files.contact_points()),
+        ("grafana/alerting/policies.yml", grafana_files.policies()),
+        ("grafana/datasources/streamswarm.yml", grafana_files.data_sources()),
+        ("grafana/dashboards/streamswarm.yml", grafana_files.providers()),
+        ("prometheus/rules/streamswarm.yml", prometheus_files.rules()),
+    ):
+        yield (
+            Path("provisioning") / name,
+            _HEAD + yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True),
+        )
 
 
 def stale(root: Path = ROOT) -> list[str]:

@@ -255,7 +255,7 @@ def _value(series: _Series, field: Field, minute: int, *, faulty: bool) -> Field
     if name not in _FIELDS and (field.worse == "down") is (good < bad):
         good, bad = bad, good
     if field.unit is STATE:
-        wrong = faulty and minute % 4 != 2 if field.name == "up" else faulty
+        wrong = faulty and minute % 10 != 8 if field.name == "up" else faulty
         return int(wrong) if field.worse != "down" else int(not wrong)
     value = bad if faulty and (field.worse or name in _FIELDS) else good
     wave = 1 + 0.06 * math.sin(minute / 9) + 0.08 * (series.noise.random() - 0.5)

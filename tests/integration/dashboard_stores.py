@@ -26,7 +26,7 @@ from streamswarm_grafana.ask_store import Store
 from streamswarm_grafana.scenario import MINUTES, points
 from streamswarm_ml.app import _Metrics as MlMetrics
 from tests.integration.stores import run_prometheus, run_victoriametrics
-from tests.support import eventually, run_influxdb, serve_app
+from tests.support import run_influxdb, serve_app
 
 DATABASE: Final = "streamswarm"
 _NOT_EXPORTED: Final = {"anomaly"}
@@ -53,7 +53,7 @@ def filled_stores(folder: Path, stop_ns: int) -> Iterator[Stores]:
     lines = encode_lines(told)
     by_name: dict[str, Store] = {}
     with ExitStack() as running:
-        collector = running.enter_context(_collector(folder / "embedded", lines))
+        collector = running.enter_context(collector_with(folder / "embedded", lines))
         by_name["embedded"] = Store(collector, "influxdb", DATABASE)
         influxdb = running.enter_context(run_influxdb(folder / "influxdb"))
         influxdb.create_database(DATABASE)
@@ -70,14 +70,14 @@ def filled_stores(folder: Path, stop_ns: int) -> Iterator[Stores]:
         httpx.post(f"{written}/write?db={DATABASE}", content=lines, timeout=60).raise_for_status()
         by_name["victoriametrics written"] = Store(written, "prometheus")
         for url in (scraping, written):
-            eventually(
-                lambda url=url: httpx.get(f"{url}/internal/force_flush").status_code, lambda status: status == 200
-            )  # type: ignore[misc]
+            # Written points are found a moment later.
+            httpx.get(f"{url}/internal/force_flush").raise_for_status()
         yield Stores(stop_ns // 1_000_000, by_name)
 
 
 @contextmanager
-def _collector(folder: Path, lines: bytes) -> Iterator[str]:
+def collector_with(folder: Path, lines: bytes) -> Iterator[str]:
+    """Our collector with its embedded store; yields its URL."""
     settings = CollectorSettings(data=folder, auth=False, bucket=DATABASE, flush_seconds=0.01)
     with serve_app(create_app(settings)) as url:
         address = f"{url}/api/v2/write?bucket={DATABASE}"
