@@ -7,7 +7,8 @@ SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victo
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate dashboards secrets lock clean
+.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate dashboards \
+  dashboards-preview secrets lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -55,6 +56,9 @@ secrets: ## Make the secrets of docker-compose.yml, and .env
 
 dashboards: $(VENV)/.dev ## Make Grafana's dashboards and the alert rules again
 	$(BIN)/python -m streamswarm_grafana.generate
+
+dashboards-preview: $(VENV)/.dev $(VENV)/.system-packages ## Draw the dashboards from their queries' answers
+	$(BIN)/python -m tests.integration.preview_dashboards $(BOARDS)
 
 lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
 	tools/lock.sh

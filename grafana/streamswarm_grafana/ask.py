@@ -32,11 +32,13 @@ class Column:
         field: as in the catalogue.
         how: what becomes of its points.
         name: heading or name of the series; the field's own unless said.
+        unit: Grafana's unit id, where the catalogue's is not how people read this.
     """
 
     field: str
     how: How = How.MEAN
     name: str = ""
+    unit: str = ""
 
     @property
     def title(self) -> str:
@@ -55,7 +57,8 @@ class Ask:
         legend: name of a series, with tags in braces, such as "{agent} → {target}".
         where: tags that have to have a value, beside the dashboard's variables.
         table: one row for each group instead of a series.
-        now: only the newest value of each series, within the range.
+        now: only the newest value of each series, from the last quarter of an hour of the range: what is older says
+            nothing about now.
     """
 
     measurement: Measurement | tuple[Measurement, ...]
@@ -70,6 +73,11 @@ class Ask:
     def measurements(self) -> tuple[Measurement, ...]:
         """What is read."""
         return self.measurement if isinstance(self.measurement, tuple) else (self.measurement,)
+
+    @property
+    def newest(self) -> bool:
+        """Whether all columns are of the newest run."""
+        return all(column.how is How.LAST for column in self.columns)
 
     def __post_init__(self) -> None:
         for measurement in self.measurements:

@@ -21,6 +21,8 @@ VARIABLES: Final = ("site", "agent", "target", "test")
 _FIELD: Final = re.compile(r"<(\w+)\.(\w+)>")
 _TAG: Final = re.compile(r"\{(\w+)\}")
 _NONE: Final[Mapping[str, str]] = {}
+RECENT: Final = "15m"
+
 _NOT_EXPORTED: Final = {"anomaly"}
 """The ML service writes it to the store; nothing that Prometheus scrapes shows it."""
 
@@ -93,7 +95,7 @@ class InfluxQl:
         return f'SHOW TAG VALUES FROM {_from(measurements)} WITH KEY = "{tag}"' + (f" WHERE {where}" if where else "")
 
     def _query(self, statement: str, ask: Ask | Raw, columns: Sequence[Column] = ()) -> Dataquery:
-        legend = _TAG.sub(r"$tag_\1", ask.legend)
+        legend = "$col" if isinstance(ask, Raw) and ask.heatmap else _TAG.sub(r"$tag_\1", ask.legend)
         if columns and not ask.table and len(_columns(ask)) > 1:
             legend = f"{legend} {columns[0].title}".strip()
         form: Literal["time_series", "table"] = "table" if ask.table else "time_series"
@@ -104,7 +106,13 @@ class InfluxQl:
     def _statement(self, ask: Ask, columns: Sequence[Column], variables: Sequence[str]) -> str:
         tags = set.intersection(*(set(one.tags) for one in ask.measurements))
         where = self._where(tags, variables, ask.where)
-        selected = ", ".join(f'{_call(column)} AS "{column.title}"' for column in columns)
+        calls = [_call(column) for column in columns]
+        if ask.table and ask.newest:
+            # Fields beside one selector are those of its point: what that run didn't have stays empty.
+            calls[1:] = [f'"{column.field}"' for column in columns[1:]]
+        if ask.now:
+            where += f" AND time > ${{__to}}ms - {RECENT}"
+        selected = ", ".join(f'{call} AS "{column.title}"' for call, column in zip(calls, columns, strict=True))
         groups = [f'"{tag}"' for tag in ask.by]
         if not (ask.table or ask.now):
             groups.insert(0, "time($__interval)")
@@ -142,7 +150,9 @@ class PromQl:
             if self.metric(ask.measurements, column.field) is None:
                 continue
             legend = f"{ask.legend} {column.title}".strip() if len(ask.columns) > 1 else ask.legend
-            window = "$__range" if ask.table or ask.now else "$__rate_interval"
+            window = "$__range" if ask.table else "$__rate_interval"
+            if ask.now or (ask.table and ask.newest and self.naming is SCRAPED):
+                window = RECENT
             found.append(self._query(self.expression(ask, column, variables, window), ask, legend, every))
         return found
 
@@ -201,7 +211,7 @@ class PromQl:
             if known[0].distribution and self.naming is SCRAPED:
                 return f"{histogram_name(known[0])}_bucket{{{','.join(_chosen(names))}}}"
             if known[0].distribution:
-                labels = [f'__name__=~"{measurement}_to_.+"', *_chosen(names)]
+                labels = [f'__name__=~"{measurement}_to_[0-9].*"', *_chosen(names)]
                 return f"{{{','.join(labels)}}}"
             return self.selector(known, field, names)
 

@@ -86,6 +86,7 @@ def influxql(text: str, view: View, every: str) -> str:
 
     text = re.sub(r"\$\{(\w+):regex\}", named, text)
     text = text.replace("$timeFilter", f"time >= {view.start_ms}ms and time <= {view.stop_ms}ms")
+    text = text.replace("${__to}", str(view.stop_ms))
     text = text.replace("$__interval_ms", str(step * 1000)).replace("$__interval", f"{step}s")
     return _constants(text, view)
 

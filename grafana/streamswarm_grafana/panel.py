@@ -11,6 +11,7 @@ from streamswarm_grafana.ask import Ask, How, Raw
 from streamswarm_grafana.thresholds import Limits, limits_of
 
 WIDTH: Final = 24
+DOWN_UP: Final = ("down", "up")
 
 
 class Kind(StrEnum):
@@ -41,7 +42,7 @@ class Panel:
         stacked: whether series lie on top of each other.
         band: names of the lower and the upper series of a band, outermost first.
         limits: from where on it is bad; those of the first field unless said.
-        states: whether the value is 0 or 1, "down" or "up".
+        states: what 0 and 1 mean, where the value is one of them: in red and in green.
         worst: the column that a table is sorted by, worst first.
         most: rows of a table.
         drill: key of the dashboard that a click opens.
@@ -60,7 +61,7 @@ class Panel:
     stacked: bool = False
     band: tuple[tuple[str, str], ...] = ()
     limits: Limits | None = None
-    states: bool = False
+    states: tuple[str, str] | None = None
     worst: str = ""
     most: int = 10
     drill: str = ""
@@ -157,17 +158,17 @@ class Board:
 
 
 def placed(panels: Iterable[Panel], top: int) -> tuple[list[tuple[Panel, int, int]], int]:
-    """Left to right, then down; also the first free line below.
+    """Each panel as high as it goes, then as far left; also the first free line below all.
 
     >>> spots, bottom = placed([], 3)
     >>> bottom
     3
     """
     spots: list[tuple[Panel, int, int]] = []
-    x, y, tallest = 0, top, 0
+    floor = [top] * WIDTH
     for panel in panels:
-        if x + panel.width > WIDTH:
-            x, y, tallest = 0, y + tallest, 0
+        choices = range(WIDTH - panel.width + 1)
+        y, x = min((max(floor[left : left + panel.width]), left) for left in choices)
         spots.append((panel, x, y))
-        x, tallest = x + panel.width, max(tallest, panel.height)
-    return spots, y + tallest
+        floor[x : x + panel.width] = [y + panel.height] * panel.width
+    return spots, max(floor)

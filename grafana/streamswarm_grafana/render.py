@@ -23,10 +23,10 @@ from grafana_foundation_sdk.models import heatmap as heat_model
 from streamswarm_core.catalogue import Field, Measurement
 from streamswarm_core.catalogue.model import STATE
 from streamswarm_core.catalogue.model import Kind as FieldKind
-from streamswarm_grafana.ask import Ask, Column
+from streamswarm_grafana.ask import Ask, Column, How
 from streamswarm_grafana.dialects import VARIABLES, Dialect
 from streamswarm_grafana.influxdb import Target
-from streamswarm_grafana.panel import Kind, Panel
+from streamswarm_grafana.panel import DOWN_UP, Kind, Panel
 from streamswarm_grafana.thresholds import Limits, limits_of
 
 GOOD: Final = "green"
@@ -93,10 +93,10 @@ def steps(limits: Limits | None) -> build.ThresholdsConfig:
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(colours)
 
 
-def up_or_down() -> list[Any]:
-    """What 0 and 1 mean of `up`."""
+def worded(states: tuple[str, str]) -> list[Any]:
+    """What 0 and 1 mean."""
     result = model.ValueMappingResult
-    return [model.ValueMap({"0": result("down", BAD, index=0), "1": result("up", GOOD, index=1)})]
+    return [model.ValueMap({"0": result(states[0], BAD, index=0), "1": result(states[1], GOOD, index=1)})]
 
 
 def _drill(panel: Panel, dialect: Dialect) -> build.DashboardLink:
@@ -167,7 +167,7 @@ def _tiles(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> stat.P
         .thresholds(steps(panel.shown_limits))
     )
     if panel.states:
-        built.mappings(up_or_down())
+        built.mappings(worded(panel.states))
     return built
 
 
@@ -189,7 +189,7 @@ def _states(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> state
         .thresholds(steps(panel.shown_limits))
     )
     if panel.states:
-        built.mappings(up_or_down())
+        built.mappings(worded(panel.states))
     return built
 
 
@@ -269,12 +269,14 @@ def _shown_columns(panel: Panel, dialect: Dialect) -> list[tuple[Measurement, Fi
 
 
 def _cell(measurement: Measurement, field: Field, column: Column) -> list[model.DynamicConfigValue]:
+    # The mean of zeros and ones is a share.
+    share = field.unit is STATE and column.how is How.MEAN
     properties = [
         model.DynamicConfigValue("displayName", column.title),
-        model.DynamicConfigValue("unit", field.unit.grafana),
+        model.DynamicConfigValue("unit", column.unit or ("percentunit" if share else field.unit.grafana)),
     ]
-    if field.unit is STATE and field.name == "up":
-        properties.append(model.DynamicConfigValue("mappings", up_or_down()))
+    if field.name == "up" and not share:
+        properties.append(model.DynamicConfigValue("mappings", worded(DOWN_UP)))
         properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-background"}))
     limits = limits_of(measurement.name, field)
     if limits is not None:

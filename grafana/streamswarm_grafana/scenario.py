@@ -49,6 +49,7 @@ _TARGETS: Final = {
     "dns": ("www.example.net",),
     "tcp": ("192.0.2.80:443",),
     "tcp_window": ("192.0.2.80:5201",),
+    "tcp_window_sample": ("192.0.2.80:5201",),
 }
 _TARGETS_ELSE: Final = ("192.0.2.1", "2001:db8::7")
 _VALUES: Final[dict[str, tuple[str, ...]]] = {
@@ -80,23 +81,51 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
 }
 _TEXTS: Final = {
     "path_hash": ("a1b2c3", "d4e5f6"),
+    "previous_path_hash": ("d4e5f6", "a1b2c3"),
     "address": ("198.51.100.1", "198.51.100.9"),
+    "name": ("core1.example.net", "core7.example.net"),
+    "as_name": ("Example Transit", "Example Backup"),
+    "country": ("GB", "US"),
+    "city": ("London", "New York"),
     "error": ("", "timeout"),
     "error_detail": ("", "no answer in time"),
-    "bottleneck": ("network", "loss"),
+    "bottleneck": ("none", "loss"),
+    "analysis": ("nothing held it back", "lost segments hold the window down"),
+    "congestion_control": ("cubic", "cubic"),
     "marking": ("kept", "bleached"),
     "rcode": ("NOERROR", "SERVFAIL"),
-    "changed_from": ("198.51.100.1", "198.51.100.1"),
-    "changed_to": ("198.51.100.9", "198.51.100.9"),
-    "failed_check": ("", "status"),
-    "certificate_fault": ("", "expired"),
     "protocol": ("HTTP/2", "HTTP/2"),
     "version": ("TLSv1.3", "TLSv1.3"),
+    "subject": ("shop.example", "shop.example"),
+    "issuer": ("Example CA 1", "Example CA 1"),
     "as_path": ("64500 64501", "64500 64502 64501"),
     "finding": ("network", "network"),
+    "ssid": ("office", "office"),
+    "bssid": ("02:00:5e:00:53:01", "02:00:5e:00:53:02"),
+    "model": ("SSD 480", "SSD 480"),
+    "changed_from": ("", "198.51.100.1"),
+    "changed_to": ("", "198.51.100.9"),
+    "failed_check": ("", "status"),
+    "certificate_fault": ("", "expired"),
+    "failing_after": ("", "198.51.100.9"),
+    "failing_address": ("", "192.0.2.1"),
+    "loss_address": ("", "198.51.100.9"),
+    "limiting_address": ("", "198.51.100.9"),
+    "marking_address": ("", "198.51.100.9"),
+    "marking_after": ("", "198.51.100.1"),
     "violations": ("", "EF is bleached"),
     "limit": ("", "policer"),
 }
+_ONLY_IN_A_FAULT: Final = {
+    "failing_hop",
+    "loss_hop",
+    "changed_hop",
+    "limiting_hop",
+    "marking_hop",
+    "limit_rate",
+    "limit_burst",
+}
+_PROCESSES: Final = ("streamswarm", "postgres", "sshd")
 _UNITS: Final[dict[Unit, tuple[float, float]]] = {
     SECONDS: (0.02, 0.09),
     BYTES: (4e9, 9e9),
@@ -120,6 +149,39 @@ _FIELDS: Final[dict[str, tuple[float, float]]] = {
     "icmp.rtt_max": (0.03, 0.4),
     "icmp.jitter": (0.002, 0.05),
     "icmp.ttl": (57, 55),
+    "icmp.loss": (0.004, 0.35),
+    "icmp.sent": (10, 10),
+    "icmp.received": (10, 6),
+    "http.body": (48e3, 48e3),
+    "http.decoded": (190e3, 190e3),
+    "http.content_length": (48e3, 48e3),
+    "http.compression": (0.25, 0.25),
+    "dns.answers": (2, 1),
+    "dns.ttl_min": (300, 300),
+    "dns.lookup_again": (0.004, 0.02),
+    "tls.key_size": (2048, 2048),
+    "traceroute_hop.asn": (64500, 64502),
+    "traceroute_hop.branches": (1, 2),
+    "traceroute.failing_hop": (0, 6),
+    "traceroute.loss_hop": (0, 3),
+    "traceroute.changed_hop": (0, 3),
+    "tcp.mss": (1460, 1240),
+    "host_top.cpu": (0.4, 2.5),
+    "host_top.memory": (3e8, 6e8),
+    "host_cpu.busiest_core": (0.5, 1.0),
+    "host_cpu.uptime": (4e6, 4e6),
+    "host_cpu.load5": (1.1, 7),
+    "host_cpu.load15": (1.0, 5),
+    "host_smart.wear": (0.12, 0.12),
+    "host_clock.maximum_error": (0.004, 0.06),
+    "tcp_window.cwnd_min": (60e3, 14e3),
+    "tcp_window.cwnd_mean": (180e3, 40e3),
+    "tcp_window.cwnd_max": (320e3, 90e3),
+    "tcp_window_sample.cwnd": (180e3, 40e3),
+    "tcp_window_sample.in_flight": (150e3, 35e3),
+    "tcp_window_sample.peer_window": (260e3, 260e3),
+    "tcp_window_sample.ssthresh": (120e3, 20e3),
+    "qos_class.limit_rate": (0, 5e6),
     "http.status": (200, 503),
     "http.certificate_expires_in": (89 * _DAY, 9 * _DAY),
     "tls.expires_in": (89 * _DAY, 9 * _DAY),
@@ -219,10 +281,11 @@ def _series(measurement: Measurement) -> Iterator[_Series]:
     further = [tag for tag in measurement.tags if tag not in {"agent", "site", "test", "target"}]
     targets = _TARGETS.get(measurement.name, _TARGETS_ELSE) if "target" in measurement.tags else ("",)
     for agent, site in AGENTS.items():
-        for target, values in itertools.product(targets, itertools.product(*(_VALUES[tag] for tag in further))):
+        combined = itertools.product(*(_VALUES[tag] for tag in further))
+        for (place, target), values in itertools.product(enumerate(targets, 1), combined):
             tags = {"agent": agent, "site": site, **dict(zip(further, values, strict=True))}
             if "test" in measurement.tags:
-                tags["test"] = f"{measurement.name.split('_')[0]}-check"
+                tags["test"] = f"{measurement.name.split('_')[0]}-{place}"
             if target:
                 tags["target"] = target
             if measurement.name.startswith("host_wifi"):
@@ -241,6 +304,10 @@ def _fields(series: _Series, minute: int) -> dict[str, FieldValue]:
 
 
 def _value(series: _Series, field: Field, minute: int, *, faulty: bool) -> FieldValue | None:
+    if field.name in _ONLY_IN_A_FAULT and not faulty:
+        return None
+    if field.name == "name" and "rank" in series.tags:
+        return _PROCESSES[int(series.tags["rank"]) - 1]
     if field.kind is Kind.STRING:
         return _TEXTS.get(field.name, (field.name, field.name))[faulty] or None
     if field.name == "seq":
@@ -251,7 +318,11 @@ def _value(series: _Series, field: Field, minute: int, *, faulty: bool) -> Field
     if field.name == "path_changed":
         return int(series.tags["agent"] == FAULTY and minute in FAULT)
     name = f"{series.measurement.name}.{field.name}"
-    good, bad = _FIELDS.get(name) or _UNITS.get(field.unit, (12.0, 30.0))
+    if series.measurement.name == "anomaly" and field.name in {"value", "expected"}:
+        # What a score is about is what was measured.
+        name = f"icmp.{series.tags['field']}"
+        faulty = faulty and field.name == "value"
+    good, bad = _FIELDS.get(name) or _UNITS.get(field.unit) or ((0.0, 8.0) if field.worse == "up" else (12.0, 30.0))
     if name not in _FIELDS and (field.worse == "down") is (good < bad):
         good, bad = bad, good
     if field.unit is STATE:
@@ -259,8 +330,11 @@ def _value(series: _Series, field: Field, minute: int, *, faulty: bool) -> Field
         return int(wrong) if field.worse != "down" else int(not wrong)
     value = bad if faulty and (field.worse or name in _FIELDS) else good
     wave = 1 + 0.06 * math.sin(minute / 9) + 0.08 * (series.noise.random() - 0.5)
-    value = value * (1 if field.kind is Kind.INTEGER and value < 100 else wave)
-    if field.unit is RATIO and "difference" not in field.name:
+    exact = field.name in {"threshold", "frequency"} or (
+        field.kind is Kind.INTEGER and (value < 100 or name in _FIELDS)
+    )
+    value *= 1 if exact else wave
+    if field.unit in {RATIO, SCORE} and "difference" not in field.name:
         value = min(max(value, 0.0), 1.0)
     return round(value) if field.kind is Kind.INTEGER else value
 

@@ -38,6 +38,7 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "qos_class.loss": (0.01, 0.05),
     "dns.lookup": (0.1, 0.5),
     "http.total": (1.0, 3.0),
+    "http.status": (400, 500),
     "http.first_byte": (0.5, 2.0),
     "http.certificate_expires_in": (30 * DAY, 14 * DAY),
     "tls.expires_in": (30 * DAY, 14 * DAY),

@@ -17,6 +17,9 @@ from prometheus_client.registry import Collector
 from streamswarm_agent.exporter import PointCollector
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings
+from streamswarm_controlplane.app import create_app as create_control_plane
+from streamswarm_controlplane.bootstrap import bootstrap
+from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.lineprotocol import encode_lines
@@ -60,7 +63,7 @@ def filled_stores(folder: Path, stop_ns: int) -> Iterator[Stores]:
         influxdb.write(DATABASE, lines.decode())
         by_name["influxdb"] = Store(influxdb.url, "influxdb", DATABASE)
 
-        families = _scraped(told, collector, stop_ns)
+        families = _scraped(told, collector, folder, stop_ns)
         prometheus = running.enter_context(_backfilled_prometheus(folder / "prometheus", families))
         by_name["prometheus"] = Store(prometheus, "prometheus")
         scraping = running.enter_context(run_victoriametrics(folder / "vm-scraped"))
@@ -109,7 +112,7 @@ def _import(url: str, families: dict[str, Metric]) -> None:
     httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(made).encode(), timeout=60).raise_for_status()
 
 
-def _scraped(told: Iterable[Point], collector: str, stop_ns: int) -> dict[str, Metric]:
+def _scraped(told: Iterable[Point], collector: str, folder: Path, stop_ns: int) -> dict[str, Metric]:
     """What a Prometheus has that scraped the agents when they had new points, and the services every minute."""
     families: dict[str, Metric] = {}
     sums: dict[frozenset[tuple[str, str]], Sketch] = {}
@@ -126,7 +129,16 @@ def _scraped(told: Iterable[Point], collector: str, stop_ns: int) -> dict[str, M
                 whole.add_sample(sample.name, {**sample.labels, **stamped}, sample.value, at)
     text = httpx.get(f"{collector}/metrics").text
     services = [("collector", family) for family in text_string_to_metric_families(text)]
-    services += [("ml", family) for family in MlMetrics().registry.collect()]
+    control_plane = ControlPlaneSettings(data=folder / "controlplane", store_url=collector)
+    bootstrap(control_plane)
+    with serve_app(create_control_plane(control_plane)) as url:
+        services += [("controlplane", one) for one in text_string_to_metric_families(httpx.get(f"{url}/metrics").text)]
+    scoring = MlMetrics()
+    for gauge, value in ((scoring._series, 24), (scoring._open, 6), (scoring._lag, 12), (scoring._cycle, 0.4)):
+        gauge.set(value)
+    scoring._points.inc(3600)
+    scoring._state.set(48_000)
+    services += [("ml", family) for family in scoring.registry.collect()]
     for job, family in services:
         if not family.name.startswith("streamswarm_"):
             continue

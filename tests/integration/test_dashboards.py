@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httpx
@@ -76,23 +76,37 @@ def whole(stores: Stores, **chosen: list[str]) -> View:
 
 
 def moments(stores: Stores, panel: dict[str, Any]) -> View:
-    """The whole scenario; what is open only during the fault is looked at in its last minute."""
-    during = panel["title"] == "Open anomalies" and panel["type"] == "table"
-    return View(stores.start_ms, stores.start_ms + 89 * 60_000) if during else whole(stores)
+    """The whole scenario; tables, in the last minute of the fault: some of their columns are only about one."""
+    return View(stores.start_ms, stores.start_ms + 89 * 60_000) if panel["type"] == "table" else whole(stores)
 
 
-@pytest.mark.parametrize("key", [board.key for board in BOARDS])
-@pytest.mark.parametrize("store", FOLDERS)
-def test_every_query_of_a_dashboard_returns_data(stores: Stores, client: httpx.Client, store: str, key: str) -> None:
+def faults_of(
+    stores: Stores, store: str, client: httpx.Client, key: str, look: Callable[[dict[str, Any]], View]
+) -> list[str]:
     faults = []
     for panel in panels(load(store, key)):
         try:
-            answers = draw(stores, store, client, panel, moments(stores, panel))
+            answers = draw(stores, store, client, panel, look(panel))
         except ValueError as error:
             faults.append(f"{panel['title']}: {error}")
             continue
         empty = [ref for ref, drawn in answers.items() if not any(one.has_data for one in drawn)]
         faults += [f"{panel['title']}: query {ref} has no data" for ref in empty]
+    return faults
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_a_panel_without_data_is_named(stores: Stores, client: httpx.Client, store: str) -> None:
+    before = View(stores.start_ms - 7_200_000, stores.start_ms - 3_600_000)
+    titles = [panel["title"] for panel in panels(load(store, "latency")) for _ in panel["targets"]]
+    faults = faults_of(stores, store, client, "latency", lambda _: before)
+    assert [fault.partition(": query")[0] for fault in faults] == titles
+
+
+@pytest.mark.parametrize("key", [board.key for board in BOARDS])
+@pytest.mark.parametrize("store", FOLDERS)
+def test_every_query_of_a_dashboard_returns_data(stores: Stores, client: httpx.Client, store: str, key: str) -> None:
+    faults = faults_of(stores, store, client, key, lambda panel: moments(stores, panel))
     assert not faults, "\n".join(faults)
 
 
@@ -145,4 +159,22 @@ def test_failing_tests_are_those_of_the_faulty_agent_only(stores: Stores, client
     failing = next(panel for panel in panels(load(store, "overview")) if panel["title"] == "Failing tests")
     drawn = draw(stores, store, client, failing, whole(stores))["A"]
     assert {one.labels["agent"] for one in drawn} == {"par-1"}
-    assert "par-1 http-check" in {one.name for one in drawn}
+    assert "par-1 http-1" in {one.name for one in drawn}
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_a_silent_agent_is_not_shown_as_well(stores: Stores, client: httpx.Client, store: str) -> None:
+    grid = next(panel for panel in panels(load(store, "overview")) if panel["title"] == "Tests, each by agent")
+    quiet = View(stores.start_ms, stores.start_ms + 84 * 60_000)
+    assert {one.labels["agent"] for one in draw(stores, store, client, grid, quiet)["A"]} == {"lon-1", "lon-2", "par-1"}
+    assert "tok-1" in {one.labels["agent"] for one in draw(stores, store, client, grid, whole(stores))["A"]}
+
+
+@pytest.mark.parametrize("store", ["embedded", "influxdb"])
+def test_what_the_newest_trace_did_not_have_stays_empty(stores: Stores, client: httpx.Client, store: str) -> None:
+    newest = next(panel for panel in panels(load(store, "paths")) if panel["title"] == "Newest trace")
+    place = next(place for place, one in enumerate(newest["targets"][0]["query"].split(", ")) if "failing hop" in one)
+    for view, failing in ((View(stores.start_ms, stores.start_ms + 84 * 60_000), 6), (whole(stores), None)):
+        rows = {one.labels["agent"]: one.rows[0][1 + place] for one in draw(stores, store, client, newest, view)["A"]}
+        assert rows["par-1"] == failing
+        assert rows["lon-1"] is None

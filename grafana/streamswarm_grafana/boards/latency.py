@@ -10,8 +10,14 @@ from streamswarm_grafana.panel import Board, Kind, Panel, Row
 
 _PAIR: Final = ("agent", "target")
 _ARROW: Final = "{agent} → {target}"
-_BUCKETS: Final = ", ".join(
-    f'sum("{name}") AS "{bound / 1e9:g}"' for name, bound in zip(BUCKET_FIELDS, BOUNDS_NS, strict=False)
+
+_BOUNDS: Final = list(zip(BUCKET_FIELDS, BOUNDS_NS, strict=False))
+_BUCKETS: Final = ", ".join(f'sum("{name}") AS "{bound / 1e9:g}"' for name, bound in _BOUNDS)
+# Names become bounds in seconds, of one length, so that their order as text is their order as numbers.
+_NUMBERS: Final = ", ".join(f'"{name.removeprefix("to_")}", "{bound / 1e9:011.8f}"' for name, bound in _BOUNDS)
+_WRITTEN_BUCKETS: Final = (
+    'sort_by_label(label_map(sum by (le) (label_replace(sum_over_time(<icmp_rtt.bucket>[$__interval]) keep_metric_names, "le", '
+    f'"$1", "__name__", "icmp_rtt_to_(.+)")), "le", {_NUMBERS}), "le")'
 )
 
 
@@ -58,8 +64,7 @@ _HEAT: Final = Panel(
             ICMP_RTT.tags,
             influxql=f'SELECT {_BUCKETS} FROM "icmp_rtt" WHERE <where> GROUP BY time($__interval) fill(none)',
             promql="sum by (le) (increase(<icmp_rtt.bucket>[$__rate_interval]))",
-            written='sum by (bucket) (label_replace(sum_over_time(<icmp_rtt.bucket>[$__interval]) keep_metric_names, "bucket", '
-            '"$1", "__name__", "icmp_rtt_to_(.+)"))',
+            written=_WRITTEN_BUCKETS,
             legend="{le}",
             heatmap=True,
         ),

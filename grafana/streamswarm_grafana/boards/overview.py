@@ -6,22 +6,28 @@ from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.catalogue.network import DNS, HTTP, ICMP
 from streamswarm_core.catalogue.path import TRACEROUTE_HOP
 from streamswarm_core.catalogue.platform import AGENT
-from streamswarm_grafana.ask import PROBES, Ask, Column, How, Raw, table
-from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.ask import PROBES, Ask, Column, How, Raw, over_time, table
+from streamswarm_grafana.panel import DOWN_UP, Board, Kind, Panel, Row
 from streamswarm_grafana.thresholds import Limits
 
 _TAGS: Final = ("site", "agent", "test", "target")
 _ALL: Final = "/^(" + "|".join(one.name for one in PROBES) + ")$/"
 
 
-def burn(window: str) -> Raw:
-    """How many times faster than the objective allows runs fail: 1 uses the budget up just in time."""
-    return Raw(
-        _TAGS,
-        influxql=f'SELECT (1 - mean("up")) / (1 - $slo) AS "burn" FROM {_ALL} WHERE <where> '
-        'GROUP BY time($__interval), "site" fill(none)',
-        promql=f"(1 - avg by (site) (avg_over_time(<probes.up>[{window}]))) / (1 - $slo)",
-        legend="{site}",
+def _burn(window: str, *, over_range: bool = False) -> tuple[Raw, ...]:
+    """How many times faster than the objective allows runs of each kind fail.
+
+    InfluxQL can't add up what is in several measurements, so there is a query for each.
+    """
+    windows = "" if over_range else " GROUP BY time($__interval) fill(none)"
+    return tuple(
+        Raw(
+            probe.tags,
+            influxql=f'SELECT (1 - mean("up")) / (1 - $slo) FROM "{probe.name}" WHERE <where>{windows}',
+            promql=f"(1 - avg(avg_over_time(<{probe.name}.up>[{window}]))) / (1 - $slo)",
+            legend=probe.name.replace("_", " "),
+        )
+        for probe in PROBES
     )
 
 
@@ -52,13 +58,19 @@ OVERVIEW: Final = Board(
                     kind=Kind.TILES,
                     title="Tests, each by agent",
                     asks=(
-                        Ask(PROBES, (Column("up", How.LAST),), ("agent", "test", "target"), "{agent} {test}", now=True),
+                        Ask(
+                            PROBES,
+                            (Column("up", How.LAST),),
+                            ("agent", "test", "target"),
+                            "{agent} {test} {target}",
+                            now=True,
+                        ),
                     ),
-                    states=True,
+                    states=DOWN_UP,
                     width=16,
-                    height=10,
+                    height=13,
                     drill="latency",
-                    note="Green answered, red didn't, in the newest run.",
+                    note="The newest run of each test, if it ended within a quarter of an hour of the range's end: a test that isn't here didn't run.",
                 ),
                 Panel(
                     kind=Kind.TILES,
@@ -74,24 +86,17 @@ OVERVIEW: Final = Board(
                     ),
                     unit="none",
                     width=8,
-                    height=5,
+                    height=4,
                     note="Agents that wrote in the range (InfluxQL) or in the last five minutes (PromQL).",
                 ),
                 Panel(
                     kind=Kind.BARS,
-                    title="Budget burn in the range, by site",
-                    asks=(
-                        Raw(
-                            _TAGS,
-                            influxql=f'SELECT (1 - mean("up")) / (1 - $slo) AS "burn" FROM {_ALL} WHERE <where> GROUP BY "site"',
-                            promql="(1 - avg by (site) (avg_over_time(<probes.up>[$__range]))) / (1 - $slo)",
-                            legend="{site}",
-                        ),
-                    ),
+                    title="Budget burn in the range, by kind of test",
+                    asks=_burn("$__range", over_range=True),
                     unit="none",
                     limits=Limits(1, 6),
                     width=8,
-                    height=5,
+                    height=9,
                     note="Failed share of runs over what the objective allows: above 1 the budget doesn't last.",
                 ),
             ),
@@ -112,7 +117,7 @@ OVERVIEW: Final = Board(
                         ),
                     ),
                     unit="none",
-                    states=True,
+                    states=DOWN_UP,
                     width=24,
                     height=9,
                     note="Only tests that failed in the range, while they did.",
@@ -120,16 +125,17 @@ OVERVIEW: Final = Board(
                 ),
                 Panel(
                     kind=Kind.LINES,
-                    title="Budget burn",
-                    asks=(burn("$__rate_interval"),),
+                    title="Budget burn, by kind of test",
+                    asks=_burn("$__rate_interval"),
                     unit="none",
                     limits=Limits(1, 14.4),
+                    every="10m",
                     note="14.4 spends a month's budget in two days (Google, The Site Reliability Workbook, chapter 5).",
                 ),
                 Panel(
                     kind=Kind.LINES,
-                    title="Share of runs answered, by site",
-                    asks=(Ask(PROBES, (Column("up"),), ("site",), "{site}"),),
+                    title="Pings answered, by site",
+                    asks=(over_time(ICMP, "up", by=("site",)),),
                     unit="percentunit",
                 ),
             ),
@@ -191,6 +197,7 @@ OVERVIEW: Final = Board(
                 Panel(
                     kind=Kind.MAP,
                     title="Located hops",
+                    width=8,
                     asks=(
                         table(
                             TRACEROUTE_HOP,

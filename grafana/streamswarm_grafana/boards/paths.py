@@ -162,7 +162,7 @@ PATHS: Final = Board(
                     title="Path MTU",
                     asks=(over_time(MTU, "pmtu", How.MIN, by=_PAIR, legend=_ARROW),),
                     every="5m",
-                    unit="decbytes",
+                    unit="suffix: B",
                 ),
                 Panel(
                     kind=Kind.TABLE,
@@ -170,8 +170,8 @@ PATHS: Final = Board(
                     asks=(
                         table(
                             MTU,
-                            Column("pmtu", How.LAST, "path MTU"),
-                            Column("tcp_mss", How.LAST, "TCP MSS"),
+                            Column("pmtu", How.LAST, "path MTU", "suffix: B"),
+                            Column("tcp_mss", How.LAST, "TCP MSS", "suffix: B"),
                             Column("black_hole", How.LAST),
                             Column("limiting_hop", How.LAST),
                             Column("limiting_address", How.LAST),

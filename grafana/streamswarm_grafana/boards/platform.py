@@ -154,6 +154,18 @@ PLATFORM: Final = Board(
                     note="Series by the agent or token that writes them.",
                 ),
                 _lines(
+                    "On their way in",
+                    _stack("max by (instance) (streamswarm_collector_intake_bytes)", "{instance}"),
+                    unit="bytes",
+                    note="Line protocol in memory on its way to the log; at max_intake_bytes senders are told to wait.",
+                ),
+                _lines(
+                    "Foreign points",
+                    _rate("streamswarm_collector_foreign_points_total"),
+                    unit="cps",
+                    note="Points of measurements that the catalogue doesn't have, such as Telegraf's.",
+                ),
+                _lines(
                     "Embedded store",
                     _stack("max by (tier) (streamswarm_collector_store_bytes)", "{tier}"),
                     unit="bytes",
@@ -162,19 +174,28 @@ PLATFORM: Final = Board(
             ),
         ),
         Row(
-            "ML service",
+            "Control plane and ML service",
             (
+                _lines(
+                    "Agents by state",
+                    _stack("max by (state) (streamswarm_controlplane_agents)", "{state}"),
+                    unit="none",
+                    note="As the control plane counts them.",
+                    width=6,
+                ),
                 _lines(
                     "Series watched",
                     _stack("sum(streamswarm_ml_series)", "series"),
                     unit="none",
                     note="Series that are scored.",
+                    width=6,
                 ),
                 _lines(
                     "Lag",
                     _stack("max(streamswarm_ml_lag_seconds)", "lag"),
                     unit="s",
                     note="Age of the newest scored point.",
+                    width=6,
                     limits=Limits(120, 600),
                 ),
                 _lines(
@@ -182,6 +203,7 @@ PLATFORM: Final = Board(
                     _stack("max(streamswarm_ml_cycle_seconds)", "cycle"),
                     unit="s",
                     note="Duration of the last cycle.",
+                    width=6,
                 ),
             ),
         ),

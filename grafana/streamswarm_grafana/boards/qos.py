@@ -33,9 +33,8 @@ QOS_BOARD: Final = Board(
                     kind=Kind.STATES,
                     title="Policy kept",
                     asks=(over_time(QOS_CLASS, "compliant", How.MIN, by=_CLASS, legend=_SEEN),),
-                    states=True,
+                    states=("broken", "kept"),
                     every="5m",
-                    note="Shown as up where it is kept.",
                 ),
                 Panel(
                     kind=Kind.TABLE,

@@ -4,7 +4,7 @@ from typing import Final
 
 from streamswarm_core.catalogue.tcp import TCP, TCP_WINDOW, TCP_WINDOW_SAMPLE
 from streamswarm_grafana.ask import Ask, Column, How, over_time, table
-from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.panel import DOWN_UP, Board, Kind, Panel, Row
 
 _PAIR: Final = ("agent", "target")
 _ARROW: Final = "{agent} → {target}"
@@ -25,7 +25,7 @@ TCP_BOARD: Final = Board(
                     kind=Kind.STATES,
                     title="Answers",
                     asks=(over_time(TCP, "up", How.MIN, by=_PAIR, legend=_ARROW),),
-                    states=True,
+                    states=DOWN_UP,
                     width=8,
                 ),
                 Panel(
@@ -63,7 +63,7 @@ TCP_BOARD: Final = Board(
                             Column("network_delay", name="network"),
                             Column("server_processing", name="server"),
                             Column("syn_retransmits", How.MAX, "SYNs again"),
-                            Column("mss", How.LAST, "MSS"),
+                            Column("mss", How.LAST, "MSS", "suffix: B"),
                             Column("finding", How.LAST),
                             Column("error", How.LAST, "last error"),
                             by=_PAIR,

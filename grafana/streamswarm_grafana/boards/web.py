@@ -5,7 +5,7 @@ from typing import Final
 from streamswarm_core.catalogue.network import DNS, HTTP
 from streamswarm_core.catalogue.web import TLS
 from streamswarm_grafana.ask import Ask, Column, How, over_time, table
-from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.panel import DOWN_UP, Board, Kind, Panel, Row
 
 _PAIR: Final = ("agent", "target")
 _ARROW: Final = "{agent} → {target}"
@@ -14,7 +14,7 @@ _PHASES: Final = ("resolve", "connect", "tls", "request", "first_byte", "transfe
 
 def _up(measurement: object, title: str) -> Panel:
     asks = (over_time(measurement, "up", How.MIN, by=_PAIR, legend=_ARROW),)  # type: ignore[arg-type]
-    return Panel(kind=Kind.STATES, title=title, asks=asks, width=8, height=7, states=True)
+    return Panel(kind=Kind.STATES, title=title, asks=asks, width=8, height=7, states=DOWN_UP)
 
 
 WEB: Final = Board(
@@ -142,11 +142,11 @@ WEB: Final = Board(
                             TLS,
                             Column("chain_expires_in", How.LAST, "expires in"),
                             Column("verified", How.LAST),
-                            Column("key_size", How.LAST),
+                            Column("key_size", How.LAST, "", "suffix: bit"),
                             Column("version", How.LAST),
                             Column("subject", How.LAST),
                             Column("issuer", How.LAST),
-                            Column("certificate_fault", How.LAST, "fault"),
+                            Column("certificate_fault", How.LAST, "last fault"),
                             by=("target",),
                         ),
                     ),
