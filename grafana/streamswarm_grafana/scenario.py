@@ -41,7 +41,17 @@ FAULTY: Final = "par-1"
 SILENT: Final = "tok-1"
 
 _DAY: Final = 86_400.0
-_EVERY: Final = {"icmp": 1, "icmp_rtt": 1, "agent": 1, "anomaly": 1, "bandwidth": 10, "bandwidth_second": 10, "qos": 5}
+_EVERY: Final = {
+    "icmp": 1,
+    "icmp_rtt": 1,
+    "agent": 1,
+    "host_top": 10,
+    "traceroute_hop": 4,
+    "traceroute_flow": 4,
+    "bandwidth": 10,
+    "bandwidth_second": 10,
+    "qos": 5,
+}
 _SLOW: Final = {"tcp_window": 5, "tcp_window_sample": 5, "qos_class": 5, "mtu": 5, "host_facts": 30, "host_smart": 10}
 _TARGETS: Final = {
     "http": ("https://shop.example/cart?step=1",),

@@ -79,7 +79,7 @@ OVERVIEW: Final = Board(
                         Raw(
                             AGENT.tags,
                             influxql='SELECT count("one") FROM (SELECT last("assignments") AS "one" FROM "agent" '
-                            'WHERE <where> GROUP BY "agent", "site") WHERE $timeFilter GROUP BY "site"',
+                            'WHERE <where> AND time > ${__to}ms - 5m GROUP BY "agent", "site") WHERE $timeFilter GROUP BY "site"',
                             promql="count by (site) (last_over_time(<agent.assignments>[5m]))",
                             legend="{site}",
                         ),
@@ -87,7 +87,7 @@ OVERVIEW: Final = Board(
                     unit="none",
                     width=8,
                     height=4,
-                    note="Agents that wrote in the range (InfluxQL) or in the last five minutes (PromQL).",
+                    note="Agents that wrote something in the last five minutes of the range.",
                 ),
                 Panel(
                     kind=Kind.BARS,
@@ -190,6 +190,7 @@ OVERVIEW: Final = Board(
                     title="Open anomalies",
                     asks=(Raw((), promql="max(streamswarm_ml_open_anomalies)", stack=True),),
                     unit="none",
+                    limits=Limits(1, 10),
                     height=10,
                     width=4,
                     note="As the ML service counts them.",

@@ -88,8 +88,9 @@ def lines(axes: Axes, panel: Panel, drawn: Sequence[Drawn], span: tuple[int, int
                 times, lower, by_name[high][1], color=PALETTE[2], alpha=0.25, linewidth=0, label=f"{low} to {high}"
             )
     _limits(axes, defaults)
-    if defaults["unit"] in {"percentunit", "none", "cps"} or "axisSoftMin" in defaults["custom"]:
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if axes.get_ylim()[0] < -1e-6 else 0)
+    lowest = min((row[1] for one in drawn for row in one.rows if row[1] is not None), default=0)
+    if lowest >= 0 and (defaults.get("min") == 0 or "axisSoftMin" in defaults["custom"]):
+        axes.set_ylim(bottom=0)
     _legend(axes)
 
 

@@ -56,7 +56,7 @@ def shown(value: Any, unit: str) -> str:
         case "bytes":
             return _scaled(value, _BINARY, " ") if abs(value) >= 1024 else f"{value:.3g} B"
         case "none":
-            return f"{value:.6g}"
+            return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
         case "Bps" | "bps":
             return f"{_scaled(value, _METRIC, ' ')}{'B/s' if unit == 'Bps' else 'b/s'}"
         case "hertz":

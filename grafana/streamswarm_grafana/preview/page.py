@@ -47,9 +47,7 @@ def draw(
             continue
         gap = 0.08 / tall
         _card(figure, left, top - height + gap, width, height - 2 * gap)
-        figure.text(
-            left + 0.007, top - 0.62 / tall, panel["title"], color=TEXT, fontsize=8.5, va="center", weight="medium"
-        )
+        figure.text(left + 0.007, top - 0.62 / tall, panel["title"], color=TEXT, fontsize=8.5, va="center")
         _fill(figure, panel, answers.get(panel["id"], ()), (left, top, width, height, tall), span)
     _save(figure, path)
 
