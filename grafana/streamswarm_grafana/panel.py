@@ -45,7 +45,7 @@ class Panel:
         states: what 0 and 1 mean, where the value is one of them: in red and in green.
         worst: the column that a table is sorted by, worst first.
         most: rows of a table.
-        drill: key of the dashboard that a click opens.
+        drill: keys of the dashboards that a click offers.
         empty: what to show while there is nothing.
         log: whether the axis is logarithmic.
     """
@@ -64,7 +64,7 @@ class Panel:
     states: tuple[str, str] | None = None
     worst: str = ""
     most: int = 10
-    drill: str = ""
+    drill: tuple[str, ...] = ()
     empty: str = "no data"
     log: bool = False
 

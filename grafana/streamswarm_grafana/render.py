@@ -75,7 +75,7 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
     for query in queries:
         built.with_target(Target(query))
     if panel.drill:
-        built.data_links([_drill(panel, dialect)])
+        built.data_links([_drill(panel, dialect, key) for key in panel.drill])
     return built
 
 
@@ -99,13 +99,17 @@ def worded(states: tuple[str, str]) -> list[Any]:
     return [model.ValueMap({"0": result(states[0], BAD, index=0), "1": result(states[1], GOOD, index=1)})]
 
 
-def _drill(panel: Panel, dialect: Dialect) -> build.DashboardLink:
+def _drill(panel: Panel, dialect: Dialect, key: str) -> build.DashboardLink:
     # Labels of the series clicked at, or cells of the row, choose what the other dashboard shows.
     tags = next((ask.by for ask in panel.asks if isinstance(ask, Ask)), ())
-    form = "${{__data.fields.{0}}}" if panel.kind in {Kind.TABLE, Kind.MAP} else "${{__field.labels.{0}}}"
+    form = (
+        "${{__data.fields.{0}:percentencode}}"
+        if panel.kind in {Kind.TABLE, Kind.MAP}
+        else "${{__field.labels.{0}:percentencode}}"
+    )
     chosen = "".join(f"&var-{tag}={form.format(tag)}" for tag in VARIABLES if tag in tags)
-    address = f"/d/{uid(dialect, panel.drill)}?${{__url_time_range}}&var-data=${{data}}{chosen}"
-    return build.DashboardLink(f"Open {panel.drill}").url(address).type(model.DashboardLinkType.LINK)
+    address = f"/d/{uid(dialect, key)}?${{__url_time_range}}&var-data=${{data}}{chosen}"
+    return build.DashboardLink(f"Open {key}").url(address).type(model.DashboardLinkType.LINK)
 
 
 def _lines(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> timeseries.Panel:
@@ -188,6 +192,8 @@ def _states(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> state
         )
         .thresholds(steps(panel.shown_limits))
     )
+    # A state isn't carried over a gap: no data is not "up". The SDK has no builder for this option.
+    built.override_by_regexp("/.*/", [model.DynamicConfigValue("custom.insertNulls", _gap(panel.every))])
     if panel.states:
         built.mappings(worded(panel.states))
     return built

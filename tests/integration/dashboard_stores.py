@@ -32,6 +32,9 @@ from tests.integration.stores import run_prometheus, run_victoriametrics
 from tests.support import run_influxdb, serve_app
 
 DATABASE: Final = "streamswarm"
+_PATIENT: Final = 60.0
+"""Seconds: filling five stores at once is work for a small machine."""
+
 _NOT_EXPORTED: Final = {"anomaly"}
 """The ML service writes it; no exporter shows it."""
 
@@ -60,7 +63,7 @@ def filled_stores(folder: Path, stop_ns: int) -> Iterator[Stores]:
         by_name["embedded"] = Store(collector, "influxdb", DATABASE)
         influxdb = running.enter_context(run_influxdb(folder / "influxdb"))
         influxdb.create_database(DATABASE)
-        influxdb.write(DATABASE, lines.decode())
+        write_all(influxdb.url, lines)
         by_name["influxdb"] = Store(influxdb.url, "influxdb", DATABASE)
 
         families = _scraped(told, collector, folder, stop_ns)
@@ -70,12 +73,17 @@ def filled_stores(folder: Path, stop_ns: int) -> Iterator[Stores]:
         _import(scraping, families)
         by_name["victoriametrics scraping"] = Store(scraping, "prometheus")
         written = running.enter_context(run_victoriametrics(folder / "vm-written"))
-        httpx.post(f"{written}/write?db={DATABASE}", content=lines, timeout=60).raise_for_status()
+        write_all(written, lines)
         by_name["victoriametrics written"] = Store(written, "prometheus")
         for url in (scraping, written):
             # Written points are found a moment later.
-            httpx.get(f"{url}/internal/force_flush").raise_for_status()
+            httpx.get(f"{url}/internal/force_flush", timeout=_PATIENT).raise_for_status()
         yield Stores(stop_ns // 1_000_000, by_name)
+
+
+def write_all(url: str, lines: bytes) -> None:
+    """Line protocol to what speaks InfluxDB's version 1."""
+    httpx.post(f"{url}/write", params={"db": DATABASE}, content=lines, timeout=_PATIENT).raise_for_status()
 
 
 @contextmanager
@@ -84,10 +92,11 @@ def collector_with(folder: Path, lines: bytes) -> Iterator[str]:
     settings = CollectorSettings(data=folder, auth=False, bucket=DATABASE, flush_seconds=0.01)
     with serve_app(create_app(settings)) as url:
         address = f"{url}/api/v2/write?bucket={DATABASE}"
-        httpx.post(address, content=lines, timeout=60).raise_for_status()
+        httpx.post(address, content=lines, timeout=_PATIENT).raise_for_status()
         # A refused line, so that the counters of refusals have a label.
-        httpx.post(address, content=b"icmp loss=\n")
-        httpx.get(f"{url}/query", params={"db": DATABASE, "q": "SHOW MEASUREMENTS"}).raise_for_status()
+        httpx.post(address, content=b"icmp loss=\n", timeout=_PATIENT)
+        asked = {"db": DATABASE, "q": "SHOW MEASUREMENTS"}
+        httpx.get(f"{url}/query", params=asked, timeout=_PATIENT).raise_for_status()
         yield url
 
 
@@ -109,7 +118,7 @@ def _import(url: str, families: dict[str, Metric]) -> None:
         for sample in family.samples:
             labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items())
             made.append(f"{sample.name}{{{labels}}} {sample.value!r} {int(float(sample.timestamp or 0) * 1000)}")
-    httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(made).encode(), timeout=60).raise_for_status()
+    httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(made).encode(), timeout=_PATIENT).raise_for_status()
 
 
 def _scraped(told: Iterable[Point], collector: str, folder: Path, stop_ns: int) -> dict[str, Metric]:
@@ -127,12 +136,15 @@ def _scraped(told: Iterable[Point], collector: str, folder: Path, stop_ns: int) 
             for sample in family.samples:
                 at = (point.time_ns or 0) / NANOSECONDS
                 whole.add_sample(sample.name, {**sample.labels, **stamped}, sample.value, at)
-    text = httpx.get(f"{collector}/metrics").text
+    text = httpx.get(f"{collector}/metrics", timeout=_PATIENT).text
     services = [("collector", family) for family in text_string_to_metric_families(text)]
     control_plane = ControlPlaneSettings(data=folder / "controlplane", store_url=collector)
     bootstrap(control_plane)
     with serve_app(create_control_plane(control_plane)) as url:
-        services += [("controlplane", one) for one in text_string_to_metric_families(httpx.get(f"{url}/metrics").text)]
+        services += [
+            ("controlplane", one)
+            for one in text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=_PATIENT).text)
+        ]
     scoring = MlMetrics()
     for gauge, value in ((scoring._series, 24), (scoring._open, 6), (scoring._lag, 12), (scoring._cycle, 0.4)):
         gauge.set(value)

@@ -26,7 +26,7 @@ def main() -> int:
     """Write docs/img/dashboards/*.png."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        httpx.Client(timeout=30) as client,
+        httpx.Client(timeout=60) as client,
         filled_stores(Path(folder), int(time.time()) // 3600 * 3600 * NANOSECONDS) as stores,
     ):
         wanted = set(sys.argv[1:]) or {board.key for board in BOARDS}

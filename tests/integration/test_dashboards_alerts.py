@@ -21,7 +21,7 @@ from streamswarm_grafana.ask_store import Store
 from streamswarm_grafana.expand import View
 from streamswarm_grafana.generate import ROOT
 from streamswarm_grafana.scenario import AGENTS, MINUTES, SILENCE, SILENT, points
-from tests.integration.dashboard_stores import DATABASE, collector_with
+from tests.integration.dashboard_stores import DATABASE, collector_with, write_all
 from tests.support import run_influxdb
 
 pytestmark = [pytest.mark.xdist_group("dashboards"), pytest.mark.needs("influxd", "influxdb")]
@@ -73,7 +73,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory, stop_ns: int) -> Iterator[d
     lines = encode_lines(point for point in points(stop_ns) if point.measurement in ASKED)
     with collector_with(folder / "embedded", lines) as url, run_influxdb(folder / "influxdb") as influxdb:
         influxdb.create_database(DATABASE)
-        influxdb.write(DATABASE, lines.decode())
+        write_all(influxdb.url, lines)
         yield {"embedded": Store(url, "influxdb", DATABASE), "influxdb": Store(influxdb.url, "influxdb", DATABASE)}
 
 
@@ -85,7 +85,7 @@ def grafana_rules() -> dict[str, dict[str, Any]]:
 def firing(rule: dict[str, Any], store: Store, now_ms: int) -> set[Labels]:
     """The series for which a rule's condition holds: its queries, then its expressions, as in Grafana."""
     values: dict[str, dict[Labels, float]] = {}
-    with httpx.Client(timeout=20) as client:
+    with httpx.Client(timeout=60) as client:
         for step in rule["data"]:
             model = step["model"]
             match model.get("type"):

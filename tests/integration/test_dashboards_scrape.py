@@ -68,7 +68,7 @@ def test_every_panel_has_data_of_the_agent_that_is_scraped(store: Store, key: st
     # A whole number of every panel's steps, so that the last one is now.
     view = View(now_ms - 7_200_000, now_ms)
     faults = []
-    with httpx.Client(timeout=20) as client:
+    with httpx.Client(timeout=60) as client:
         for panel in panels(key):
             for target in panel["targets"]:
                 if target["datasource"]["uid"] == "${stack}" or NEEDS_GROWTH in target["expr"]:

@@ -8,6 +8,7 @@ from streamswarm_grafana.panel import Board, Kind, Panel, Row
 from streamswarm_grafana.thresholds import Limits
 
 _SERIES: Final = ("agent", "target", "measurement", "field")
+_LABELS: Final = ", ".join(_SERIES)
 _NAMED: Final = "{agent} → {target} {measurement} {field}"
 
 
@@ -33,10 +34,10 @@ ML_BOARD: Final = Board(
                     asks=(
                         Raw(
                             ANOMALY.tags,
-                            influxql='SELECT "flag" FROM (SELECT max("flag") AS "flag" FROM "anomaly" WHERE <where> GROUP BY '
-                            'time($__interval), "agent", "target", "measurement", "field" fill(none)) WHERE "flag" = 1 '
-                            'GROUP BY "agent", "target", "measurement", "field"',
-                            written="max by (agent, target, measurement, field) (max_over_time(<anomaly.flag>[$__rate_interval])) == 1",
+                            influxql='SELECT max("flag") FROM "anomaly" WHERE <where> AND "flag" = 1 '
+                            'GROUP BY time($__interval), "agent", "target", "measurement", "field" fill(null)',
+                            written=f"max by ({_LABELS}) (max_over_time(<anomaly.flag>[$__rate_interval])) and on ({_LABELS}) "
+                            f"(max by ({_LABELS}) (max_over_time(<anomaly.flag>[$__range] @ end())) == 1)",
                             legend=_NAMED,
                         ),
                     ),
@@ -44,7 +45,7 @@ ML_BOARD: Final = Board(
                     limits=Limits(1, 1),
                     width=24,
                     height=9,
-                    note="Only series that were flagged in the range, while they were.",
+                    note="Only series that were flagged in the range: red while they were.",
                     empty="nothing unusual",
                 ),
                 Panel(

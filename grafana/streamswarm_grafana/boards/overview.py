@@ -69,7 +69,7 @@ OVERVIEW: Final = Board(
                     states=DOWN_UP,
                     width=16,
                     height=13,
-                    drill="latency",
+                    drill=("latency", "paths", "web", "tcp", "qos"),
                     note="The newest run of each test, if it ended within a quarter of an hour of the range's end: a test that isn't here didn't run.",
                 ),
                 Panel(
@@ -110,9 +110,10 @@ OVERVIEW: Final = Board(
                     asks=(
                         Raw(
                             _TAGS,
-                            influxql='SELECT "up" FROM (SELECT min("up") AS "up" FROM ' + _ALL + " WHERE <where> "
-                            'GROUP BY time($__interval), "agent", "test" fill(none)) WHERE "up" = 0 GROUP BY "agent", "test"',
-                            promql="min by (agent, test) (min_over_time(<probes.up>[$__rate_interval])) == 0",
+                            influxql=f'SELECT min("up") FROM {_ALL} WHERE <where> AND "up" = 0 '
+                            'GROUP BY time($__interval), "agent", "test" fill(null)',
+                            promql="min by (agent, test) (min_over_time(<probes.up>[$__rate_interval])) and on (agent, test) "
+                            "(min by (agent, test) (min_over_time(<probes.up>[$__range] @ end())) == 0)",
                             legend="{agent} {test}",
                         ),
                     ),
@@ -120,7 +121,7 @@ OVERVIEW: Final = Board(
                     states=DOWN_UP,
                     width=24,
                     height=9,
-                    note="Only tests that failed in the range, while they did.",
+                    note="Only tests that failed in the range: InfluxQL shows when they did, PromQL when they succeeded too.",
                     empty="nothing failed",
                 ),
                 Panel(
@@ -150,7 +151,7 @@ OVERVIEW: Final = Board(
                     worst="loss",
                     width=8,
                     height=9,
-                    drill="latency",
+                    drill=("latency", "paths"),
                 ),
                 Panel(
                     kind=Kind.TABLE,
@@ -159,7 +160,7 @@ OVERVIEW: Final = Board(
                     worst="total",
                     width=8,
                     height=9,
-                    drill="web",
+                    drill=("web",),
                 ),
                 Panel(
                     kind=Kind.TABLE,
@@ -168,7 +169,7 @@ OVERVIEW: Final = Board(
                     worst="lookup",
                     width=8,
                     height=9,
-                    drill="web",
+                    drill=("web",),
                 ),
             ),
         ),
@@ -181,7 +182,7 @@ OVERVIEW: Final = Board(
                     asks=(_OPEN,),
                     unit="short",
                     height=10,
-                    drill="ml",
+                    drill=("ml",),
                     note="Series whose newest score is flagged; value and expected are in the unit of the watched field.",
                     empty="nothing unusual",
                 ),
