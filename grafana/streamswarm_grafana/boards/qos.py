@@ -172,7 +172,7 @@ QOS_BOARD: Final = Board(
                             Column("download", How.LAST),
                             Column("upload", How.LAST),
                             Column("bufferbloat", How.LAST),
-                            Column("error", How.LAST, "last error"),
+                            Column("error", How.LAST),
                             by=_PAIR,
                         ),
                     ),

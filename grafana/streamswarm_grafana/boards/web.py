@@ -146,7 +146,7 @@ WEB: Final = Board(
                             Column("version", How.LAST),
                             Column("subject", How.LAST),
                             Column("issuer", How.LAST),
-                            Column("certificate_fault", How.LAST, "last fault"),
+                            Column("certificate_fault", How.LAST, "fault"),
                             by=("target",),
                         ),
                     ),
