@@ -238,11 +238,17 @@ def transformation_query(draw: st.DrawFn) -> str:
 
 @st.composite
 def subquery(draw: st.DrawFn) -> str:
+    if draw(st.booleans()):
+        # What the outer SELECT groups by, the inner one is grouped by, too.
+        outer = draw(st.sampled_from(["mean(x)", "max(x)", "sum(x)", "count(x)"]))
+        by = draw(st.sampled_from(["", " GROUP BY region"]))
+        inner = f"SELECT {draw(numeric_field)} AS x FROM m WHERE {draw(time_range())}{by}"
+        return f"SELECT {outer} FROM ({inner}){draw(st.sampled_from(['', ' GROUP BY host', ' GROUP BY host, region']))}"
     inner = f"{draw(st.sampled_from(['mean', 'max', 'sum']))}({draw(numeric_field)}) AS x"
     outer = draw(st.sampled_from(["mean(x)", "max(x)", "sum(x)", "count(x)", "x * 2"]))
-    return (
-        f"SELECT {outer} FROM (SELECT {inner} FROM m WHERE {draw(time_range())} GROUP BY "
-        f"{draw(st.sampled_from(['time(30s), ', '']))}host fill(none))" + draw(st.sampled_from(["", " GROUP BY host"]))
+    by = draw(st.sampled_from(["time(30s), host", "host", "time(30s)", "region, host"]))
+    return f"SELECT {outer} FROM (SELECT {inner} FROM m WHERE {draw(time_range())} GROUP BY {by} fill(none))" + draw(
+        st.sampled_from(["", " GROUP BY host", " GROUP BY region"])
     )
 
 

@@ -85,7 +85,7 @@ def _measurements(
         series
         for one in inner
         for part in execute_select(
-            replace(one, zone=one.zone or statement.zone),
+            replace(one, zone=one.zone or statement.zone, dimensions=_inherited(one, statement)),
             database,
             connect,
             now_ns=now_ns,
@@ -96,3 +96,9 @@ def _measurements(
         for series in part.series()
     ]
     return materialise(answer, connect)
+
+
+def _inherited(inner: ast.Select, outer: ast.Select) -> tuple[ast.TagDimension, ...]:
+    """What an inner SELECT is grouped by: the tags that the outer one names, too, which it could not see otherwise."""
+    named = (one for one in outer.dimensions if isinstance(one.key, str))
+    return tuple(dict.fromkeys((*inner.dimensions, *named)))
