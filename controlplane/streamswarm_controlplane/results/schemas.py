@@ -87,12 +87,3 @@ class Status(BaseModel):
     generated_at: datetime
     store: StoreState
     items: list[StatusItem]
-
-
-class ResultSeries(BaseModel):
-    """One series of a test's history."""
-
-    measurement: str
-    tags: dict[str, str]
-    columns: list[str] = Field(description="The first is `time`, nanoseconds since the epoch.")
-    rows: list[list[float | int | bool | str | None]]

@@ -1,6 +1,6 @@
 """Reads what was measured, through the one reader, whatever the store is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,11 +9,9 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.service import state_of
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.assignments.service import list_assignments
-from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.results.schemas import (
     AnomalyState,
     Headline,
-    ResultSeries,
     ResultState,
     Status,
     StatusAgent,
@@ -27,8 +25,8 @@ from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, from_ns, now, to_ns
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.probespecs import SPECS, ProbeSpec
-from streamswarm_core.reader import Aggregate, Condition, Reader, Select
+from streamswarm_core.probespecs import SPECS
+from streamswarm_core.reader import Aggregate, Reader, Select
 
 _LATEST_SECONDS: Final = 3600
 _SPARKLINE_SECONDS: Final = 1800
@@ -143,7 +141,7 @@ def _item(row: AssignmentRow, measured: _Measured, settings: ControlPlaneSetting
             site=row.agent.site,
             state=state_of(row.agent, settings, from_ns(at)),
         ),
-        state=_state(row.test, latest, at),
+        state=state_of_test(row.test, int(latest["time"]) if latest else None, latest.get(UP.name), at),
         headline=Headline(
             field=headline.name, label=headline.help.rstrip("."), unit=headline.unit.name, worse=headline.worse
         ),
@@ -156,71 +154,19 @@ def _item(row: AssignmentRow, measured: _Measured, settings: ControlPlaneSetting
     )
 
 
-def _state(test: TestPlan, latest: Mapping[str, Any], at: int) -> ResultState:
+def state_of_test(test: TestPlan, time_ns: int | None, up: Any, at: int) -> ResultState:
+    """How an assignment is, by its newest point.
+
+    Args:
+        test: which one.
+        time_ns: of the point; None if there is none.
+        up: the point's field, None for a probe that has none.
+        at: now, nanoseconds since the epoch.
+    """
     if test.paused:
         return ResultState.PAUSED
-    if not latest:
+    if time_ns is None:
         return ResultState.PENDING
-    age = (at - int(latest["time"])) / NANOSECONDS
-    if age > 3 * test.interval + test.timeout:
+    if (at - time_ns) / NANOSECONDS > 3 * test.interval + test.timeout:
         return ResultState.STALE
-    return ResultState.DOWN if latest.get(UP.name, 1) == 0 else ResultState.UP
-
-
-def history(
-    reader: Reader,
-    test: TestPlan,
-    *,
-    start_ns: int,
-    stop_ns: int,
-    every_seconds: float | None,
-    fields: Sequence[str],
-    agent: str | None,
-) -> list[ResultSeries]:
-    """The series of a test: raw points, or means of windows.
-
-    Raises:
-        ApiError: 422 for a field that the probe doesn't have.
-        Unavailable: the store can't be reached.
-    """
-    spec = SPECS[test.probe]
-    where = [Condition("test", test.key), *([Condition("agent", agent)] if agent else [])]
-    answer: list[ResultSeries] = []
-    for measurement in spec.measurements:
-        wanted = (
-            [name for name in fields if name in measurement] if fields else [one.name for one in measurement.features]
-        )
-        if not wanted:
-            continue
-        columns: list[str | Aggregate] = [Aggregate("mean", name) if every_seconds else name for name in wanted]
-        statement = Select(
-            measurement.name,
-            columns,
-            start_ns=start_ns,
-            stop_ns=stop_ns,
-            where=where,
-            every_ns=int(every_seconds * NANOSECONDS) if every_seconds else None,
-            group_by=("*",),
-        )
-        answer += [
-            ResultSeries(
-                measurement=series.name,
-                tags=dict(series.tags),
-                columns=list(series.columns),
-                rows=[list(row) for row in series.rows],
-            )
-            for series in reader.select(statement)
-        ]
-    _refuse_unknown(spec, fields)
-    return answer
-
-
-def _refuse_unknown(spec: ProbeSpec, fields: Sequence[str]) -> None:
-    known = {one.name for measurement in spec.measurements for one in measurement.fields}
-    for name in fields:
-        if name not in known:
-            raise ApiError(
-                422,
-                f"the probe {spec.name} has no field {name!r}; it has {', '.join(sorted(known))}",
-                field="query.field",
-            )
+    return ResultState.DOWN if up == 0 and up is not None else ResultState.UP
