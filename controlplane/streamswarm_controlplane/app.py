@@ -24,6 +24,9 @@ from streamswarm_controlplane.db import Database, migrate
 from streamswarm_controlplane.enrolment import credential_routes as credentials
 from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.installer import routes as installer
+from streamswarm_controlplane.jobs.periodic import running
+from streamswarm_controlplane.notifications import routes as notifications
+from streamswarm_controlplane.notifications.start import make_notifications
 from streamswarm_controlplane.results import routes as results
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig import routes as sysconfig
@@ -50,6 +53,7 @@ _ROUTERS: Final = (
     testplans.router,
     assignments.router,
     results.router,
+    notifications.router,
     tokens.router,
     personal_tokens.router,
     audit.router,
@@ -69,12 +73,14 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     database = Database(settings.database)
     reader = open_reader(settings, TokenSource(key), timeout=5.0)
     provider = Provider.of(settings)
+    telling = make_notifications(settings, database, reader)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         migrate(database.engine)
         with development.opened(database, settings):
-            yield
+            async with running(telling.jobs):
+                yield
         reader.close()
         if provider:
             provider.close()
@@ -88,6 +94,7 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
     app.state.database = database
     app.state.reader = reader
     app.state.oidc = provider
+    app.state.secret_box = telling.box
     app.include_router(installer.router)
     _add_operations(app, database, settings)
     console.mount(app)

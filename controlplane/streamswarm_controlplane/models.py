@@ -7,6 +7,8 @@ from streamswarm_controlplane.auth.models import KnownAddress, LoginThrottle, Oi
 from streamswarm_controlplane.development.models import DevelopmentWindow
 from streamswarm_controlplane.enrolment.models import AgentSecret, EnrolmentToken
 from streamswarm_controlplane.idempotency import KeptAnswer
+from streamswarm_controlplane.jobs.models import Lease
+from streamswarm_controlplane.notifications.models import Alert, Channel, Delivery, Rule, RuleGroup, Silence
 from streamswarm_controlplane.sysconfig.models import ConfigChange, ConfigValue
 from streamswarm_controlplane.testplans.models import Marker, TestPlan
 from streamswarm_controlplane.tokens.models import ApiToken, StaticToken
@@ -15,20 +17,27 @@ from streamswarm_controlplane.users.models import User, UserIdentity
 __all__ = [
     "Agent",
     "AgentSecret",
+    "Alert",
     "ApiToken",
     "AssignmentRow",
     "AuditEntry",
     "AuditRetention",
+    "Channel",
     "ConfigChange",
     "ConfigValue",
+    "Delivery",
     "DevelopmentWindow",
     "EnrolmentToken",
     "KeptAnswer",
     "KnownAddress",
+    "Lease",
     "LoginThrottle",
     "Marker",
     "OidcLogin",
     "RemovedAgent",
+    "Rule",
+    "RuleGroup",
+    "Silence",
     "StaticToken",
     "TestPlan",
     "User",

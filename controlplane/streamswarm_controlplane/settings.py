@@ -28,6 +28,21 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
     enrolment_hours: float = Field(24, gt=0, le=720, description="Lifetime of a new enrolment token.")
     late_seconds: float = Field(30, gt=0, description="An agent silent for longer is late.")
     offline_seconds: float = Field(120, gt=0, description="An agent silent for longer is offline.")
+    alert_seconds: float = Field(5, ge=0.2, le=300, description="Alerts are evaluated this often.")
+    no_data_intervals: float = Field(
+        3, ge=1, le=100, description="A test without data for so many intervals is an alert."
+    )
+    down_runs: int = Field(2, ge=1, le=20, description="A test that failed so many times in a row is an alert.")
+    alert_days: float = Field(180, ge=1, le=3650, description="Closed alerts and sent messages are kept this long.")
+    give_up_hours: float = Field(24, ge=0.1, le=720, description="A message that isn't delivered by then is given up.")
+    webhook_allow: str = Field(
+        "",
+        description="Networks that webhooks may reach although they are loopback, link-local or reserved, "
+        "such as `127.0.0.0/8, ::1/128`.",
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM file of authorities that receivers of messages are trusted by, beside the system's."
+    )
     trusted_proxies: list[str] = Field(
         [], description="Networks of reverse proxies whose X-Forwarded-For and -Proto are believed; nobody's if empty."
     )

@@ -1,0 +1,111 @@
+"""What an evaluation found, before anybody is told."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from streamswarm_controlplane.notifications.events import Event, Severity
+
+_DESCRIPTIVE = frozenset({"site", "target", "detector"})
+"""Labels that may change while it is still the same thing that is wrong."""
+
+
+class Verdict(Enum):
+    """How something is. Unknown opens nothing and closes nothing: no data is never good."""
+
+    BAD = "bad"
+    GOOD = "good"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        event: kind of alert.
+        labels: which thing; `agent`, `test` and `site` are those of its points.
+        more: further labels that rules and silences may mean, such as the agent's own.
+        verdict: how it is.
+        severity: of the alert, if it is bad.
+        summary: one line for a person.
+        detail: more of it.
+        value: what was measured, in `unit`.
+        unit: base unit.
+    """
+
+    event: Event
+    labels: Mapping[str, str]
+    verdict: Verdict
+    severity: Severity = Severity.WARNING
+    summary: str = ""
+    detail: str = ""
+    value: float | None = None
+    unit: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same thing, whatever it is called meanwhile."""
+        identity = {key: value for key, value in self.labels.items() if value and key not in _DESCRIPTIVE}
+        text = json.dumps([self.event, sorted(identity.items())], ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An assignment that is watched.
+
+    Attributes:
+        agent: name of the agent.
+        site: of the agent.
+        test: key of the test.
+        name: of the test.
+        probe: of the test.
+        target: of the test.
+        limit: seconds without a point after which there is no data.
+        since: when it was assigned, seconds since the epoch.
+        unreachable: why nothing can be known of it now, such as an agent that is offline; else "".
+        more: the agent's own labels.
+    """
+
+    agent: str
+    site: str
+    test: str
+    name: str
+    probe: str
+    target: str
+    limit: float
+    since: float
+    unreachable: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Agent and test, as in the tags."""
+        return self.agent, self.test
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """For an alert."""
+        labels = {"site": self.site, "agent": self.agent, "test": self.test, "target": self.target}
+        return {key: value for key, value in labels.items() if value}
+
+
+@dataclass(slots=True)
+class Look:
+    """Everything that one evaluation saw.
+
+    Attributes:
+        findings: what was looked at.
+        subjects: the assignments that are watched, by agent and test.
+        agents: names of the agents that are watched.
+        unreachable: why nothing can be known of an agent's tests, by its name.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    subjects: dict[tuple[str, str], Subject] = field(default_factory=dict)
+    agents: set[str] = field(default_factory=set)
+    unreachable: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,448 @@
+"""Alerts from agents, results and scores in a real store, with a clock that the test holds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from streamswarm_collector.app import create_app as create_collector
+from streamswarm_collector.settings import CollectorSettings
+from streamswarm_controlplane.agents.models import Agent
+from streamswarm_controlplane.assignments.models import AssignmentRow
+from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.notifications.evaluation import LEASE_SECONDS, Evaluator
+from streamswarm_controlplane.notifications.models import Alert, Delivery, Rule, Silence
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.testplans.models import TestPlan as Plan
+from streamswarm_core.catalogue.ml import ANOMALY
+from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.clock import to_ns
+from streamswarm_core.lineprotocol import encode_lines
+from streamswarm_core.point import Point
+from streamswarm_core.reader import InfluxQLReader
+from tests.support import find_free_port, serve_app
+from tests.unit.controlplane.notifications.conftest import SECRET, Clock, add_channel
+
+DATABASE = "alerts"
+INTERVAL = 10.0
+TAGS = {"site": "berlin", "target": "192.0.2.1", "family": "ipv4"}
+
+
+@dataclass
+class Store:
+    """A collector with its embedded store."""
+
+    url: str
+
+    def write(self, *points: Point) -> None:
+        answer = httpx.post(f"{self.url}/api/v2/write?bucket={DATABASE}", content=encode_lines(points))
+        answer.raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    settings = CollectorSettings(data=tmp_path_factory.mktemp("store"), auth=False, bucket=DATABASE, flush_seconds=0.01)
+    with serve_app(create_collector(settings)) as url:
+        yield Store(url)
+
+
+class World:
+    """An installation with agents that beat, tests that measure, and an evaluator."""
+
+    def __init__(
+        self, database: Database, settings: ControlPlaneSettings, store: Store, clock: Clock, name: str
+    ) -> None:
+        self.database = database
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.name = name
+        self.reader = InfluxQLReader(store.url, database=DATABASE)
+        self.evaluator = Evaluator(database, self.reader, settings, "worker", clock)
+        self.silent: set[str] = set()
+        self.down: set[str] = set()
+        self.unmeasured: set[str] = set()
+
+    def add_agent(self, agent: str, *tests: str, **more: Any) -> None:
+        with self.database.session() as db:
+            made = Agent(
+                name=self.own(agent),
+                site="berlin",
+                secret_hash="",
+                enrolled_at=self.clock.at,
+                last_seen_at=self.clock.at,
+                **more,
+            )
+            db.add(made)
+            db.flush()
+            for test in tests:
+                plan = db.scalar(select(Plan).where(Plan.key == self.own(test)))
+                if plan is None:
+                    plan = Plan(
+                        key=self.own(test),
+                        name=test,
+                        probe="icmp",
+                        target="192.0.2.1",
+                        interval=INTERVAL,
+                        timeout=10.0,
+                        created_at=self.clock.at,
+                        updated_at=self.clock.at,
+                    )
+                    db.add(plan)
+                    db.flush()
+                db.add(AssignmentRow(test_id=plan.id, agent_id=made.id, created_at=self.clock.at))
+
+    def own(self, name: str) -> str:
+        """The store is shared, names are not."""
+        return f"{name}-{self.name}"
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, second by interval: heartbeats, runs, evaluations."""
+        for _ in range(round(seconds / INTERVAL)):
+            at = self.clock.pass_by(INTERVAL)
+            points = []
+            with self.database.session() as db:
+                for agent in db.scalars(select(Agent)):
+                    if agent.name.rpartition("-")[0] not in self.silent:
+                        agent.last_seen_at = at
+                for row in db.scalars(select(AssignmentRow)):
+                    test = row.test.key.rpartition("-")[0]
+                    if row.agent.name.rpartition("-")[0] not in self.silent and test not in self.unmeasured:
+                        points.append(self.point(row.agent.name, row.test.key, at, up=test not in self.down))
+            if points:
+                self.store.write(*points)
+            assert self.evaluator.evaluate()
+
+    @staticmethod
+    def point(agent: str, test: str, at: datetime, *, up: bool) -> Point:
+        tags = {**TAGS, "agent": agent, "test": test}
+        if up:
+            return ICMP.point(tags, time_ns=to_ns(at), up=1, rtt_mean=0.01)
+        return ICMP.point(tags, time_ns=to_ns(at), up=0, error="timeout", error_detail="no reply")
+
+    def score(self, agent: str, test: str, *, flag: int, detector: str = "hst") -> None:
+        tags = {
+            **TAGS,
+            "agent": self.own(agent),
+            "test": self.own(test),
+            "measurement": "icmp",
+            "field": "rtt_mean",
+            "detector": detector,
+        }
+        values = {"score": 0.9, "threshold": 0.8, "expected": 0.01, "value": 0.5}
+        self.store.write(ANOMALY.point(tags, time_ns=to_ns(self.clock.at), flag=flag, **values))
+
+    def alerts(self, *, opened: bool = True) -> dict[str, Alert]:
+        """Open (or closed) alerts by event and agent or test."""
+        with self.database.session() as db:
+            found = db.scalars(
+                select(Alert).where(Alert.closed_at.is_(None) if opened else Alert.closed_at.is_not(None))
+            )
+            return {f"{one.event} {self.short(one)}".strip(): one for one in found}
+
+    @staticmethod
+    def short(alert: Alert) -> str:
+        return (alert.labels.get("test") or alert.labels.get("agent", "")).rpartition("-")[0]
+
+    def messages(self) -> list[dict[str, Any]]:
+        with self.database.session() as db:
+            return [one.payload for one in db.scalars(select(Delivery).order_by(Delivery.number))]
+
+    def told(self) -> list[tuple[str, list[str]]]:
+        """Kind and contents of each message."""
+        return [
+            (one["kind"], sorted(f"{alert['event']} {alert['state']}" for alert in one["alerts"]))
+            for one in self.messages()
+        ]
+
+
+@pytest.fixture
+def world(
+    database: Database, settings: ControlPlaneSettings, store: Store, clock: Clock, request: pytest.FixtureRequest
+) -> Iterator[World]:
+    made = World(database, settings, store, clock, f"{abs(hash(request.node.nodeid)):x}")
+    yield made
+    made.reader.close()
+
+
+@pytest.fixture
+def rule(world: World) -> World:
+    """With a rule that tells everything at once, on one channel."""
+    add_rule(world, "all")
+    return world
+
+
+def add_rule(world: World, name: str, **more: Any) -> None:
+    channel_id = add_channel(world.database, f"channel of {name}", url="http://192.0.2.9/", secret=SECRET)
+    fields: dict[str, Any] = {"wait": 0, "repeat": 0, "group_by": [], **more}
+    with world.database.session() as db:
+        made = Rule(name=name, channel_ids=[channel_id], created_at=world.clock.at, updated_at=world.clock.at, **fields)
+        db.add(made)
+
+
+def test_nothing_is_wrong_while_all_is_well(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns")
+    rule.run(300)
+    assert (rule.alerts(), rule.messages()) == ({}, [])
+
+
+def test_a_test_is_down_after_two_failed_runs_and_up_after_one_good(rule: World) -> None:
+    rule.add_agent("a", "ping", "other")
+    rule.run(60)
+    rule.down = {"ping"}
+    rule.run(10)
+    assert rule.alerts() == {}
+    rule.run(10)
+    alert = rule.alerts()["test_down ping"]
+    assert (alert.severity, alert.detail, alert.labels["target"]) == ("critical", "timeout: no reply", "192.0.2.1")
+    rule.run(600)
+    assert list(rule.alerts()) == ["test_down ping"]  # one alert, however long it lasts
+    rule.down = set()
+    rule.run(10)
+    assert rule.alerts() == {}
+    assert rule.alerts(opened=False)["test_down ping"].close_reason == "recovered"
+    assert rule.told() == [("opened", ["test_down open"]), ("closed", ["test_down closed"])]
+
+
+def test_a_test_without_data_is_an_alert_of_its_own_and_never_good_news(rule: World) -> None:
+    rule.add_agent("a", "ping", "other")
+    rule.down = {"ping"}
+    rule.run(60)
+    assert list(rule.alerts()) == ["test_down ping"]
+    rule.unmeasured = {"ping"}
+    rule.run(200)
+    assert sorted(rule.alerts()) == ["no_data ping", "test_down ping"]
+    rule.unmeasured, rule.down = set(), set()
+    rule.run(10)
+    assert rule.alerts() == {}
+
+
+def test_a_test_that_never_measured_anything_is_an_alert_after_a_while(rule: World) -> None:
+    rule.unmeasured = {"ping"}
+    rule.add_agent("a", "ping")
+    rule.run(40)
+    assert rule.alerts() == {}
+    rule.run(60)
+    assert list(rule.alerts()) == ["no_data ping"]
+
+
+def test_an_offline_agent_is_one_message_and_its_tests_alerts_say_why_they_are_not_told(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns", "web")
+    rule.add_agent("b", "ping")
+    rule.down = {"dns"}
+    rule.run(60)
+    rule.silent = {"a"}
+    rule.run(400)
+    found = rule.alerts()
+    assert sorted(found) == ["agent_offline a", "no_data dns", "no_data ping", "no_data web", "test_down dns"]
+    assert found["agent_offline a"].held_back == ""
+    for name in ("no_data ping", "no_data dns", "test_down dns"):
+        assert found[name].held_back == f"agent {rule.own('a')} is offline", name
+    rule.silent, rule.down = set(), set()
+    rule.run(60)
+    assert rule.alerts() == {}
+    told = rule.told()
+    assert told[0] == ("opened", ["test_down open"])
+    assert told[1] == ("changed", ["agent_offline open"]) or told[1] == ("opened", ["agent_offline open"])
+    # The end of all that had been told, and of nothing else.
+    assert sorted(one for _, contents in told[2:] for one in contents) == ["agent_offline closed", "test_down closed"]
+
+
+def test_a_returning_agent_has_time_to_send_before_its_tests_are_called_silent(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    rule.silent = {"a"}
+    rule.run(300)
+    rule.silent, rule.unmeasured = set(), {"ping"}
+    rule.run(30)
+    assert rule.alerts()["no_data ping"].held_back == f"agent {rule.own('a')} has just come back"
+    rule.run(120)
+    assert rule.alerts()["no_data ping"].held_back == ""
+    assert rule.told()[-1] == ("opened", ["no_data open"])
+
+
+def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    rule.score("a", "ping", flag=0)
+    rule.score("a", "ping", flag=1, detector="mad")
+    rule.run(10)
+    alert = rule.alerts()["anomaly ping"]
+    assert alert.labels["field"] == "rtt_mean"
+    assert (alert.value, alert.unit) == (0.5, "seconds")
+    assert "expected 0.01 seconds" in alert.detail
+    rule.run(1200)  # the ML service is silent: that is no recovery
+    assert "anomaly ping" in rule.alerts()
+    rule.score("a", "ping", flag=0, detector="mad")
+    rule.run(10)
+    assert rule.alerts() == {}
+
+
+def test_what_nobody_watches_any_longer_is_closed_and_says_so(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns")
+    rule.down = {"ping", "dns"}
+    rule.run(30)
+    assert len(rule.alerts()) == 2
+    with rule.database.session() as db:
+        plans = {plan.name: plan for plan in db.scalars(select(Plan))}
+        plans["ping"].paused = True
+        db.delete(plans["dns"])
+    rule.run(10)
+    assert rule.alerts() == {}
+    assert {one.close_reason for one in rule.alerts(opened=False).values()} == {"no longer watched"}
+
+
+def test_a_store_that_cannot_be_read_is_an_alert_and_no_recovery(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.down = {"ping"}
+    rule.run(30)
+    lost = InfluxQLReader(f"http://127.0.0.1:{find_free_port()}", database=DATABASE)
+    Evaluator(rule.database, lost, rule.settings, "worker", rule.clock).evaluate()
+    lost.close()
+    assert sorted(rule.alerts()) == ["store_unavailable", "test_down ping"]
+    rule.down = set()
+    rule.run(10)
+    assert rule.alerts() == {}
+
+
+def test_alerts_of_a_group_within_the_wait_are_one_message_and_what_passes_within_it_is_none(world: World) -> None:
+    add_rule(world, "patient", wait=30, group_by=["agent"])
+    world.add_agent("a", "ping", "dns", "web")
+    world.add_agent("b", "ping")
+    world.run(30)
+    world.down = {"web"}
+    world.run(20)
+    assert len(world.alerts()) == 1
+    world.down = set()
+    world.run(60)
+    assert world.messages() == []  # it was over before anybody was told
+    world.down = {"ping"}
+    world.run(20)
+    world.down = {"ping", "dns"}
+    world.run(60)
+    found = world.messages()
+    assert sorted((one["group"]["agent"].rpartition("-")[0], len(one["alerts"])) for one in found) == [
+        ("a", 2),
+        ("b", 1),
+    ]
+
+
+def test_open_alerts_are_repeated_until_somebody_takes_care(world: World) -> None:
+    add_rule(world, "insistent", repeat=120)
+    world.add_agent("a", "ping")
+    world.down = {"ping"}
+    world.run(20 + 250)
+    assert [kind for kind, _ in world.told()] == ["opened", "repeated", "repeated"]
+    with world.database.session() as db:
+        alert = db.scalars(select(Alert)).one()
+        alert.acknowledged_at, alert.acknowledged_by = world.clock.at, "olga"
+    world.run(600)
+    assert len(world.messages()) == 3
+    world.down = set()
+    world.run(10)
+    assert world.told()[-1] == ("closed", ["test_down closed"])
+    assert world.messages()[-1]["alerts"][0]["acknowledged_by"] == "olga"
+
+
+def test_a_silence_keeps_alerts_from_being_told_until_it_ends(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns")
+    with rule.database.session() as db:
+        db.add(
+            Silence(
+                matchers=[{"label": "test", "operator": "~", "value": "ping*"}],
+                starts_at=rule.clock.at,
+                ends_at=rule.clock.at + timedelta(seconds=100),
+                comment="new line card",
+                created_by="olga",
+                created_at=rule.clock.at,
+            )
+        )
+    rule.down = {"ping", "dns"}
+    rule.run(60)
+    assert rule.alerts()["test_down ping"].held_back.endswith("by olga: new line card")
+    assert [alert["labels"]["test"] for one in rule.messages() for alert in one["alerts"]] == [rule.own("dns")]
+    rule.run(60)
+    assert rule.alerts()["test_down ping"].held_back == ""
+    assert len(rule.messages()) == 2
+
+
+def test_a_rule_hears_only_what_it_asked_for(world: World) -> None:
+    add_rule(world, "agents", events=["agent_offline"])
+    add_rule(world, "warnings", severities=["warning"])
+    add_rule(world, "munich", sites=["munich*"])
+    add_rule(world, "gold", labels={"tier": "gold"})
+    add_rule(world, "quiet", tests=["ping-*"], tell_closed=False)
+    add_rule(world, "off", enabled=False)
+    world.add_agent("a", "ping", labels={"tier": "gold"})
+    world.run(20)
+    world.down = {"ping"}
+    world.run(20)
+    world.down = set()
+    world.run(20)
+    with world.database.session() as db:
+        heard = [(one.rule_name, one.kind) for one in db.scalars(select(Delivery).order_by(Delivery.number))]
+    assert heard == [("gold", "opened"), ("quiet", "opened"), ("gold", "closed")]
+
+
+def test_one_of_several_workers_evaluates_and_another_takes_over(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(10)
+    other = Evaluator(rule.database, rule.reader, rule.settings, "other", rule.clock)
+    assert not other.evaluate()
+    rule.clock.pass_by(max(LEASE_SECONDS, 2 * rule.settings.alert_seconds) + 0.1)
+    assert other.evaluate()
+    assert not rule.evaluator.evaluate()
+    other.leave()
+    assert rule.evaluator.evaluate()
+
+
+def test_a_worker_that_lost_its_lease_while_it_looked_writes_nothing(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.down = {"ping"}
+    rule.run(10)
+
+    class Slow:
+        """A store that answers after another worker has taken over."""
+
+        def select(self, statement: Any) -> Any:
+            rule.clock.pass_by(60)
+            with rule.database.session() as db:
+                from streamswarm_controlplane.jobs.lease import hold  # noqa: PLC0415 - only here
+                from streamswarm_controlplane.notifications.evaluation import LEASE  # noqa: PLC0415
+
+                hold(db, LEASE, "other", 10, rule.clock.at)
+            return rule.reader.select(statement)
+
+    slow: Any = Slow()
+    assert not Evaluator(rule.database, slow, rule.settings, "worker", rule.clock).evaluate()
+    assert rule.alerts() == {}
+
+
+def test_a_restart_repeats_no_message_and_forgets_none(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.down = {"ping"}
+    rule.run(30)
+    rule.evaluator = Evaluator(rule.database, rule.reader, rule.settings, "worker", rule.clock)
+    rule.run(60)
+    rule.down = set()
+    rule.run(10)
+    assert [kind for kind, _ in rule.told()] == ["opened", "closed"]
+
+
+def test_old_alerts_messages_and_silences_are_forgotten(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.down = {"ping"}
+    rule.run(20)
+    rule.down = set()
+    rule.run(10)
+    with rule.database.session() as db:
+        for one in db.scalars(select(Delivery)):
+            one.status = "delivered"
+    rule.clock.pass_by(rule.settings.alert_days * 86_400)
+    rule.run(10)
+    assert rule.messages() == []
+    assert "test_down ping" not in rule.alerts(opened=False)
