@@ -24,7 +24,16 @@ _HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_PAGES: Final = {"/": ("overview", "Overview"), "/agents": ("agents", "Agents"), "/tests": ("tests", "Tests")}
+_PAGES: Final = {
+    "/": ("overview", "Overview"),
+    "/alerts": ("alerts", "Alerts"),
+    "/agents": ("agents", "Agents"),
+    "/tests": ("tests", "Tests"),
+    "/notifications": ("notifications", "Notifications"),
+    "/results": ("results", "Results"),
+}
+_OF_A_THING: Final = {"/results"}
+"""Pages that a link leads to, as they need to know of what."""
 
 
 def mount(app: FastAPI) -> None:
@@ -36,7 +45,7 @@ def mount(app: FastAPI) -> None:
         content = pages.get_template(f"{name}.html").render(
             page=name,
             title=title,
-            navigation=_PAGES,
+            navigation={path: entry for path, entry in _PAGES.items() if path not in _OF_A_THING},
             username=user.username if user else "",
             role=user.role if user else "",
             may_change=bool(user and Role(user.role).includes(Role.OPERATOR)),
@@ -77,4 +86,5 @@ def _principal(request: Request, db: SessionDep, settings: SettingsDep, address:
 
 def _to_login(request: Request) -> Response:
     """Back to where one was after the login; only paths of our own are ever followed, by the login page's script."""
-    return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"/login?next={quote(request.url.path + query)}", 303)

@@ -8,7 +8,7 @@ import streamswarm_controlplane.console
 from tests.unit.controlplane.conftest import Client
 
 CONSOLE = Path(streamswarm_controlplane.console.__file__).parent
-PAGES = ["/", "/agents", "/tests"]
+PAGES = ["/", "/agents", "/tests", "/alerts", "/notifications", "/results"]
 
 
 def cookies(client: Client) -> dict[str, str]:

@@ -29,7 +29,7 @@ async function exchange(method, path, body, etag) {
   if (response.ok) return { body: document, etag: response.headers.get("ETag") };
   const problem = new Problem(response.status, document);
   if (problem.status === 401 && !location.pathname.startsWith("/login")) {
-    location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   } else if (problem.type.endsWith("password-change-required")) {
     location.assign("/password");
   }

@@ -30,6 +30,11 @@ export function formatSeconds(seconds) {
   return size < 172800 ? `${digits(seconds / 3600)} h` : `${digits(seconds / 86400)} days`;
 }
 
+// A length that somebody chose: 30 s, not 30.0 s.
+export function formatLength(seconds) {
+  return formatSeconds(seconds).replace(/\.?0+(?= )/, (zeros) => (zeros.startsWith(".") ? "" : zeros));
+}
+
 function scaled(value, symbol) {
   const [prefix, factor] = SCALES.findLast(([, step]) => Math.abs(value) >= step) || SCALES[0];
   return `${digits(value / factor)} ${prefix}${symbol}`;

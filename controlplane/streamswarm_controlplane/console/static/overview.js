@@ -50,7 +50,8 @@ function row(item) {
   return element("tr", { "data-test": item.test.key, "data-agent": item.agent.name, "data-state": item.state },
     element("td", { class: "state-cell" },
       element("span", { class: `state ${item.state}` }, element("span", { "aria-hidden": "true" }, icon), word)),
-    element("td", { class: "test-cell" }, item.test.name, element("span", { class: "sub" }, item.test.probe)),
+    element("td", { class: "test-cell" },
+      element("a", { class: "row-link", href: `/results?test=${item.test.id}` }, item.test.name), element("span", { class: "sub" }, item.test.probe)),
     element("td", { class: "target-cell wide" }, item.test.target || "this host",
       item.state === "down" && item.error
         ? element("span", { class: "sub" }, `${item.error.replaceAll("_", " ")}: ${item.error_detail}`) : null),

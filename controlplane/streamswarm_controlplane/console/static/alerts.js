@@ -1,0 +1,127 @@
+import { api, showProblem } from "./api.js";
+import { element } from "./dom.js";
+import { formatAge, formatMoment, formatSeconds } from "./format.js";
+
+const EVENTS = {
+  agent_offline: "Agent offline", test_down: "Down", no_data: "No data", threshold: "Threshold", anomaly: "Anomaly",
+  store_unavailable: "Store",
+};
+const ICONS = { critical: "✕", warning: "!", info: "i" };
+const mayChange = ["operator", "admin"].includes(document.body.dataset.role);
+const tabs = [...document.querySelectorAll("[data-state]")];
+const place = (name) => document.getElementById(name);
+let state = "open";
+let cursor = null;
+
+async function load() {
+  try {
+    const page = await api.get(`/alerts?limit=100&state=${state}`);
+    cursor = page.next_cursor;
+    place("rows").replaceChildren(...page.items.map(row));
+    place("empty").hidden = page.items.length > 0;
+    place("table").hidden = page.items.length === 0;
+    place("empty").textContent = state === "open" ? "Nothing is wrong." : "No alert has been closed yet.";
+    place("more-box").hidden = cursor === null;
+    await loadSilences();
+  } catch (problem) {
+    showProblem(problem);
+  }
+}
+
+async function more() {
+  const page = await api.get(`/alerts?limit=100&state=${state}&cursor=${encodeURIComponent(cursor)}`);
+  cursor = page.next_cursor;
+  place("rows").append(...page.items.map(row));
+  place("more-box").hidden = cursor === null;
+}
+
+function row(alert) {
+  const opened = Date.parse(alert.opened_at);
+  const closed = alert.closed_at ? Date.parse(alert.closed_at) : null;
+  const lasted = closed ? formatSeconds((closed - opened) / 1000) : "";
+  return element("tr", { "data-alert": alert.event, class: alert.held_back ? "held" : "" },
+    element("td", {}, element("span", { class: `state ${closed ? "up" : alert.severity}` },
+      element("span", { "aria-hidden": "true" }, closed ? "✓" : ICONS[alert.severity]), closed ? "closed" : alert.severity)),
+    element("td", { class: "wide" }, alert.summary, element("span", { class: "sub" }, alert.detail),
+      alert.held_back && !closed ? element("span", { class: "sub" }, `Not told: ${alert.held_back}`) : null,
+      closed ? element("span", { class: "sub" }, `Closed: ${alert.close_reason}`) : null),
+    element("td", {}, EVENTS[alert.event] || alert.event),
+    element("td", {}, alert.labels.agent || "–", element("span", { class: "sub" }, alert.labels.site || "")),
+    element("td", {}, element("time", { title: formatMoment(opened) }, formatAge(opened)),
+      element("span", { class: "sub" }, closed ? `lasted ${lasted}` : new Date(opened).toLocaleString())),
+    element("td", {}, alert.acknowledged_by || "–", element("span", { class: "sub" }, alert.comment)),
+    element("td", { class: "actions" }, ...(mayChange && !closed ? [
+      alert.acknowledged_at ? button("Release", () => act(() => api.delete(`/alerts/${alert.id}/acknowledge`)))
+        : button("Acknowledge", () => acknowledge(alert)), " ",
+      button("Silence", () => silence(alert))] : [])));
+}
+
+function button(text, onclick) {
+  return element("button", { class: "quiet small", type: "button", onclick }, text);
+}
+
+async function act(work) {
+  try {
+    await work();
+    showProblem(null);
+  } catch (problem) {
+    showProblem(problem);
+  }
+  await load();
+}
+
+function ask(dialog, title) {
+  dialog.querySelector("p").textContent = title;
+  dialog.returnValue = "";
+  dialog.querySelector("form").reset();
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+async function acknowledge(alert) {
+  const dialog = place("acknowledge");
+  if (!(await ask(dialog, alert.summary))) return;
+  await act(() => api.post(`/alerts/${alert.id}/acknowledge`, { comment: dialog.querySelector("[name=comment]").value }));
+}
+
+async function silence(alert) {
+  const dialog = place("silence");
+  const labels = { event: alert.event, ...alert.labels };
+  const wanted = Object.entries(labels).filter(([name]) => ["event", "agent", "test", "measurement", "field"].includes(name));
+  dialog.querySelector(".checks").replaceChildren(...wanted.map(([name, value]) => element("label", {},
+    element("input", { type: "checkbox", name: "matcher", value: name, checked: true }), ` ${name} = ${value}`)));
+  const answered = ask(dialog, `Tell nobody of what is like “${alert.summary}”`);
+  if (!(await answered)) return;
+  const chosen = [...dialog.querySelectorAll("[name=matcher]:checked")].map((box) => box.value);
+  const hours = Number(dialog.querySelector("[name=hours]").value);
+  await act(() => api.post("/silences", {
+    matchers: chosen.map((label) => ({ label, operator: "=", value: labels[label] })),
+    ends_at: new Date(Date.now() + hours * 3600e3).toISOString(),
+    comment: dialog.querySelector("[name=comment]").value,
+  }));
+}
+
+async function loadSilences() {
+  const pages = await Promise.all(["active", "pending"].map((one) => api.all(`/silences?state=${one}`)));
+  const found = pages.flat();
+  place("silences").hidden = found.length === 0;
+  place("silence-rows").replaceChildren(...found.map((one) => element("tr", {},
+    element("td", { class: "wide" }, one.matchers.map((m) => `${m.label} ${m.operator} ${m.value}`).join(", ")),
+    element("td", { class: "wide" }, one.comment), element("td", {}, one.created_by),
+    element("td", {}, Date.parse(one.starts_at) > Date.now() ? `from ${new Date(one.starts_at).toLocaleString()}` : "now"),
+    element("td", {}, element("time", { title: formatMoment(Date.parse(one.ends_at)) }, new Date(one.ends_at).toLocaleString())),
+    element("td", { class: "actions" }, mayChange ? button("End", () => act(() => api.delete(`/silences/${one.id}`))) : null))));
+}
+
+for (const tab of tabs) {
+  tab.addEventListener("click", () => {
+    state = tab.dataset.state;
+    for (const other of tabs) other.setAttribute("aria-pressed", String(other === tab));
+    load();
+  });
+}
+place("more").addEventListener("click", more);
+await load();
+setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]") && state === "open") load(); }, 5000);
