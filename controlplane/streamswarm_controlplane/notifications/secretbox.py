@@ -1,7 +1,9 @@
 """Channels' secrets in the database: sealed with a key that is in the data folder and not in the database."""
 
+import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -30,14 +32,15 @@ class SecretBox:
         Raises:
             ConfigError: the file is there and holds no key.
         """
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return cls._load(path)
-        key = Fernet.generate_key()
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-        return cls(key)
+        if not path.exists():
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(Fernet.generate_key())
+            # Of several workers that start at once one makes the key, and no other ever sees half of it.
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+            Path(temporary).unlink()
+        return cls._load(path)
 
     @classmethod
     def _load(cls, path: Path) -> Self:
