@@ -35,6 +35,7 @@ _TAGS: Final = {
     "for agents": "What agents themselves ask for.",
     "tests": "What is measured, how often, and which agents do it.",
     "results": "What was measured.",
+    "notifications": "What is wrong, who is told and how, and what became of the messages.",
     "tokens": "Static tokens of Telegraf, Grafana and scripts, and what collectors need to check tokens.",
     "audit": "Who changed what, and when.",
 }

@@ -37,6 +37,16 @@ BRIEF = {**CONFIG, "phases": {"coverage": {"enabled": False}}}
 RULES = {
     "POST /api/v1/tests": "target and options depend on the probe",
     "POST /api/v1/tokens": "the scope agent is for agents",
+    "GET /api/v1/tests/{test_id}/results": "moments and durations are texts of many forms, fields those of the probe",
+    "GET /api/v1/tests/{test_id}/results/latest": "the same",
+    "GET /api/v1/tests/{test_id}/results/runs": "the same",
+    "GET /api/v1/tests/{test_id}/results/export": "the same",
+    "POST /api/v1/channels": "settings depend on the kind, and names are taken once",
+    "PATCH /api/v1/channels/{channel_id}": "the same",
+    "POST /api/v1/rules": "channels have to be there",
+    "PATCH /api/v1/rules/{rule_id}": "the same",
+    "POST /api/v1/silences": "they end in the future",
+    "PATCH /api/v1/silences/{silence_id}": "the same",
 }
 
 api = schemathesis.openapi.from_dict(describe(), config=SchemathesisConfig.from_dict(CONFIG))

@@ -10,6 +10,7 @@ from streamswarm_controlplane.notifications.alerts import open_alerts, purge, re
 from streamswarm_controlplane.notifications.routing import Route, route
 from streamswarm_controlplane.notifications.watch import look_at_agents, look_at_results
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_core.clock import now
 from streamswarm_core.reader import Reader
 
@@ -52,8 +53,9 @@ class Evaluator:
         with self._database.session() as db:
             if not hold(db, LEASE, self._worker, self._lease_seconds, at):
                 return False
-            look = look_at_agents(db, self._settings, at)
-        look_at_results(look, self._reader, self._settings, at)
+            settings = effective(db, self._settings)
+            look = look_at_agents(db, settings, at)
+        look_at_results(look, self._reader, settings, at)
         with self._database.session() as db:
             if not hold(db, LEASE, self._worker, self._lease_seconds, self._clock()):
                 return False

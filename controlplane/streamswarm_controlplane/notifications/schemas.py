@@ -1,8 +1,9 @@
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from streamswarm_controlplane.fields import Moment
 from streamswarm_controlplane.notifications.channels import ChannelSettings
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, MessageKind, Severity
 
@@ -10,7 +11,8 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 """A shell pattern: `*` any text, `?` one character, `[ab]` one of these."""
-LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,62}$")]
+LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,62}$"), Field(examples=["agent"])]
+_ID: Final = "0b0f1c9e6d0c4f0f9a9b3f6a51c7d2e4"
 Patterns = Annotated[list[Pattern], Field(max_length=50)]
 
 
@@ -43,7 +45,7 @@ class ChannelCreate(BaseModel):
 class ChannelUpdate(BaseModel):
     """What can be changed of a channel; what is not given stays. `settings` is replaced as a whole."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}]})
 
     name: Name | None = None
     enabled: bool | None = None
@@ -107,11 +109,16 @@ class RuleFields(BaseModel):
 class RuleCreate(RuleFields):
     """A new rule."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "NOC", "severities": ["critical"], "channel_ids": [_ID]}]},
+    )
+
 
 class RuleUpdate(BaseModel):
     """What can be changed of a rule; what is not given stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"wait": 60, "sites": ["berlin*"]}]})
 
     name: Name | None = None
     enabled: bool | None = None
@@ -131,7 +138,20 @@ class RuleUpdate(BaseModel):
 class RulePublic(RuleFields):
     """A rule."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": _ID,
+                    "name": "NOC",
+                    "channel_ids": [_ID],
+                    "created_at": "2026-03-01T12:00:00Z",
+                    "updated_at": "2026-03-01T12:00:00Z",
+                }
+            ]
+        },
+    )
 
     id: str
     created_at: datetime
@@ -166,7 +186,7 @@ class AlertPublic(BaseModel):
 class Acknowledgement(BaseModel):
     """Somebody takes care of it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"comment": "ringing the provider"}]})
 
     comment: Comment = ""
 
@@ -198,24 +218,39 @@ class SilenceCreate(BaseModel):
     )
 
     matchers: list[Matcher] = Field(min_length=1, max_length=20)
-    starts_at: AwareDatetime | None = Field(None, description="Now if not given.")
-    ends_at: AwareDatetime
+    starts_at: Moment | None = Field(None, description="Now if not given.")
+    ends_at: Moment
     comment: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
 class SilenceUpdate(BaseModel):
     """What can be changed of a silence; what is not given stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"comment": "longer than we thought"}]})
 
-    ends_at: AwareDatetime | None = None
+    ends_at: Moment | None = None
     comment: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
 
 
 class SilencePublic(BaseModel):
     """A silence."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": _ID,
+                    "matchers": [{"label": "agent", "operator": "=", "value": "berlin-1"}],
+                    "starts_at": "2026-03-01T12:00:00Z",
+                    "ends_at": "2026-03-01T16:00:00Z",
+                    "comment": "new line card",
+                    "created_by": "olga",
+                    "created_at": "2026-03-01T12:00:00Z",
+                }
+            ]
+        },
+    )
 
     id: str
     matchers: list[Matcher]

@@ -134,7 +134,7 @@ def export_results(
     field: FieldNames = [],  # noqa: B006
     agent: Agents = [],  # noqa: B006
     units: Annotated[bool, Query(description="For CSV: units in the header, as `rtt_mean [seconds]`.")] = False,  # noqa: FBT002
-    accept_encoding: Annotated[str, Header()] = "",
+    accept_encoding: Annotated[str, Header(max_length=1000, description="`gzip` compresses text.")] = "",
 ) -> StreamingResponse:
     """A stream in order of time, of any length. If the store fails on the way the connection breaks off."""
     test = get_test(db, test_id)
