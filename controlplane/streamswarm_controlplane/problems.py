@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 PASSWORD_CHANGE_REQUIRED = "urn:streamswarm:problem:password-change-required"  # noqa: S105 - a name, not a password
 _RETRY: Final = {"Retry-After": "5"}
-_KEY_COLUMNS: Final = re.compile(r"UNIQUE constraint failed: \w+\.(\w+)|Key \((\w+)")
+_KEY_COLUMNS: Final = re.compile(r"UNIQUE constraint failed: \w+\.(\w+)|Key \((\w+).*already exists")
 
 
 class ApiError(Exception):

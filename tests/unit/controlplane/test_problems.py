@@ -9,9 +9,14 @@ from fastapi import FastAPI
 from sqlalchemy import event
 
 from streamswarm_controlplane.app import create_app
+from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.bodies import LARGEST_BODY
+from streamswarm_controlplane.bootstrap import bootstrap
+from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from tests.support import serve_app
+from streamswarm_controlplane.users.models import User
+from streamswarm_core.clock import now
+from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import Client, enrol_agent
 
 
@@ -91,15 +96,13 @@ def test_an_answer_that_the_database_refuses_is_a_conflict_that_names_the_field(
 
     @app.post("/race")
     def race() -> None:
-        statement = "INSERT INTO users SELECT 'x', username, username_key, role, password_hash, 1, 1, created_at, NULL"
         with app.state.database.session() as db:
-            db.connection().exec_driver_sql(f"{statement} FROM users LIMIT 1")
+            db.add(User(username="ADMIN", username_key="admin", role="viewer", password_hash="", created_at=now()))
 
     @app.post("/gone")
     def gone() -> None:
         with app.state.database.session() as db:
-            statement = "INSERT INTO assignments VALUES ('x', 'no such test', ?, '2026-01-31')"
-            db.connection().exec_driver_sql(statement, (agent,))
+            db.add(AssignmentRow(test_id="no such test", agent_id=agent, created_at=now()))
 
     with serve_app(app) as url:
         taken = httpx.post(f"{url}/race")
@@ -108,9 +111,10 @@ def test_an_answer_that_the_database_refuses_is_a_conflict_that_names_the_field(
 
 
 @pytest.fixture
-def impatient(settings: ControlPlaneSettings, first_password: str) -> FastAPI:
-    """A control plane that waits for a locked database only a moment."""
-    assert first_password
+def impatient(tmp_path: Path) -> FastAPI:
+    """A control plane that waits for a locked SQLite only a moment."""
+    settings = ControlPlaneSettings(data=tmp_path)
+    bootstrap(settings)
     app = create_app(settings)
 
     def hurry(connection: Any, _record: Any) -> None:
@@ -130,6 +134,19 @@ def test_a_locked_database_is_said_so_with_a_time_to_wait(impatient: FastAPI, tm
         other.execute("ROLLBACK")
         other.close()
         assert httpx.post(f"{url}/api/v1/auth/login", json={"username": "admin", "password": "x"}).status_code == 401
+
+
+def test_a_database_that_is_away_is_said_so_without_its_address(settings: ControlPlaneSettings) -> None:
+    app = create_app(settings)
+    with serve_app(app) as url:
+        app.state.database.close()
+        away = f"postgresql+psycopg://somebody:s3cret@127.0.0.1:{find_free_port()}/x"
+        app.state.database = Database(away)
+        answer = httpx.post(f"{url}/api/v1/auth/login", json={"username": "admin", "password": "x"})
+        body = is_problem(answer, 503)
+        assert "can't be reached" in body["detail"]
+        assert "127.0.0.1" not in answer.text
+        assert answer.headers["Retry-After"] == "5"
 
 
 def test_a_mistake_of_ours_is_a_problem_document_without_its_inside(settings: ControlPlaneSettings) -> None:
