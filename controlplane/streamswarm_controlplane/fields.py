@@ -25,5 +25,5 @@ def _number(value: Any) -> Any:
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 """A point in time as RFC 3339 writes it."""
-Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_number)]
 """A whole number that every database can hold."""
