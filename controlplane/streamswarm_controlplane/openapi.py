@@ -37,6 +37,8 @@ _TAGS: Final = {
     "results": "What was measured.",
     "notifications": "What is wrong, who is told and how, and what became of the messages.",
     "tokens": "Static tokens of Telegraf, Grafana and scripts, and what collectors need to check tokens.",
+    "personal tokens": "Tokens by which scripts act as the person who made them.",
+    "configuration": "Settings of the whole installation, and who changed them.",
     "audit": "Who changed what, and when.",
 }
 _SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {

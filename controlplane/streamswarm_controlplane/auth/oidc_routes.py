@@ -81,9 +81,9 @@ def oidc_callback(
     database: DatabaseDep,
     base: BaseSettingsDep,
     address: AddressDep,
-    state: Annotated[str, Query(max_length=500)] = "",
-    code: Annotated[str, Query(max_length=4000)] = "",
-    error: Annotated[str, Query(max_length=200)] = "",
+    state: Annotated[str, Query(max_length=500, description="What the login was begun with.")] = "",
+    code: Annotated[str, Query(max_length=4000, description="What the provider gives for a login.")] = "",
+    error: Annotated[str, Query(max_length=200, description="Why the provider refused.")] = "",
     streamswarm_oidc: Annotated[str, Cookie(max_length=200)] = "",
 ) -> Response:
     """Sets the session cookie."""

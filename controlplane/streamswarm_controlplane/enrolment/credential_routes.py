@@ -15,7 +15,10 @@ router = APIRouter(route_class=ApiRoute)
 class SecretRequest(BaseModel):
     """An agent that asks for another secret."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"agent_id": "5d1a8d3c0f6b4a52a3d2f4f1b8a7c6e9", "secret": "ssa_…"}]},
+    )
 
     agent_id: Annotated[str, StringConstraints(max_length=64)]
     secret: Annotated[str, StringConstraints(max_length=200)]

@@ -126,7 +126,13 @@ def link_identity(user_id: str, body: Identity, db: SessionDep, admin: Admin, _o
 @router.delete(
     "/{user_id}/identities", status_code=status.HTTP_204_NO_CONTENT, summary="Unlink a user from an OpenID provider"
 )
-def unlink_identity(user_id: str, issuer: str, subject: str, db: SessionDep, admin: Admin) -> None:
+def unlink_identity(
+    user_id: str,
+    issuer: Annotated[str, Query(max_length=500, description="URL of the provider.")],
+    subject: Annotated[str, Query(max_length=255, description="Who the user is to it.")],
+    db: SessionDep,
+    admin: Admin,
+) -> None:
     """The account stays."""
     identity = Identity(issuer=issuer, subject=subject)
     service.unlink(db, admin.actor, service.get_user(db, user_id), identity)

@@ -54,7 +54,7 @@ class UserUpdate(BaseModel):
 class ProfileUpdate(BaseModel):
     """What users may change of themselves; what is not given stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"display_name": "Kim"}]})
 
     display_name: DisplayName | None = None
     email: Email | None = None
@@ -97,7 +97,11 @@ class UserCreated(UserPublic):
 class Identity(BaseModel):
     """Who a user is to an OpenID provider."""
 
-    model_config = ConfigDict(from_attributes=True, extra="forbid")
+    model_config = ConfigDict(
+        from_attributes=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"issuer": "https://idp.example.org", "subject": "248289761001"}]},
+    )
 
     issuer: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     subject: Annotated[str, StringConstraints(min_length=1, max_length=255)]
