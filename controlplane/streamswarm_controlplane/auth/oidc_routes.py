@@ -84,7 +84,7 @@ def oidc_callback(
     state: Annotated[str, Query(max_length=500, description="What the login was begun with.")] = "",
     code: Annotated[str, Query(max_length=4000, description="What the provider gives for a login.")] = "",
     error: Annotated[str, Query(max_length=200, description="Why the provider refused.")] = "",
-    streamswarm_oidc: Annotated[str, Cookie(max_length=200)] = "",
+    streamswarm_oidc: Annotated[str, Cookie(max_length=200, description="Set when the login was begun.")] = "",
 ) -> Response:
     """Sets the session cookie."""
     with database.session() as db:
