@@ -128,8 +128,8 @@ def link_identity(user_id: str, body: Identity, db: SessionDep, admin: Admin, _o
 )
 def unlink_identity(
     user_id: str,
-    issuer: Annotated[str, Query(max_length=500, description="URL of the provider.")],
-    subject: Annotated[str, Query(max_length=255, description="Who the user is to it.")],
+    issuer: Annotated[str, Query(min_length=1, max_length=500, description="URL of the provider.")],
+    subject: Annotated[str, Query(min_length=1, max_length=255, description="Who the user is to it.")],
     db: SessionDep,
     admin: Admin,
 ) -> None:
