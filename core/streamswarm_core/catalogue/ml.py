@@ -2,6 +2,7 @@ from typing import Final
 
 from streamswarm_core.catalogue.common import ASSIGNMENT_TAGS
 from streamswarm_core.catalogue.model import COUNT, SCORE, STATE, Field, Kind, Measurement
+from streamswarm_core.catalogue.predictions import PREDICTIONS
 
 ANOMALY: Final = Measurement(
     "anomaly",
@@ -17,4 +18,4 @@ ANOMALY: Final = Measurement(
     open_tags=True,
 )
 
-ML: Final = (ANOMALY,)
+ML: Final = (ANOMALY, *PREDICTIONS)
