@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 Vector = NDArray[np.float64]
 ROUNDS = 200
@@ -36,8 +37,12 @@ class Figure:
     note: str = ""
 
 
-def bootstrap(groups: Sequence[object], statistic: Callable[[NDArray[np.int64]], float]) -> tuple[float, float]:
-    """The 95 % interval of a statistic of row numbers, when groups are drawn anew."""
+Statistic = Callable[[NDArray[np.int64]], float]
+"""A figure of the rows with these numbers."""
+
+
+def bootstrap(groups: Sequence[object], statistic: Statistic) -> tuple[float, float]:
+    """The 95 % interval of a statistic when groups are drawn anew."""
     random = np.random.default_rng(1)
     keys, inverse = np.unique(np.asarray(groups), return_inverse=True)
     rows = [np.flatnonzero(inverse == index) for index in range(len(keys))]
@@ -49,6 +54,62 @@ def bootstrap(groups: Sequence[object], statistic: Callable[[NDArray[np.int64]],
             drawn.append(value)
     low, high = np.quantile(drawn, (0.025, 0.975))
     return float(low), float(high)
+
+
+class Judge:
+    """Collects a model's lines of the table.
+
+    Args:
+        model: its name.
+        groups: for each row whose it is.
+    """
+
+    def __init__(self, model: str, groups: Sequence[object]) -> None:
+        self.figures: list[Figure] = []
+        self._model = model
+        self._groups = np.asarray(groups)
+
+    def add(
+        self,
+        name: str,
+        statistic: Statistic,
+        *,
+        among: NDArray[np.bool_] | None = None,
+        baseline: str = "",
+        goal: str = "",
+        note: str = "",
+    ) -> None:
+        """Add a figure of all rows, or of those among which it is asked."""
+        rows = np.arange(len(self._groups)) if among is None else np.flatnonzero(among)
+        low, high = bootstrap(self._groups[rows], lambda chosen: statistic(rows[chosen]))  # type: ignore[arg-type]
+        self.figures.append(Figure(self._model, name, statistic(rows), low, high, baseline, goal, note))
+
+
+def roc_auc(happened: Vector, score: Vector) -> Statistic:
+    """Area under the ROC curve; NaN where only one outcome is among the rows."""
+    return lambda rows: float(roc_auc_score(happened[rows], score[rows])) if np.ptp(happened[rows]) else np.nan
+
+
+def pr_auc(happened: Vector, score: Vector) -> Statistic:
+    """Average precision."""
+    return lambda rows: float(average_precision_score(happened[rows], score[rows]))
+
+
+def brier_skill(happened: Vector, said: Vector, reference: Vector) -> Statistic:
+    """1 - Brier score / that of the reference."""
+    return lambda rows: (
+        1 - float(np.mean((said[rows] - happened[rows]) ** 2) / np.mean((reference[rows] - happened[rows]) ** 2))
+    )
+
+
+def mean_of(values: Vector) -> Statistic:
+    """The mean."""
+    return lambda rows: float(np.mean(values[rows]))
+
+
+def macro_f1(truth: NDArray[np.str_], said: NDArray[np.str_]) -> Statistic:
+    """Mean over classes of F1."""
+    return lambda rows: float(f1_score(truth[rows], said[rows], average="macro", zero_division=0))
 
 
 def calibration_error(confidence: Vector, right: Vector, bins: int = 10) -> float:
