@@ -9,7 +9,46 @@ from river import linear_model, optim, preprocessing
 from streamswarm_ml.signals import Features
 
 _LARGEST_LOGIT: Final = 12.0
-_RATE: Final = 0.05
+_FORGETTING: Final = 0.9998
+_PRIOR: Final = 5.0
+
+
+class PlattScaling:
+    """Slope and offset of a logit, so that what is said comes true as often as it says.
+
+    Platt, "Probabilistic outputs for support vector machines" (1999), learned on line by Newton steps on the log loss
+    with the discounted sum of the Hessians; slope 1 and offset 0 weigh as much as five coin tosses.
+
+    >>> platt = PlattScaling()
+    >>> for index in range(2000):
+    ...     platt.learn(3.0, happened=index % 4 > 0)
+    ...     platt.learn(-3.0, happened=index % 4 == 0)
+    >>> round(platt.probability(3.0), 2), round(platt.probability(-3.0), 2)
+    (0.75, 0.25)
+    """
+
+    def __init__(self) -> None:
+        self.slope = 1.0
+        self.offset = 0.0
+        self._hessian = [_PRIOR, 0.0, _PRIOR]
+
+    def probability(self, logit: float) -> float:
+        """The calibrated probability."""
+        return _logistic(self.slope * logit + self.offset)
+
+    def learn(self, logit: float, *, happened: bool) -> None:
+        """Learn what came of a prediction that was made without knowing it."""
+        said = self.probability(logit)
+        weight = max(said * (1 - said), 1e-4)
+        a, b, c = (_FORGETTING * part for part in self._hessian)
+        a, b, c = a + weight * logit * logit, b + weight * logit, c + weight
+        self._hessian = [a, b, c]
+        determinant = a * c - b * b
+        if determinant <= 0:
+            return
+        error = said - happened
+        self.slope = min(max(self.slope - error * (c * logit - b) / determinant, 0.2), 3.0)
+        self.offset -= error * (a - b * logit) / determinant
 
 
 class OnlineProbability:
@@ -17,7 +56,7 @@ class OnlineProbability:
 
     River's `LogisticRegression` on standardised features, with AdaGrad (Duchi, Hazan and Singer, 2011). Its logit goes
     through Platt scaling, slope and offset, learned on line from predictions made before their example was learned
-    (Platt, "Probabilistic outputs for support vector machines", 1999).
+    (`PlattScaling`).
 
     >>> model = OnlineProbability()
     >>> for index in range(2000):
@@ -33,8 +72,7 @@ class OnlineProbability:
         self._linear: Any = linear_model.LogisticRegression(
             optimizer=optim.AdaGrad(rate), l2=penalty, intercept_lr=0.01
         )
-        self._slope = 1.0
-        self._offset = 0.0
+        self._platt = PlattScaling()
 
     @property
     def base_rate(self) -> float:
@@ -45,23 +83,18 @@ class OnlineProbability:
         """How likely it is; the base rate until both outcomes were seen."""
         if not self.positives or self.positives == self.samples:
             return self.base_rate
-        return _logistic(self._slope * self._logit(features) + self._offset)
+        return self._platt.probability(self._logit(features))
 
     def contributions(self, features: Features) -> Mapping[str, float]:
         """How much each feature moved the logit away from that of a mean example."""
         scaled = self._scaler.transform_one(features)
-        return {name: self._slope * self._linear.weights.get(name, 0.0) * value for name, value in scaled.items()}
+        return {name: self._platt.slope * self._linear.weights.get(name, 0.0) * value for name, value in scaled.items()}
 
     def learn(self, features: Features, *, happened: bool) -> None:
         """Learn one example."""
         self.samples += 1
         self.positives += happened
-        logit = self._logit(features)
-        if self.positives:
-            error = _logistic(self._slope * logit + self._offset) - happened
-            rate = _RATE / math.sqrt(1 + self.samples / 100)
-            self._slope = min(max(self._slope - rate * error * logit / (1 + logit * logit), 0.2), 3.0)
-            self._offset -= rate * error
+        self._platt.learn(self._logit(features), happened=happened)
         self._scaler.learn_one(features)
         self._linear.learn_one(self._scaler.transform_one(features), happened)
 
