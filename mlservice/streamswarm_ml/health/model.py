@@ -13,8 +13,8 @@ from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.predictions import HEALTH
 from streamswarm_core.point import Point
 from streamswarm_ml.explain.contributions import leading_text
-from streamswarm_ml.health.classifier import HealthClassifier
 from streamswarm_ml.health.rule import STATES, Limits, State
+from streamswarm_ml.labelled import LabelledClassifier
 from streamswarm_ml.prequential import Tally
 from streamswarm_ml.signals import Features, SeriesSignals, signals_of
 from streamswarm_ml.windows import WINDOW_NS, Reading, Tags, Window, is_probe
@@ -68,7 +68,7 @@ class HealthModel:
     """
 
     limits: Limits = field(default_factory=Limits)
-    classifier: HealthClassifier = field(default_factory=HealthClassifier)
+    classifier: LabelledClassifier = field(default_factory=lambda: LabelledClassifier(STATES))
     tally: Tally = field(default_factory=lambda: Tally("log loss", ("threshold rule",)))
     _targets: dict[SeriesKey, _Target] = field(default_factory=dict)
     _names: tuple[str, ...] = ()

@@ -4,9 +4,9 @@ from benchmarks.ml.figures import calibration_error
 from benchmarks.ml.health import run
 from sklearn.metrics import f1_score
 
-from streamswarm_ml.health.classifier import HealthClassifier
 from streamswarm_ml.health.model import HealthModel, UnknownWindowError
 from streamswarm_ml.health.rule import Limits, State
+from streamswarm_ml.labelled import LabelledClassifier
 from streamswarm_ml.signals import Signals
 from streamswarm_ml.windows import WINDOW_NS, Reading, Window
 
@@ -72,7 +72,7 @@ def test_a_label_of_yesterday_is_too_old() -> None:
 
 
 def test_chances_add_up_to_one() -> None:
-    model = HealthClassifier()
+    model = LabelledClassifier(tuple(State))
     for index in range(50):
         model.learn({"x": float(index % 3)}, State.OK, [State.OK, State.DEGRADED, State.BAD][index % 3])
         assert sum(model.chances({"x": 1.0}, State.BAD)) == pytest.approx(1)
