@@ -18,6 +18,7 @@ from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.pipeline import Pipeline
+from streamswarm_ml.service import ModelService
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
 
@@ -34,6 +35,7 @@ def create_app(settings: MlSettings) -> Starlette:
     """
     try:
         state = StateFile(settings.folder)
+        models = ModelService(settings)
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
     token = TokenFile(settings.token_path)
@@ -44,12 +46,17 @@ def create_app(settings: MlSettings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        loop = asyncio.create_task(score_forever(pipeline, settings.interval))
+        loops = (
+            asyncio.create_task(score_forever(pipeline, settings.interval)),
+            asyncio.create_task(models.run_forever()),
+        )
         try:
             yield
         finally:
-            loop.cancel()
-            await asyncio.gather(loop, return_exceptions=True)
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await asyncio.to_thread(models.close)
             reader.close()
             writer.close()
 
@@ -85,7 +92,13 @@ def create_app(settings: MlSettings) -> Starlette:
         return expose(metrics.registry, request)
 
     return Starlette(
-        routes=[Route("/health", health), Route("/status", status), Route("/metrics", exposition)], lifespan=lifespan
+        routes=[
+            Route("/health", health),
+            Route("/status", status),
+            Route("/metrics", exposition),
+            *models.routes,
+        ],
+        lifespan=lifespan,
     )
 
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamswarm_core.clock import from_ns, now_ns
+from streamswarm_core.clock import NANOSECONDS, from_ns, now_ns
 from streamswarm_core.errors import StreamSwarmError
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _MAGIC: Final = b"STREAMSWARM-MODEL-1\n"
 _SEAL_BYTES: Final = 32
 _LENGTH_BYTES: Final = 4
+_DAY_NS: Final = 86_400 * NANOSECONDS
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _FILE: Final = re.compile(r"(\d{8})\.model")
 
@@ -71,16 +72,18 @@ class ModelStore:
     Args:
         folder: made for this user only if it isn't there.
         keep: versions of a model that stay; the one in use always does.
+        keep_days: days of which the last version stays.
         clock: nanoseconds since the epoch.
 
     Raises:
         OSError: the folder can't be made.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 5, clock: Callable[[], int] = now_ns) -> None:
+    def __init__(self, folder: Path, *, keep: int = 3, keep_days: int = 7, clock: Callable[[], int] = now_ns) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder: Final = folder.resolve()
         self._keep = keep
+        self._keep_days = keep_days
         self._clock = clock
         self._key = _load_or_create_key(self._folder / "store.key")
 
@@ -187,9 +190,15 @@ class ModelStore:
         _write_atomically(self._model_folder(model) / "current", str(number).encode())
 
     def _forget_old(self, model: str, current: int) -> None:
-        for number in sorted(self._numbers(model), reverse=True)[self._keep :]:
-            if number != current:
-                self._path(model, number).unlink(missing_ok=True)
+        """Keep the newest few, and the last of each of the newest few days: models are saved many times a day."""
+        days: set[int] = set()
+        for place, number in enumerate(sorted(self._numbers(model), reverse=True)):
+            path = self._path(model, number)
+            day = path.stat().st_mtime_ns // _DAY_NS
+            last_of_day = day not in days and len(days) < self._keep_days
+            days.add(day)
+            if place >= self._keep and not last_of_day and number != current:
+                path.unlink(missing_ok=True)
 
     def _numbers(self, model: str) -> list[int]:
         folder = self._model_folder(model)

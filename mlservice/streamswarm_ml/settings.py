@@ -18,6 +18,7 @@ class MlSettings(StoreSettings, table="ml"):
     token_file: Path | None = Field(
         None, description="File with a token to read and write; by default secrets/ml.token in the data folder."
     )
+    controlplane_url: str = Field("http://127.0.0.1:8800", description="Who vouches for tokens.")
     interval: float = Field(10.0, ge=0.2, le=3600, description="Seconds between two looks for new points.")
     lookback_hours: float = Field(6.0, gt=0, le=720, description="How far the first start looks back.")
     lateness_seconds: float = Field(120.0, ge=0, le=86_400, description="Points that arrive later are not scored.")

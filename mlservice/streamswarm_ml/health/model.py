@@ -96,8 +96,13 @@ class HealthModel:
         target.past.append((window, np.fromiter(features.values(), np.float32), said))
         return Judged(features, said, self.classifier.chances(features, said))
 
-    def label(self, series: SeriesKey, time_ns: int, state: State) -> None:
+    def label(self, series: SeriesKey, time_ns: int, state: State | None) -> None:
         """Learn what an operator says of a series at a time of the last day.
+
+        Args:
+            series: measurement and tags.
+            time_ns: a moment of the window.
+            state: how it was; None for an acknowledgement: what the rule said, but not ok.
 
         Raises:
             UnknownWindowError: nothing is remembered of it.
@@ -108,6 +113,8 @@ class HealthModel:
         if found is None:
             raise UnknownWindowError("nothing is remembered of this series at that time; labels reach back one day")
         _, values, said = found
+        if state is None:
+            state = State.DEGRADED if said is State.OK else said
         features = dict(zip(self._names, map(float, values), strict=True))
         place = STATES.index(state)
         mine, rule = self.classifier.chances(features, said), self.classifier.rule.chances(said)

@@ -55,7 +55,7 @@ class Outlook:
 
 @dataclass(slots=True)
 class QosModel:
-    """One classifier for all classes: how near each promise is to its limit, how it moves, what this time of day is like.
+    """One classifier for all classes: how near each promise is to its limit, how it moves, what the time of day does.
 
     Attributes:
         policies: by DSCP name; a test's own policy, which the probe checks, goes first.

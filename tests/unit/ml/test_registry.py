@@ -57,6 +57,16 @@ def test_only_the_newest_versions_stay(tmp_path: Path) -> None:
     assert store.load("forecast") == 4
 
 
+def test_the_last_version_of_each_day_stays_longer(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, keep=1, keep_days=2)
+    for number, days_ago in ((1, 3), (2, 2), (3, 2), (4, 1), (5, 1)):
+        store.save("forecast", number, samples=number)
+        long_ago = path_of(tmp_path, number).stat().st_mtime - 86_400 * days_ago
+        os.utime(path_of(tmp_path, number), (long_ago, long_ago))
+    store.save("forecast", 6, samples=6)
+    assert [known.version for known in store.versions("forecast")] == [6, 5]
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign key", "renamed", "another model's"])
 def test_a_version_that_is_not_as_it_was_written_is_refused_unread(tmp_path: Path, damage: str) -> None:
     store = ModelStore(tmp_path)

@@ -1,0 +1,106 @@
+"""Who may ask and who may change: tokens of the control plane, verified offline, or the service's own."""
+
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from streamswarm_core.errors import TokenError
+from streamswarm_core.tokens import Scope, TokenVerifier
+
+log = logging.getLogger(__name__)
+
+_FRESH_SECONDS: Final = 5.0
+
+
+class Gatekeeper:
+    """Checks the token of a request; call it from a thread.
+
+    The control plane's access tokens are verified with its published keys, which are kept on disk, and held against
+    its list of revocations, asked for every five seconds; while it is away the last list stays in force. The service's
+    own token opens everything: who can read it can read the models' files, too. There is no request without a token,
+    not even from this machine: its other users, and pages in a browser, come from there as well.
+
+    Args:
+        controlplane_url: base URL.
+        own_token: the service's own.
+        cache: file that keeps the published keys.
+        client: for requests to the control plane.
+    """
+
+    def __init__(self, controlplane_url: str, own_token: Callable[[], str], cache: Path, client: httpx.Client) -> None:
+        self._api = controlplane_url.rstrip("/") + "/api/v1"
+        self._own_token = own_token
+        self._cache = cache
+        self._client = client
+        self._keys_asked = self._revoked_asked = float("-inf")
+        self._revoked: frozenset[str] = frozenset()
+        self._verifier = TokenVerifier(self._cached_keys())
+
+    def check(self, authorization: str, scope: Scope) -> None:
+        """Let a request pass.
+
+        Args:
+            authorization: the header's value.
+            scope: what it takes.
+
+        Raises:
+            TokenError: no token, a bad one, or one that may not do this.
+        """
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() not in {"bearer", "token"} or not token:
+            raise TokenError("a token is needed: Authorization: Bearer …")
+        own = self._own_token()
+        if own and hmac.compare_digest(token.encode(), own.encode()):
+            return
+        if token.count(".") != 2:
+            raise TokenError("unknown token; take an access token of the control plane, or the ML service's own")
+        if not self._verifier.knows(token):
+            self._fetch_keys()
+        claims = self._verifier.verify(token)
+        self._fetch_revocations()
+        if claims.sub in self._revoked:
+            raise TokenError("this token has been revoked")
+        # An agent may write what it measures, which says nothing of how right the models are.
+        if Scope.AGENT in claims.scopes or scope not in claims.scopes:
+            raise TokenError(f"this token may not {scope} here")
+
+    def _fetch_keys(self) -> None:
+        if time.monotonic() - self._keys_asked < _FRESH_SECONDS:
+            return
+        self._keys_asked = time.monotonic()
+        keys = self._get("keys")
+        if keys is not None:
+            self._verifier = TokenVerifier(keys)
+            self._cache.write_text(json.dumps(keys), encoding="utf-8")
+
+    def _fetch_revocations(self) -> None:
+        if time.monotonic() - self._revoked_asked < _FRESH_SECONDS:
+            return
+        self._revoked_asked = time.monotonic()
+        found = self._get("revocations")
+        if found is not None:
+            self._revoked = frozenset(map(str, found.get("revoked", ())))
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        try:
+            answer = self._client.get(f"{self._api}/{path}")
+            answer.raise_for_status()
+            found = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            log.warning("the control plane can't be asked for %s: %s", path, error)
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _cached_keys(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self._cache.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}

@@ -1,0 +1,388 @@
+"""Runs the models: learns what is new, writes what they say, keeps versions, makes a model anew from all history."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from streamswarm_core.clock import NANOSECONDS, from_ns, now_ns
+from streamswarm_core.errors import StreamSwarmError
+from streamswarm_core.lineprotocol import encode_lines
+from streamswarm_core.point import Point
+from streamswarm_core.reader import Reader, Select
+from streamswarm_core.writer import LineWriter
+from streamswarm_ml.failure.model import FailureModel
+from streamswarm_ml.forecast.model import ForecastModel
+from streamswarm_ml.health.model import HealthModel, UnknownWindowError
+from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
+from streamswarm_ml.labels import Label, LabelLog, learn_label
+from streamswarm_ml.qos.model import QosModel
+from streamswarm_ml.registry import ModelRefused, ModelStore, Version
+from streamswarm_ml.windows import WINDOW_NS, Window, learned_fields, learned_measurements, read_windows
+
+log = logging.getLogger(__name__)
+
+_CHUNK_WINDOWS: Final = 72
+_LINES_A_WRITE: Final = 5000
+_SAVE_NS: Final = 900 * NANOSECONDS
+FORMAT: Final = 1
+
+
+class Model(Protocol):
+    """What every model can do."""
+
+    @property
+    def samples(self) -> int:
+        """Examples learned."""
+
+    def observe(self, window: Window) -> list[Point]:
+        """Score what was said of this window, learn it, and say what is to be expected."""
+
+    def report(self) -> Mapping[str, Any]:
+        """Prequential figures beside those of a naive baseline, JSON-ready."""
+
+
+MODELS: Final[Mapping[str, Callable[[], Model]]] = {
+    "forecast": ForecastModel,
+    "failure": FailureModel,
+    "health": HealthModel,
+    "qos": QosModel,
+    "infrastructure": InfrastructureModel,
+}
+
+
+class JobState(StrEnum):
+    """How a job is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Job:
+    """Something long that was asked for.
+
+    Attributes:
+        kind: train or reset.
+        models: which.
+        state: how it is.
+        progress: share of the time span done, 0..1.
+        started_at: ISO 8601, UTC.
+        finished_at: likewise; empty while it runs.
+        error: why it failed.
+    """
+
+    kind: str
+    models: tuple[str, ...]
+    started_at: str
+    state: JobState = JobState.RUNNING
+    progress: float = 0.0
+    finished_at: str = ""
+    error: str = ""
+
+
+class Busy(StreamSwarmError):  # noqa: N818 - a state
+    """A job runs already; it can be cancelled."""
+
+
+@dataclass(slots=True)
+class Trained:
+    """A model and how far it has read.
+
+    Attributes:
+        model: itself.
+        next_window: number of the first window that it hasn't seen.
+        refused: why a stored version was not loaded; empty if it was, or if there was none.
+    """
+
+    model: Model
+    next_window: int
+    refused: str = ""
+
+
+@dataclass(slots=True)
+class _Saved:
+    model: Model
+    next_window: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where the loop is."""
+
+    last_error: str = ""
+    saved_ns: int = 0
+    windows: int = 0
+
+
+class Operations:
+    """All models of one service. Its methods may be called from any thread.
+
+    Args:
+        reader: where points come from.
+        writer: where what models say goes.
+        store: keeps versions.
+        labels: what operators said.
+        lookback_seconds: how far the first start looks back.
+        lateness_seconds: a window is read this long after its end.
+        clock: nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        writer: LineWriter,
+        store: ModelStore,
+        labels: LabelLog,
+        *,
+        lookback_seconds: float,
+        lateness_seconds: float,
+        clock: Callable[[], int] = now_ns,
+    ) -> None:
+        self.reader: Final = reader
+        self._writer = writer
+        self.store: Final = store
+        self._labels = labels
+        self._lateness_ns = int(lateness_seconds * NANOSECONDS)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._cancel = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._unsent: list[Point] = []
+        self.job: Job | None = None
+        self.progress = Progress(saved_ns=clock())
+        first = (clock() - int(lookback_seconds * NANOSECONDS)) // WINDOW_NS
+        self._trained = {name: self._load(name, first) for name in MODELS}
+
+    def now(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self._clock()
+
+    def model(self, name: str) -> Model:
+        """The model in use.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        return self._trained[name].model
+
+    def cycle(self) -> int:
+        """Learn the windows that are new and write what is said of them; returns how many windows.
+
+        Raises:
+            Unavailable: the store can't be reached; the next cycle begins at the same place.
+            Refused: the store doesn't take the query or the points.
+        """
+        with self._lock:
+            self._send()
+            stop = self._complete()
+            start = min(trained.next_window for trained in self._trained.values())
+            done = 0
+            while start < stop:
+                until = min(start + _CHUNK_WINDOWS, stop)
+                windows = list(read_windows(self.reader, start * WINDOW_NS, until * WINDOW_NS))
+                self._observe(windows, until)
+                done += len(windows)
+                start = until
+            self.progress.windows += done
+            if self._clock() - self.progress.saved_ns >= _SAVE_NS:
+                self.save()
+            return done
+
+    def save(self) -> None:
+        """Store a version of every model."""
+        with self._lock:
+            for name, trained in self._trained.items():
+                self._save(name, trained)
+            self.progress.saved_ns = self._clock()
+
+    def train(self) -> Job:
+        """Begin to learn what is new, and save.
+
+        Raises:
+            Busy: a job runs.
+        """
+        return self._begin("train", tuple(MODELS), self._train)
+
+    def reset(self, names: Sequence[str]) -> Job:
+        """Begin to make models anew from all stored points and labels; the old ones serve until that is done.
+
+        Raises:
+            Busy: a job runs.
+            KeyError: there is no such model.
+        """
+        for name in names:
+            self._trained[name]
+        return self._begin("reset", tuple(names), self._reset)
+
+    def cancel(self) -> Job | None:
+        """Ask the job to end; what it has done so far is dropped."""
+        self._cancel.set()
+        return self.job
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the job is over, or that long."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def roll_back(self, name: str, version: int | None) -> Version:
+        """Put an older version in use.
+
+        Raises:
+            ModelRefused: there is none, or it can't be trusted.
+            KeyError: there is no such model.
+        """
+        with self._lock:
+            now = self._trained[name].next_window
+            known = self.store.roll_back(name, version)
+            saved: _Saved | None = self.store.load(name, format=FORMAT)
+            if saved is not None:
+                # What it hasn't seen since it would take in again, mistakes and all: it goes on from now.
+                self._trained[name] = Trained(saved.model, now)
+            return known
+
+    def feedback(self, label: Label) -> None:
+        """Learn what an operator said, and keep it.
+
+        Raises:
+            UnknownWindowError, UnknownResultError: the model doesn't remember that moment.
+        """
+        with self._lock:
+            model = self._trained[label.model].model
+            if isinstance(model, HealthModel | InfrastructureModel):
+                learn_label(model, label)
+                self._labels.append(label)
+
+    def status(self, name: str) -> Mapping[str, Any]:
+        """What there is to know of one model, JSON-ready.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        with self._lock:
+            trained = self._trained[name]
+            versions = self.store.versions(name)
+            current = self.store.current(name)
+            used = next((known for known in versions if known.version == current), None)
+            return {
+                "model": name,
+                "samples": trained.model.samples,
+                "trained_until": from_ns(trained.next_window * WINDOW_NS).isoformat(),
+                "saved_at": used.saved_at if used else None,
+                "version": current,
+                "bytes_on_disk": sum(known.size for known in versions),
+                "refused": trained.refused or None,
+                "figures": trained.model.report(),
+            }
+
+    def _complete(self) -> int:
+        return (self._clock() - self._lateness_ns) // WINDOW_NS
+
+    def _observe(self, windows: Iterable[Window], until: int) -> None:
+        for window in windows:
+            for trained in self._trained.values():
+                if window.index >= trained.next_window:
+                    self._unsent += trained.model.observe(window)
+                    trained.next_window = window.index + 1
+        for trained in self._trained.values():
+            trained.next_window = max(trained.next_window, until)
+        self._send()
+
+    def _send(self) -> None:
+        # The models have learned what these were made of, so they can't be made again: they wait for the store.
+        while self._unsent:
+            self._writer.write(encode_lines(self._unsent[:_LINES_A_WRITE]))
+            del self._unsent[:_LINES_A_WRITE]
+
+    def _load(self, name: str, first: int) -> Trained:
+        try:
+            saved: _Saved | None = self.store.load(name, format=FORMAT)
+        except ModelRefused as refusal:
+            log.error("%s", refusal)  # noqa: TRY400 - the message is for a person, no traceback needed
+            return Trained(MODELS[name](), first, refused=str(refusal))
+        return Trained(MODELS[name](), first) if saved is None else Trained(saved.model, saved.next_window)
+
+    def _save(self, name: str, trained: Trained) -> Version:
+        saved = _Saved(trained.model, trained.next_window)
+        return self.store.save(name, saved, samples=trained.model.samples, format=FORMAT)
+
+    def _begin(self, kind: str, names: tuple[str, ...], work: Callable[[Job], None]) -> Job:
+        with self._lock:
+            if self.job is not None and self.job.state is JobState.RUNNING:
+                raise Busy(f"a {self.job.kind} is running since {self.job.started_at}; wait for it, or cancel it")
+            self._cancel.clear()
+            job = self.job = Job(kind, names, from_ns(self._clock()).isoformat())
+            self._thread = threading.Thread(target=self._run, args=(job, work), name=f"models {kind}", daemon=True)
+            self._thread.start()
+            return job
+
+    def _run(self, job: Job, work: Callable[[Job], None]) -> None:
+        state = JobState.FAILED
+        try:
+            work(job)
+            state = JobState.CANCELLED if self._cancel.is_set() else JobState.DONE
+        except StreamSwarmError as error:
+            job.error = str(error)
+        except Exception:
+            job.error = "an unexpected error; the log says more"
+            log.exception("%s of %s failed", job.kind, ", ".join(job.models))
+        finally:
+            job.finished_at = from_ns(self._clock()).isoformat()
+            job.state = state
+
+    def _train(self, job: Job) -> None:
+        self.cycle()
+        self.save()
+        job.progress = 1.0
+
+    def _reset(self, job: Job) -> None:
+        fresh = {name: Trained(MODELS[name](), 0) for name in job.models}
+        labels = sorted(self._labels.read(), key=lambda label: label.time_ns)
+        begin = position = self._oldest()
+        # The loop goes on meanwhile; the last windows are read with it held, so that none is missed or seen twice.
+        while (stop := self._complete()) - position > _CHUNK_WINDOWS:
+            position = self._replay(fresh, labels, position, position + _CHUNK_WINDOWS)
+            job.progress = (position - begin) / max(stop - begin, 1)
+            if self._cancel.is_set():
+                return
+        with self._lock:
+            self._replay(fresh, labels, position, self._complete())
+            if self._cancel.is_set():
+                return
+            for name, trained in fresh.items():
+                trained.next_window = self._complete()
+                self._trained[name] = trained
+                self._save(name, trained)
+        job.progress = 1.0
+
+    def _replay(self, fresh: Mapping[str, Trained], labels: list[Label], start: int, stop: int) -> int:
+        for window in read_windows(self.reader, start * WINDOW_NS, stop * WINDOW_NS):
+            for trained in fresh.values():
+                trained.model.observe(window)
+            while labels and labels[0].time_ns // WINDOW_NS <= window.index:
+                _teach(fresh, labels.pop(0))
+        return stop
+
+    def _oldest(self) -> int:
+        """Number of the first window with a point; the present one if there is none."""
+        found = []
+        stored = set(self.reader.measurements())
+        for measurement in learned_measurements():
+            names = learned_fields(measurement)
+            if measurement.name in stored and names:
+                answer = self.reader.select(Select(measurement.name, names, limit=1))
+                found += [int(row[0] or 0) for series in answer for row in series.rows]
+        return min(found, default=self._clock()) // WINDOW_NS
+
+
+def _teach(fresh: Mapping[str, Trained], label: Label) -> None:
+    trained = fresh.get(label.model)
+    if trained is not None and isinstance(trained.model, HealthModel | InfrastructureModel):
+        try:
+            learn_label(trained.model, label)
+        except (UnknownWindowError, UnknownResultError):
+            log.info("a label of %s is left out: its window is not in the store any more", from_ns(label.time_ns))

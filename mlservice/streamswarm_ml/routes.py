@@ -1,0 +1,209 @@
+"""The models over HTTP; docs/models.md says what each route takes and answers."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.errors import Refused, TokenError, Unavailable
+from streamswarm_core.problem import MEDIA_TYPE, InvalidField, Problem
+from streamswarm_core.tokens import Scope
+from streamswarm_ml.access import Gatekeeper
+from streamswarm_ml.explain.incidents import find_incidents
+from streamswarm_ml.forecast.model import ForecastModel
+from streamswarm_ml.health.model import UnknownWindowError
+from streamswarm_ml.infrastructure.model import UnknownResultError
+from streamswarm_ml.labels import CauseFeedback, HealthFeedback
+from streamswarm_ml.operations import MODELS, Busy, Operations
+from streamswarm_ml.registry import ModelRefused
+from streamswarm_ml.windows import is_probe
+
+_MOST_BODY: Final = 64_000
+_MOST_HOURS: Final = 168
+_FEEDBACK: Final[Mapping[str, type[HealthFeedback | CauseFeedback]]] = {
+    "health": HealthFeedback,
+    "infrastructure": CauseFeedback,
+}
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class ResetRequest(BaseModel):
+    """Which models to make anew."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    models: list[str] = Field(default_factory=lambda: list(MODELS), min_length=1, max_length=len(MODELS))
+
+
+class RollbackRequest(BaseModel):
+    """Which version to go back to; the one before the current if none is named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int | None = Field(None, ge=1)
+
+
+class _ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(self, status: int, title: str, detail: str, errors: tuple[InvalidField, ...] = ()) -> None:
+        self.problem = Problem(title=title, status=status, detail=detail, errors=errors)
+        super().__init__(detail)
+
+
+def model_routes(operations: Operations, gatekeeper: Gatekeeper) -> list[Route]:
+    """All routes below /models, and /incidents."""
+
+    def route(path: str, method: str, scope: Scope, answer: Callable[[Operations, Request], Awaitable[Any]]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                header = request.headers.get("Authorization", "")
+                await asyncio.to_thread(gatekeeper.check, header, scope)
+                return JSONResponse(await answer(operations, request), status_code=202 if answer in _BEGIN else 200)
+            except TokenError as error:
+                return _problem(Problem(title="Not allowed", status=401, detail=str(error)))
+            except _ProblemError as error:
+                return _problem(error.problem)
+            except Busy as error:
+                return _problem(Problem(title="Busy", status=409, detail=str(error)))
+            except ModelRefused as error:
+                return _problem(Problem(title="Version refused", status=409, detail=str(error)))
+            except (Unavailable, Refused) as error:
+                return _problem(Problem(title="Store unavailable", status=503, detail=str(error)))
+
+        return Route(path, endpoint, methods=[method])
+
+    return [
+        route("/models", "GET", Scope.READ, _list),
+        route("/models/job", "GET", Scope.READ, _job),
+        route("/models/job", "DELETE", Scope.ADMIN, _cancel),
+        route("/models/train", "POST", Scope.ADMIN, _train),
+        route("/models/reset", "POST", Scope.ADMIN, _reset),
+        route("/models/forecast/prospect", "GET", Scope.READ, _prospect),
+        route("/models/{name}", "GET", Scope.READ, _status),
+        route("/models/{name}/versions", "GET", Scope.READ, _versions),
+        route("/models/{name}/rollback", "POST", Scope.ADMIN, _roll_back),
+        route("/models/{name}/feedback", "POST", Scope.WRITE, _feedback),
+        route("/incidents", "GET", Scope.READ, _incidents),
+    ]
+
+
+async def _list(operations: Operations, _request: Request) -> Any:
+    return {"models": [await asyncio.to_thread(operations.status, name) for name in MODELS]}
+
+
+async def _status(operations: Operations, request: Request) -> Any:
+    return await asyncio.to_thread(operations.status, _known(request))
+
+
+async def _versions(operations: Operations, request: Request) -> Any:
+    name = _known(request)
+    versions = await asyncio.to_thread(operations.store.versions, name)
+    current = operations.store.current(name)
+    return {"current": current, "versions": [known.model_dump(mode="json") for known in versions]}
+
+
+async def _job(operations: Operations, _request: Request) -> Any:
+    return {"job": dataclasses.asdict(operations.job) if operations.job else None}
+
+
+async def _cancel(operations: Operations, _request: Request) -> Any:
+    job = operations.cancel()
+    return {"job": dataclasses.asdict(job) if job else None}
+
+
+async def _train(operations: Operations, _request: Request) -> Any:
+    return {"job": dataclasses.asdict(await asyncio.to_thread(operations.train))}
+
+
+async def _reset(operations: Operations, request: Request) -> Any:
+    asked = await _body(request, ResetRequest)
+    for name in asked.models:
+        if name not in MODELS:
+            raise _ProblemError(422, "Unknown model", f"there is no model {name!r}; there are {', '.join(MODELS)}")
+    return {"job": dataclasses.asdict(await asyncio.to_thread(operations.reset, asked.models))}
+
+
+async def _roll_back(operations: Operations, request: Request) -> Any:
+    name = _known(request)
+    asked = await _body(request, RollbackRequest)
+    known = await asyncio.to_thread(operations.roll_back, name, asked.version)
+    return known.model_dump(mode="json")
+
+
+async def _feedback(operations: Operations, request: Request) -> Any:
+    kind = _FEEDBACK.get(_known(request))
+    if kind is None:
+        raise _ProblemError(404, "No feedback", f"this model learns from no labels; {' and '.join(_FEEDBACK)} do")
+    label = await _body(request, kind)
+    try:
+        await asyncio.to_thread(operations.feedback, label)
+    except (UnknownWindowError, UnknownResultError) as error:
+        raise _ProblemError(404, "Nothing to label", str(error)) from None
+    return {"learned": label.model_dump(mode="json")}
+
+
+async def _prospect(operations: Operations, request: Request) -> Any:
+    asked = request.query_params
+    probe, name = asked.get("measurement", ""), asked.get("field", "")
+    measurements = [found.name for found in CATALOGUE.values() if is_probe(found) and found.features]
+    if probe not in measurements:
+        raise _ProblemError(422, "Unknown measurement", f"measurement must be one of {', '.join(measurements)}")
+    fields = [found.name for found in CATALOGUE[probe].features]
+    if name not in fields:
+        raise _ProblemError(422, "Unknown field", f"field must be one of {', '.join(fields)}")
+    model = operations.model("forecast")
+    if not isinstance(model, ForecastModel):  # pragma: no cover - MODELS says what it is
+        raise TypeError(type(model))
+    place = {key: asked.get(key, "") for key in ("site", "agent", "target")}
+    found = await asyncio.to_thread(lambda: model.history.prospect(probe, name, **place))
+    return {"measurement": probe, "field": name, **place, **dataclasses.asdict(found)}
+
+
+async def _incidents(operations: Operations, request: Request) -> Any:
+    written = request.query_params.get("hours", "24")
+    if not written.isdecimal() or not 1 <= int(written) <= _MOST_HOURS:
+        raise _ProblemError(422, "Bad range", f"hours must be a whole number from 1 to {_MOST_HOURS}")
+    found = await asyncio.to_thread(find_incidents, operations.reader, operations.now(), int(written))
+    return {"incidents": [incident.as_json() for incident in found]}
+
+
+_BEGIN: Final = {_train, _reset}
+
+
+def _known(request: Request) -> str:
+    name = str(request.path_params["name"])
+    if name not in MODELS:
+        raise _ProblemError(404, "Unknown model", f"there is no model {name!r}; there are {', '.join(MODELS)}")
+    return name
+
+
+async def _body(request: Request, kind: type[Body]) -> Body:
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > _MOST_BODY:
+            raise _ProblemError(413, "Too large", f"a body may have {_MOST_BODY} bytes")
+    try:
+        return kind.model_validate(json.loads(content or b"{}"))
+    except ValidationError as error:
+        errors = tuple(
+            InvalidField(field="body." + ".".join(map(str, found["loc"])), message=found["msg"])
+            for found in error.errors()
+        )
+        raise _ProblemError(422, "Invalid body", "some values can't be used", errors) from None
+    except ValueError as error:
+        raise _ProblemError(400, "Not JSON", f"the body must be a JSON object: {error}") from None
+
+
+def _problem(problem: Problem) -> Response:
+    headers = {"WWW-Authenticate": 'Bearer realm="streamswarm"'} if problem.status == 401 else None
+    return JSONResponse(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

@@ -1,0 +1,80 @@
+"""The models' part of the ML service: what they need, their loop, their routes."""
+
+import asyncio
+import logging
+from typing import Final
+
+import httpx
+from starlette.routing import Route
+
+from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.reader import TokenFile, open_reader
+from streamswarm_core.writer import LineWriter
+from streamswarm_ml.access import Gatekeeper
+from streamswarm_ml.labels import LabelLog
+from streamswarm_ml.operations import Operations
+from streamswarm_ml.registry import ModelStore
+from streamswarm_ml.routes import model_routes
+from streamswarm_ml.settings import MlSettings
+
+log = logging.getLogger(__name__)
+
+_INTERVAL: Final = 60.0
+_LONGEST_DELAY: Final = 600.0
+_LONGEST_WAIT: Final = 30.0
+
+
+class ModelService:
+    """Everything about the models but the app that it is mounted in.
+
+    Args:
+        settings: of the ML service.
+
+    Raises:
+        OSError: the data folder can't be used.
+    """
+
+    def __init__(self, settings: MlSettings) -> None:
+        token = TokenFile(settings.token_path)
+        folder = settings.folder / "models"
+        store = ModelStore(folder)
+        # A reader and a writer of its own: the detectors' loop runs at the same time.
+        self._reader = open_reader(settings, token)
+        self._writer = LineWriter(settings.scores_url, token, bucket=settings.bucket)
+        self._client = httpx.Client(timeout=5.0)
+        self._interval = max(_INTERVAL, settings.interval)
+        self.operations: Final = Operations(
+            self._reader,
+            self._writer,
+            store,
+            LabelLog(folder / "labels.jsonl"),
+            lookback_seconds=settings.lookback_hours * 3600,
+            lateness_seconds=settings.lateness_seconds,
+        )
+        gatekeeper = Gatekeeper(settings.controlplane_url, token, folder / "keys.json", self._client)
+        self.routes: Final[list[Route]] = model_routes(self.operations, gatekeeper)
+
+    async def run_forever(self) -> None:
+        """Learn what is new every minute, less often while the store is away, until cancelled."""
+        delay, progress = self._interval, self.operations.progress
+        while True:
+            try:
+                await asyncio.to_thread(self.operations.cycle)
+            except (Unavailable, Refused) as error:
+                if not progress.last_error:
+                    log.warning("the models can't use the store: %s", error)
+                progress.last_error = str(error)
+                delay = min(delay * 2, _LONGEST_DELAY)
+            else:
+                progress.last_error = ""
+                delay = self._interval
+            await asyncio.sleep(delay)
+
+    def close(self) -> None:
+        """End the job, save what was learned, drop the connections."""
+        self.operations.cancel()
+        self.operations.wait(_LONGEST_WAIT)
+        self.operations.save()
+        self._reader.close()
+        self._writer.close()
+        self._client.close()

@@ -1,0 +1,319 @@
+"""The models on a real collector, and their routes over HTTP."""
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from streamswarm_collector.app import create_app as create_collector
+from streamswarm_collector.settings import CollectorSettings
+from streamswarm_core.clock import NANOSECONDS
+from streamswarm_core.errors import Unavailable
+from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.tokens import Scope, SigningKey
+from streamswarm_core.writer import LineWriter
+from streamswarm_ml.app import create_app
+from streamswarm_ml.labels import HealthFeedback, LabelLog
+from streamswarm_ml.operations import MODELS, Busy, JobState, Operations
+from streamswarm_ml.registry import ModelStore
+from streamswarm_ml.settings import MlSettings
+from streamswarm_ml.windows import WINDOW_NS
+from tests.support import eventually, serve_app
+
+START = 5_666_666
+"""Number of a window in 2023."""
+HOURS = 12
+
+
+class Bench:
+    """A collector, and models that read it with a clock of our own."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.now = (START + 1) * WINDOW_NS
+        self.reader = InfluxQLReader(url, database="streamswarm")
+        self.writer = LineWriter(url, lambda: "", bucket="streamswarm")
+
+    def measure(self, first: int, count: int, *, target: str = "gw") -> None:
+        """Two runs a window of icmp, and one of the qos probe and the host."""
+        lines = []
+        for window in range(first, first + count):
+            source = random.Random(window)
+            for second in (10, 150):
+                time_ns = (START + window) * WINDOW_NS + second * NANOSECONDS
+                rtt = 0.01 * (1 + 0.3 * math.sin(window / 20)) + source.random() / 1000
+                tags = f"agent=a,site=berlin,target={target},test=t"
+                lines.append(f"icmp,{tags} up=1i,loss=0,rtt_mean={rtt},jitter={rtt / 20} {time_ns}")
+                lines.append(f"qos_class,{tags},dscp=EF rtt_mean={rtt * 20},loss=0,jitter=0.001 {time_ns}")
+                lines.append(f"host_cpu,agent=a,site=berlin,test=s usage={0.2 + source.random() / 20} {time_ns}")
+        self.writer.write(("\n".join(lines) + "\n").encode())
+        self.now = max(self.now, (START + first + count) * WINDOW_NS)
+
+    def operations(self, name: str = "models") -> Operations:
+        folder = self.folder / name
+        store = ModelStore(folder, clock=lambda: self.now)
+        labels = LabelLog(folder / "labels.jsonl")
+        return Operations(
+            self.reader, self.writer, store, labels, lookback_seconds=3600, lateness_seconds=0, clock=lambda: self.now
+        )
+
+    def written(self, measurement: str) -> list[tuple[Any, ...]]:
+        answer = self.reader.execute(f"SELECT * FROM {measurement}")
+        return [tuple(row) for series in answer for row in series.rows]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    settings = CollectorSettings(data=tmp_path, auth=False, flush_seconds=0.01)
+    with serve_app(create_collector(settings)) as url:
+        made = Bench(url, tmp_path)
+        yield made
+        made.reader.close()
+        made.writer.close()
+
+
+def test_what_models_say_is_written_to_the_store_with_the_tags_of_the_series(bench: Bench) -> None:
+    operations = bench.operations()
+    bench.measure(0, HOURS * 12)
+    assert operations.cycle() == HOURS * 12
+    forecasts = bench.reader.execute("SELECT value, low, high FROM forecast GROUP BY *")
+    assert {(one.tags["field"], one.tags["horizon"]) for one in forecasts} >= {("rtt_mean", "1h"), ("loss", "1h")}
+    assert {one.tags["site"] for one in forecasts} == {"berlin"}
+    newest = max(int(row[0] or 0) for one in forecasts for row in one.rows)
+    assert newest > bench.now
+    assert len(bench.written("health")) == HOURS * 12
+    assert len(bench.written("qos_risk")) == HOURS * 12
+    status = operations.status("forecast")
+    assert status["samples"] > 0
+    assert status["figures"]["1h"]["baseline"] == "as now"
+
+
+def test_a_window_is_read_once_and_only_when_it_is_over(bench: Bench) -> None:
+    operations = bench.operations()
+    bench.measure(0, 3)
+    assert [operations.cycle(), operations.cycle()] == [3, 0]
+    bench.now += WINDOW_NS // 2
+    bench.measure(3, 1)
+    bench.now = (START + 3) * WINDOW_NS + WINDOW_NS // 2
+    assert operations.cycle() == 0
+    bench.now += WINDOW_NS
+    assert operations.cycle() == 1
+
+
+def test_a_restart_goes_on_where_the_models_were_saved_and_says_the_same(bench: Bench) -> None:
+    first = bench.operations()
+    bench.measure(0, 60)
+    first.cycle()
+    first.save()
+    bench.measure(60, 40)
+    second = bench.operations()
+    assert second.cycle() == 40
+    first.cycle()
+    assert second.status("forecast")["samples"] == first.status("forecast")["samples"]
+    assert second.status("forecast")["figures"] == first.status("forecast")["figures"]
+
+
+def test_points_that_the_store_did_not_take_are_written_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    operations = bench.operations()
+    bench.measure(0, 5)
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.writer, "write", lambda _lines: (_ for _ in ()).throw(Unavailable("away")))
+        with pytest.raises(Unavailable):
+            operations.cycle()
+    operations.cycle()
+    assert len(bench.written("health")) == 5
+
+
+def test_a_reset_learns_all_history_and_the_labels_again(bench: Bench) -> None:
+    bench.measure(0, HOURS * 12)
+    operations = bench.operations()
+    operations.cycle()
+    little = operations.status("forecast")["samples"]
+    moment = bench.now - 3 * WINDOW_NS
+    tags = {"agent": "a", "site": "berlin", "target": "gw", "test": "t"}
+    operations.feedback(HealthFeedback(measurement="icmp", tags=tags, time_ns=moment, label="bad"))
+    # It looked back one hour at its first start; a reset goes back to the first point.
+    operations._trained["forecast"].model = MODELS["forecast"]()
+    job = operations.reset(["forecast", "health"])
+    operations.wait(60)
+    assert (job.state, job.progress, job.error) == (JobState.DONE, 1.0, "")
+    assert operations.status("forecast")["samples"] >= little
+    assert operations.status("health")["samples"] == 1
+    assert operations.status("health")["version"] == 1
+    bench.measure(HOURS * 12, 2)
+    assert operations.cycle() == 2
+
+
+def test_a_reset_can_be_cancelled_and_leaves_the_model_as_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.measure(0, 400)
+    operations = bench.operations()
+    operations.cycle()
+    before = operations.model("forecast")
+    select = bench.reader.select
+
+    def slow(statement: Any) -> Any:
+        time.sleep(0.05)
+        return select(statement)
+
+    monkeypatch.setattr(bench.reader, "select", slow)
+    operations.reset(["forecast"])
+    with pytest.raises(Busy, match="cancel it"):
+        operations.train()
+    operations.cancel()
+    operations.wait(60)
+    assert operations.job is not None
+    assert operations.job.state is JobState.CANCELLED
+    assert operations.model("forecast") is before
+
+
+def test_a_damaged_version_is_refused_said_so_and_a_rollback_brings_back_the_one_before(bench: Bench) -> None:
+    operations = bench.operations()
+    bench.measure(0, 60)
+    operations.cycle()
+    before = operations.status("forecast")
+    bench.measure(60, 60)
+    operations.cycle()
+    newest = max((bench.folder / "models/forecast").glob("*.model"))
+    content = newest.read_bytes()
+    newest.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    again = bench.operations()
+    assert "damaged" in again.status("forecast")["refused"]
+    assert again.status("forecast")["samples"] == 0
+    assert again.roll_back("forecast", None).version == before["version"]
+    assert again.status("forecast")["samples"] == before["samples"] > 0
+    assert again.status("health")["refused"] is None
+
+
+@pytest.fixture
+def service(bench: Bench, tmp_path: Path) -> Iterator[tuple[str, SigningKey, set[str]]]:
+    """The whole ML service, and a control plane that publishes its keys and revocations."""
+    key, revoked = SigningKey.generate(), set[str]()
+    controlplane = Starlette(
+        routes=[
+            Route("/api/v1/keys", lambda _: JSONResponse(key.jwks())),
+            Route("/api/v1/revocations", lambda _: JSONResponse({"revoked": sorted(revoked)})),
+        ]
+    )
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/ml.token").write_text("sst_the-services-own")
+    with serve_app(controlplane) as issuer:
+        settings = MlSettings(data=tmp_path, store_url=bench.url, controlplane_url=issuer)
+        with serve_app(create_app(settings)) as url:
+            yield url, key, revoked
+
+
+OWN = {"Authorization": "Bearer sst_the-services-own"}
+
+
+def bearer(key: SigningKey, *scopes: Scope, subject: str = "u1") -> dict[str, str]:
+    return {"Authorization": f"Bearer {key.issue(subject=subject, name='x', scopes=scopes, lifetime=60)}"}
+
+
+def test_routes_open_to_tokens_with_the_scope_and_to_nobody_else(
+    service: tuple[str, SigningKey, set[str]],
+) -> None:
+    url, key, revoked = service
+    asked = {"json": {"models": ["qos"]}}
+    for headers in ({}, {"Authorization": "Bearer x.y.z"}, {"Authorization": "Bearer sst_guess"}):
+        answer = httpx.get(f"{url}/models", headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+    stranger = bearer(SigningKey.generate(), Scope.READ, Scope.ADMIN)
+    assert httpx.get(f"{url}/models", headers=stranger).status_code == 401
+    assert httpx.get(f"{url}/models", headers=bearer(key, Scope.READ)).status_code == 200
+    assert httpx.post(f"{url}/models/reset", headers=bearer(key, Scope.READ), **asked).status_code == 401
+    agent = bearer(key, Scope.AGENT, Scope.READ, Scope.WRITE, Scope.ADMIN)
+    assert httpx.get(f"{url}/models", headers=agent).status_code == 401
+    assert httpx.post(f"{url}/models/reset", headers=bearer(key, Scope.ADMIN), **asked).status_code == 202
+    revoked.add("gone")
+    time.sleep(5.1)
+    assert httpx.get(f"{url}/models", headers=bearer(key, Scope.READ, subject="gone")).status_code == 401
+    assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_every_model_says_how_it_does_beside_a_baseline(service: tuple[str, SigningKey, set[str]]) -> None:
+    url, _, _ = service
+    found = httpx.get(f"{url}/models", headers=OWN).json()["models"]
+    assert {one["model"] for one in found} == set(MODELS)
+    for one in found:
+        assert {"samples", "saved_at", "trained_until", "bytes_on_disk", "figures", "version"} <= set(one)
+    job = httpx.post(f"{url}/models/train", headers=OWN).json()["job"]
+    assert job["kind"] == "train"
+    done = eventually(
+        lambda: httpx.get(f"{url}/models/job", headers=OWN).json()["job"], lambda job: job["state"] != "running"
+    )
+    assert done["state"] == "done"
+    versions = httpx.get(f"{url}/models/qos/versions", headers=OWN).json()
+    assert [known["version"] for known in versions["versions"]] == [versions["current"]]
+    assert httpx.get(f"{url}/models/qos", headers=OWN).json()["bytes_on_disk"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "detail"),
+    [
+        ("GET", "/models/tarot", None, 404, "there are forecast"),
+        ("POST", "/models/reset", {"models": ["tarot"]}, 422, "there are forecast"),
+        ("POST", "/models/reset", {"models": []}, 422, "can't be used"),
+        ("POST", "/models/reset", {"all": True}, 422, "can't be used"),
+        ("POST", "/models/qos/rollback", {}, 409, "nothing to go back to"),
+        ("POST", "/models/qos/rollback", {"version": 0}, 422, "can't be used"),
+        ("POST", "/models/qos/feedback", {}, 404, "health and infrastructure do"),
+        ("POST", "/models/health/feedback", {"label": "fine"}, 422, "can't be used"),
+        (
+            "POST",
+            "/models/health/feedback",
+            {"measurement": "icmp", "tags": {"target": "x"}, "time_ns": 1, "label": "ok"},
+            404,
+            "reach back one day",
+        ),
+        ("GET", "/models/forecast/prospect?measurement=tarot", None, 422, "must be one of"),
+        ("GET", "/models/forecast/prospect?measurement=icmp&field=ttl", None, 422, "rtt_mean"),
+        ("GET", "/incidents?hours=0", None, 422, "from 1 to 168"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_what_could(
+    service: tuple[str, SigningKey, set[str]], method: str, path: str, body: object, status: int, detail: str
+) -> None:
+    url, _, _ = service
+    answer = httpx.request(method, url + path, json=body, headers=OWN)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert detail in answer.json()["detail"]
+
+
+def test_a_prospect_without_history_says_that_there_is_too_little(
+    service: tuple[str, SigningKey, set[str]],
+) -> None:
+    url, _, _ = service
+    path = "/models/forecast/prospect?measurement=icmp&field=rtt_mean&target=gw&site=berlin"
+    found = httpx.get(url + path, headers=OWN).json()
+    assert found["enough"] is False
+    assert "not enough data" in found["reason"]
+
+
+def test_anomalies_of_the_same_time_and_target_are_one_incident(
+    bench: Bench, service: tuple[str, SigningKey, set[str]]
+) -> None:
+    url, _, _ = service
+    now = time.time_ns()
+    lines = []
+    for agent in "abc":
+        for second in range(0, 300, 30):
+            tags = f"agent={agent},site={agent},target=gw,measurement=icmp,field=rtt_mean,detector=x"
+            flag = int(second > 100)
+            at = now - (600 - second) * NANOSECONDS
+            lines.append(f"anomaly,{tags} score=0.9,flag={flag}i,value=0.5,expected=0.01 {at}")
+    bench.writer.write(("\n".join(lines) + "\n").encode())
+    found = httpx.get(f"{url}/incidents", headers=OWN).json()["incidents"]
+    assert len(found) == 1
+    assert found[0]["shared"] == {"tag": "target", "value": "gw"}
+    assert {one["tags"]["agent"] for one in found[0]["anomalies"]} == {"a", "b", "c"}
+    assert found[0]["anomalies"][0]["baseline"] == pytest.approx(0.01)
