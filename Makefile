@@ -7,8 +7,8 @@ SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victo
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-accuracy lint format generate dashboards \
-  dashboards-preview secrets lock clean
+.PHONY: help up test differential bench-store bench-agent bench-ml-models bench-accuracy lint format generate \
+  dashboards dashboards-preview secrets lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -45,6 +45,9 @@ bench-store: $(VENV)/.dev $(VENV)/.system-packages ## Collector and InfluxDB sid
 
 bench-agent: $(VENV)/.dev $(VENV)/.system-packages ## Agent, fping, blackbox_exporter and ping side by side: CPU for each echo
 	$(BIN)/python -m benchmarks.agent $(BENCH)
+
+bench-ml-models: $(VENV)/.dev ## Models beside trivial baselines: NAB=FOLDER for forecasts, BENCH=--quick for less
+	$(BIN)/python -m benchmarks.ml_models $(if $(NAB),--nab $(NAB)) $(BENCH)
 
 generate: $(VENV)/.dev ## Make again what is made from the code
 	$(BIN)/python -m streamswarm_core.catalogue.reference > docs/measurements.md
