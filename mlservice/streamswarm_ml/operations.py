@@ -13,9 +13,10 @@ from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
 from streamswarm_core.reader import Reader, Select
 from streamswarm_core.writer import LineWriter
-from streamswarm_ml.failure.model import FailureModel
+from streamswarm_ml.failure.model import FailureModel, Objective
 from streamswarm_ml.forecast.model import ForecastModel
 from streamswarm_ml.health.model import HealthModel, UnknownWindowError
+from streamswarm_ml.health.rule import Limits
 from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
 from streamswarm_ml.labels import Label, LabelLog, learn_label
 from streamswarm_ml.qos.model import QosModel
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _CHUNK_WINDOWS: Final = 72
 _LINES_A_WRITE: Final = 5000
-_SAVE_NS: Final = 900 * NANOSECONDS
+_SAVE_NS: Final = 3600 * NANOSECONDS
 FORMAT: Final = 1
 
 
@@ -129,6 +130,8 @@ class Operations:
         labels: what operators said.
         lookback_seconds: how far the first start looks back.
         lateness_seconds: a window is read this long after its end.
+        limits: the thresholds that health starts from.
+        objective: what counts as a failure.
         clock: nanoseconds since the epoch.
     """
 
@@ -141,6 +144,8 @@ class Operations:
         *,
         lookback_seconds: float,
         lateness_seconds: float,
+        limits: Limits | None = None,
+        objective: Objective | None = None,
         clock: Callable[[], int] = now_ns,
     ) -> None:
         self.reader: Final = reader
@@ -148,6 +153,8 @@ class Operations:
         self.store: Final = store
         self._labels = labels
         self._lateness_ns = int(lateness_seconds * NANOSECONDS)
+        self._limits = limits or Limits()
+        self._objective = objective or Objective()
         self._clock = clock
         self._lock = threading.RLock()
         self._cancel = threading.Event()
@@ -242,7 +249,7 @@ class Operations:
             saved: _Saved | None = self.store.load(name, format=FORMAT)
             if saved is not None:
                 # What it hasn't seen since it would take in again, mistakes and all: it goes on from now.
-                self._trained[name] = Trained(saved.model, now)
+                self._trained[name] = Trained(self._configured(saved.model), now)
             return known
 
     def feedback(self, label: Label) -> None:
@@ -303,8 +310,21 @@ class Operations:
             saved: _Saved | None = self.store.load(name, format=FORMAT)
         except ModelRefused as refusal:
             log.error("%s", refusal)  # noqa: TRY400 - the message is for a person, no traceback needed
-            return Trained(MODELS[name](), first, refused=str(refusal))
-        return Trained(MODELS[name](), first) if saved is None else Trained(saved.model, saved.next_window)
+            return Trained(self._new(name), first, refused=str(refusal))
+        if saved is None:
+            return Trained(self._new(name), first)
+        return Trained(self._configured(saved.model), saved.next_window)
+
+    def _new(self, name: str) -> Model:
+        return self._configured(MODELS[name]())
+
+    def _configured(self, model: Model) -> Model:
+        """With the limits of today: a stored model has those of the day it was saved."""
+        if isinstance(model, HealthModel):
+            model.limits = self._limits
+        elif isinstance(model, FailureModel):
+            model.objective = self._objective
+        return model
 
     def _save(self, name: str, trained: Trained) -> Version:
         saved = _Saved(trained.model, trained.next_window)
@@ -340,7 +360,7 @@ class Operations:
         job.progress = 1.0
 
     def _reset(self, job: Job) -> None:
-        fresh = {name: Trained(MODELS[name](), 0) for name in job.models}
+        fresh = {name: Trained(self._new(name), 0) for name in job.models}
         labels = sorted(self._labels.read(), key=lambda label: label.time_ns)
         begin = position = self._oldest()
         # The loop goes on meanwhile; the last windows are read with it held, so that none is missed or seen twice.

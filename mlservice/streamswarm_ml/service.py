@@ -11,6 +11,8 @@ from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.access import Gatekeeper
+from streamswarm_ml.failure.model import Objective
+from streamswarm_ml.health.rule import Limits
 from streamswarm_ml.labels import LabelLog
 from streamswarm_ml.operations import Operations
 from streamswarm_ml.registry import ModelStore
@@ -50,6 +52,8 @@ class ModelService:
             LabelLog(folder / "labels.jsonl"),
             lookback_seconds=settings.lookback_hours * 3600,
             lateness_seconds=settings.lateness_seconds,
+            limits=Limits(settings.latency_limits, settings.loss_limits, settings.down_limits),
+            objective=Objective(settings.objective_down, settings.objective_loss, settings.objective_latency),
         )
         gatekeeper = Gatekeeper(settings.controlplane_url, token, folder / "keys.json", self._client)
         self.routes: Final[list[Route]] = model_routes(self.operations, gatekeeper)

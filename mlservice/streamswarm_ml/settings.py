@@ -1,8 +1,12 @@
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from streamswarm_core.reader import StoreSettings
+
+Limit = Annotated[float, Field(gt=0, le=3600)]
+Limits = tuple[Limit, Limit]
 
 
 class MlSettings(StoreSettings, table="ml"):
@@ -24,6 +28,22 @@ class MlSettings(StoreSettings, table="ml"):
     lateness_seconds: float = Field(120.0, ge=0, le=86_400, description="Points that arrive later are not scored.")
     warmup_points: int = Field(100, ge=10, le=100_000, description="Points of a series before it can be flagged.")
     threshold: float = Field(0.6, gt=0, lt=1, description="Score from which a point opens an anomaly.")
+
+    latency_limits: Limits = Field((0.15, 0.4), description="Seconds from which a target is degraded, and bad.")
+    loss_limits: Limits = Field((0.02, 0.1), description="Loss ratio from which a target is degraded, and bad.")
+    down_limits: Limits = Field((0.2, 0.5), description="Share of failed runs from which it is degraded, and bad.")
+    objective_latency: float | None = Field(
+        None, gt=0, le=3600, description="Seconds from which a window breaks the objective; none if not set."
+    )
+    objective_loss: float = Field(0.25, gt=0, le=1, description="Loss ratio from which a window breaks the objective.")
+    objective_down: float = Field(0.5, gt=0, le=1, description="Share of failed runs that breaks the objective.")
+
+    @field_validator("latency_limits", "loss_limits", "down_limits")
+    @classmethod
+    def _in_order(cls, limits: Limits) -> Limits:
+        if limits[0] >= limits[1]:
+            raise ValueError(f"the first must be below the second; they are {limits[0]:g} and {limits[1]:g}")
+        return limits
 
     @field_validator("write_url")
     @classmethod

@@ -29,14 +29,17 @@ class Objective:
     Attributes:
         down: share of runs that failed.
         loss: share of requests lost.
+        latency: seconds; None where it doesn't matter.
     """
 
     down: float = 0.5
     loss: float = 0.25
+    latency: float | None = None
 
     def broken(self, signals: Signals) -> bool:
         """Whether the objective was broken in this window."""
-        return signals.down >= self.down or signals.loss >= self.loss
+        slow = self.latency is not None and signals.latency is not None and signals.latency >= self.latency
+        return slow or signals.down >= self.down or signals.loss >= self.loss
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from streamswarm_core.point import Point
 from streamswarm_ml.explain.contributions import leading_text
 from streamswarm_ml.infrastructure.agents import AgentPast, Agents, Result
 from streamswarm_ml.infrastructure.correlation import lagged_partial
-from streamswarm_ml.infrastructure.places import OWN, PLACES, Place
+from streamswarm_ml.infrastructure.places import OWN, PLACE_OF, PLACES, Place
 from streamswarm_ml.labelled import LabelledClassifier
 from streamswarm_ml.prequential import Tally
 from streamswarm_ml.signals import Features
@@ -123,7 +123,7 @@ class InfrastructureModel:
     def _find(self, past: AgentPast, result: Result) -> Finding:
         features = {**self._own(past), **self._others(past, result)}
         rule = plain_rule(features)
-        chances = self.classifier.chances(features, rule)
+        chances = _possible(past, self.classifier.chances(features, rule))
         return Finding(result.reading, features, rule, chances, _evidence(past, features))
 
     @staticmethod
@@ -203,6 +203,14 @@ def localise(findings: Iterable[Finding]) -> list[tuple[Entity, float]]:
             votes[entity] = votes.get(entity, 0.0) + chance
     total = sum(votes.values())
     return sorted(((entity, vote / total) for entity, vote in votes.items()), key=lambda item: -item[1])
+
+
+def _possible(past: AgentPast, chances: list[float]) -> list[float]:
+    """Rule out a kind of link that the host, as it says, doesn't have; a host that says nothing may have any."""
+    known = {PLACE_OF[measurement, name] for measurement, name, _ in past.usual}
+    ruled_out = known and Place.WIFI not in known
+    left = [0.0 if ruled_out and place is Place.WIFI else chance for place, chance in zip(PLACES, chances, strict=True)]
+    return [chance / sum(left) for chance in left]
 
 
 def _share(found: list[bool]) -> float:

@@ -67,6 +67,16 @@ def test_a_busy_host_is_not_blamed_for_what_everybody_sees() -> None:
     assert localise(findings)[0][0] == (Place.REMOTE, "x")
 
 
+def test_a_host_without_wifi_is_never_told_that_it_is_the_wifi() -> None:
+    model = settled()
+    finding = model.step(window(60, {("a", "x")}))[0]
+    for _ in range(50):
+        model.learn(finding, Place.WIFI, time_ns=60 * WINDOW_NS)
+    finding = model.step(window(61, {("a", "x")}))[0]
+    assert finding.chances[PLACES.index(Place.WIFI)] == 0
+    assert sum(finding.chances) == pytest.approx(1)
+
+
 def test_nothing_is_written_while_results_are_as_usual() -> None:
     assert settled().observe(window(60, busy="a")) == []
 
