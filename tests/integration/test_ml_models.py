@@ -94,7 +94,8 @@ def test_what_models_say_is_written_to_the_store_with_the_tags_of_the_series(ben
     assert len(bench.written("qos_risk")) == HOURS * 12
     status = operations.status("forecast")
     assert status["samples"] > 0
-    assert status["figures"]["1h"]["baseline"] == "as now"
+    assert set(status["figures"]["1h"]["baselines"]) == {"as now", "same time one period before"}
+    assert len(status["figures"]["1h"]["over_time"]) >= 2
 
 
 def test_a_window_is_read_once_and_only_when_it_is_over(bench: Bench) -> None:

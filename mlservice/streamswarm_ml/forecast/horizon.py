@@ -99,6 +99,11 @@ class HorizonForecaster:
         """Share of the truths that lay in their interval; None before the first."""
         return self.covered / self.tally.count if self.tally.count else None
 
+    @property
+    def unrest(self) -> float:
+        """Mean absolute change from step to step, outliers bounded: what an error is measured by across series."""
+        return self._unrest
+
     def update(self, index: int, value: float, *, time_ns: int) -> Forecast:
         """Score and learn what was predicted for this step, then predict.
 

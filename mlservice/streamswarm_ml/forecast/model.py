@@ -12,6 +12,7 @@ from streamswarm_core.point import Point
 from streamswarm_ml.explain.contributions import leading_text
 from streamswarm_ml.forecast.horizon import Forecast, HorizonForecaster
 from streamswarm_ml.forecast.prospect import History
+from streamswarm_ml.prequential import Tally
 from streamswarm_ml.windows import WINDOW_NS, Reading, Tags, Window, is_probe
 
 SeriesKey = tuple[str, Tags, str]
@@ -64,6 +65,14 @@ class ForecastModel:
     samples: int = 0
     history: History = field(default_factory=History)
     _lines: dict[tuple[SeriesKey, str], _Line] = field(default_factory=dict)
+    _tallies: dict[str, Tally] = field(
+        default_factory=lambda: {
+            horizon.name: Tally(
+                "absolute error over the series' mean change", ("as now", "same time one period before")
+            )
+            for horizon in HORIZONS
+        }
+    )
 
     def observe(self, window: Window) -> list[Point]:
         """Score what was forecast for this window, learn it, and forecast anew where a step is full."""
@@ -92,10 +101,8 @@ class ForecastModel:
             skills = sorted(one.tally.skill for one in tallies if one.tally.skill is not None)
             scored = sum(one.tally.count for one in tallies)
             found[horizon.name] = {
-                "loss": "mean absolute error",
-                "baseline": "as now",
+                **self._tallies[horizon.name].report(),
                 "series": len(tallies),
-                "examples": scored,
                 "median_skill": skills[len(skills) // 2] if skills else None,
                 "coverage": sum(one.covered for one in tallies) / scored if scored else None,
             }
@@ -118,9 +125,14 @@ class ForecastModel:
     def _close(self, line: _Line, horizon: Horizon, reading: Reading, name: str, unit: Unit) -> Iterator[Point]:
         step_ns = horizon.windows * WINDOW_NS
         mean = line.total / line.count
-        before = line.forecaster.tally.count
-        forecast = line.forecaster.update(line.step, mean, time_ns=(line.step + 1) * step_ns)
-        self.samples += line.forecaster.tally.count - before
+        tally, time_ns = line.forecaster.tally, (line.step + 1) * step_ns
+        before = tally.count, tally.model_sum, tuple(tally.baseline_sums)
+        forecast = line.forecaster.update(line.step, mean, time_ns=time_ns)
+        self.samples += tally.count - before[0]
+        unrest = line.forecaster.unrest
+        if tally.count > before[0] and unrest > 0:
+            naive = tuple((now - then) / unrest for now, then in zip(tally.baseline_sums, before[2], strict=True))
+            self._tallies[horizon.name].add((tally.model_sum - before[1]) / unrest, naive, time_ns=time_ns)
         if forecast.learned >= _LEAST_LEARNED:
             yield self._point(line, forecast, horizon, reading, name, unit)
 
