@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _CHUNK_WINDOWS: Final = 72
 _LINES_A_WRITE: Final = 5000
+_DAY: Final = 288
+_FORGET_WINDOWS: Final = 14 * _DAY
 _SAVE_NS: Final = 3600 * NANOSECONDS
 FORMAT: Final = 1
 
@@ -40,6 +42,9 @@ class Model(Protocol):
 
     def observe(self, window: Window) -> list[Point]:
         """Score what was said of this window, learn it, and say what is to be expected."""
+
+    def forget(self, before: int) -> None:
+        """Drop what is kept of series that have had no point since a window."""
 
     def report(self) -> Mapping[str, Any]:
         """Prequential figures beside those of a naive baseline, JSON-ready."""
@@ -160,6 +165,7 @@ class Operations:
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
         self._unsent: list[Point] = []
+        self._forgot = 0
         self.job: Job | None = None
         self.progress = Progress(saved_ns=clock())
         first = (clock() - int(lookback_seconds * NANOSECONDS)) // WINDOW_NS
@@ -297,6 +303,9 @@ class Operations:
                     trained.next_window = window.index + 1
         for trained in self._trained.values():
             trained.next_window = max(trained.next_window, until)
+            if until // _DAY != self._forgot:
+                trained.model.forget(until - _FORGET_WINDOWS)
+        self._forgot = until // _DAY
         self._send()
 
     def _send(self) -> None:

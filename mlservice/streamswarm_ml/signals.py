@@ -97,6 +97,11 @@ class SeriesSignals:
     _recent: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     _window: int = 0
 
+    @property
+    def window(self) -> int:
+        """Number of the newest window."""
+        return self._window
+
     def update(self, window: int, signals: Signals) -> Features:
         """Take the next window; returns what is known with it, all numbers near 0 when all is as usual."""
         latency = self._latency.distance(math.log(signals.latency)) if signals.latency else 0.0

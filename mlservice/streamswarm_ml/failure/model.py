@@ -94,6 +94,10 @@ class FailureModel:
         """Whether it has seen enough to be worth hearing."""
         return self.samples >= _LEAST_LEARNED and self.classifier.positives >= _LEAST_FAILURES
 
+    def forget(self, before: int) -> None:
+        """Drop what is kept of series that have had no point since a window."""
+        self._targets = {key: one for key, one in self._targets.items() if one.signals.window >= before}
+
     def report(self) -> Mapping[str, Any]:
         """Figures, JSON-ready."""
         return {"within": "1h", "failures": self.classifier.positives, **self.tally.report()}

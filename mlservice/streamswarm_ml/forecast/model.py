@@ -89,6 +89,12 @@ class ForecastModel:
                 points.extend(self._forecasts(reading, declared.name, declared.unit, window, value))
         return points
 
+    def forget(self, before: int) -> None:
+        """Drop what is kept of series that have had no point since a window."""
+        self.history.forget(before)
+        windows = {horizon.name: horizon.windows for horizon in HORIZONS}
+        self._lines = {key: line for key, line in self._lines.items() if (line.step + 1) * windows[key[1]] > before}
+
     def report(self) -> Mapping[str, Any]:
         """Figures by horizon, JSON-ready."""
         found: dict[str, Any] = {}

@@ -91,6 +91,10 @@ class History:
         hours.total += value
         hours.count += 1
 
+    def forget(self, before: int) -> None:
+        """Drop the series that have had no point since a window."""
+        self._places = {at: hours for at, hours in self._places.items() if hours.hour >= before // _WINDOWS_AN_HOUR}
+
     def prospect(self, measurement: str, name: str, *, site: str = "", agent: str = "", target: str = "") -> Prospect:
         """What such a test would see, from the closest likeness that has enough hours.
 

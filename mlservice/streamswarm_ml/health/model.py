@@ -122,6 +122,10 @@ class HealthModel:
         self.tally.add(losses[0], (losses[1],), time_ns=time_ns)
         self.classifier.learn(features, said, state)
 
+    def forget(self, before: int) -> None:
+        """Drop what is kept of series that have had no point since a window."""
+        self._targets = {key: one for key, one in self._targets.items() if one.signals.window >= before}
+
     def report(self) -> Mapping[str, Any]:
         """Figures, JSON-ready."""
         return {"labels": self.samples, "learned_weight": self.classifier.weight, **self.tally.report()}

@@ -47,6 +47,7 @@ class AgentPast:
         results: mean distance of its results, by window.
         now: its results of the newest window.
         site: where it is.
+        window: number of the newest window with anything of it.
     """
 
     usual: dict[tuple[str, str, Tags], Usual] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class AgentPast:
     results: deque[float] = field(default_factory=lambda: deque(maxlen=_PAST))
     now: list[Result] = field(default_factory=list)
     site: str = ""
+    window: int = 0
 
     def take_host(self, reading: Reading) -> float:
         """Take a reading of the host; returns the traffic that it tells of."""
@@ -97,6 +99,11 @@ class Agents:
         """Every agent by name."""
         return self._pasts
 
+    def forget(self, before: int) -> None:
+        """Drop the agents and series that have had no point since a window."""
+        self._pasts = {name: past for name, past in self._pasts.items() if past.window >= before}
+        self._series = {key: one for key, one in self._series.items() if one[0].window >= before}
+
     def update(self, window: Window) -> None:
         """Take a window."""
         for past in self._pasts.values():
@@ -105,7 +112,7 @@ class Agents:
         for reading in window.readings:
             agent = reading.tag("agent")
             past = self._pasts.setdefault(agent, AgentPast())
-            past.site = reading.tag("site")
+            past.site, past.window = reading.tag("site"), window.index
             if is_probe(CATALOGUE[reading.measurement]):
                 past.now.append(Result(reading, self._distance(reading, window.index)))
             else:

@@ -116,6 +116,10 @@ class InfrastructureModel:
         self.tally.add(losses[0], (losses[1],), time_ns=time_ns)
         self.classifier.learn(finding.features, finding.rule, place)
 
+    def forget(self, before: int) -> None:
+        """Drop what is kept of series that have had no point since a window."""
+        self._agents.forget(before)
+
     def report(self) -> Mapping[str, Any]:
         """Figures, JSON-ready."""
         return {"labels": self.samples, "learned_weight": self.classifier.weight, **self.tally.report()}

@@ -28,6 +28,7 @@ _LARGEST: Final = 4.0
 class _Class:
     """What is remembered of one class of one test."""
 
+    window: int = 0
     seen: int = 0
     breaches: int = 0
     fast: dict[str, float] = field(default_factory=dict)
@@ -95,6 +96,10 @@ class QosModel:
             if compliance.breached is not None
         ]
 
+    def forget(self, before: int) -> None:
+        """Drop what is kept of series that have had no point since a window."""
+        self._classes = {tags: one for tags, one in self._classes.items() if one.window >= before}
+
     def report(self) -> Mapping[str, Any]:
         """Figures, JSON-ready."""
         return {"breaches": self.classifier.positives, **self.tally.report()}
@@ -108,6 +113,7 @@ class QosModel:
             self.tally.add(*losses, time_ns=window.start_ns)
             self.classifier.learn(features, happened=breached)
         slot, coming = (index // _WINDOWS_A_SLOT % _SLOTS for index in (window.index, window.index + 1))
+        known.window = window.index
         known.seen += 1
         known.breaches += breached
         base_rate = (known.breaches + 1) / (known.seen + 2)
