@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models import prometheus
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 from streamswarm_core.catalogue import CATALOGUE, Field, Kind, Measurement
+from streamswarm_core.catalogue.ml import ML
 from streamswarm_core.promnames import histogram_name
 from streamswarm_core.reader.promnaming import SCRAPED, WRITTEN, Naming
 from streamswarm_grafana import influxdb
@@ -23,8 +24,8 @@ _TAG: Final = re.compile(r"\{(\w+)\}")
 _NONE: Final[Mapping[str, str]] = {}
 RECENT: Final = "15m"
 
-_NOT_EXPORTED: Final = {"anomaly"}
-"""The ML service writes it to the store; nothing that Prometheus scrapes shows it."""
+_NOT_EXPORTED: Final = {one.name for one in ML}
+"""The ML service writes them to the store; nothing that Prometheus scrapes shows them."""
 
 DATA: Final = "${data}"
 STACK: Final = "${stack}"

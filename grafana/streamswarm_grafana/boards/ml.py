@@ -3,6 +3,8 @@
 from typing import Final
 
 from streamswarm_core.catalogue.ml import ANOMALY
+from streamswarm_core.catalogue.model import Measurement
+from streamswarm_core.catalogue.predictions import CAUSE, FAILURE_RISK, FORECAST, HEALTH, QOS_RISK
 from streamswarm_grafana.ask import Ask, Column, How, Raw, over_time, table
 from streamswarm_grafana.panel import Board, Kind, Panel, Row
 from streamswarm_grafana.thresholds import Limits
@@ -15,6 +17,12 @@ _NAMED: Final = "{agent} → {target} {measurement} {field}"
 def _service(title: str, expression: str, unit: str, note: str, limits: Limits | None = None) -> Panel:
     asks = (Raw((), promql=expression, legend=title.lower(), stack=True),)
     return Panel(kind=Kind.LINES, title=title, asks=asks, unit=unit, note=note, width=8, limits=limits)
+
+
+def _risk(title: str, measurement: Measurement, name: str, by: tuple[str, ...]) -> Panel:
+    legend = " ".join(f"{{{tag}}}" for tag in by)
+    asks = (over_time(measurement, name, How.MEAN, by=by, legend=legend),)
+    return Panel(kind=Kind.LINES, title=title, asks=asks, unit="percentunit", note=measurement.help)
 
 
 ML_BOARD: Final = Board(
@@ -106,6 +114,16 @@ ML_BOARD: Final = Board(
                     ),
                     unit="percentunit",
                 ),
+            ),
+        ),
+        Row(
+            "Models",
+            (
+                _risk("Chance of a failure within the hour", FAILURE_RISK, "probability", ("agent", "target")),
+                _risk("Chance that a class breaks its policy", QOS_RISK, "probability", ("agent", "target", "dscp")),
+                _risk("Chance that the target is bad", HEALTH, "bad", ("agent", "target")),
+                _risk("Chance that it is the agent's own host or link", CAUSE, "own", ("agent", "target")),
+                _risk("Forecasts: share inside the 90 % interval", FORECAST, "coverage", ("measurement", "horizon")),
             ),
         ),
         Row(
