@@ -64,7 +64,7 @@ def new_id() -> str:
 
 def connect(url: str) -> Engine:
     """Make an engine; SQLite gets write-ahead logging, foreign keys and patience with locks."""
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
