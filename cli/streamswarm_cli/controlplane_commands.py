@@ -29,3 +29,14 @@ def reset_password(username: Annotated[str, typer.Argument(help="Whose password.
     """Give a user a new generated password, for when nobody can log in any more."""
     password = CONTROLPLANE.module("bootstrap").reset_password(CONTROLPLANE.load_settings(), username)
     typer.echo(f"new password of {username}: {password}  (shown once; to be changed at the next login)")
+
+
+@app.command("audit-prune")
+def audit_prune(
+    days: Annotated[
+        float | None, typer.Option(min=1, help="Days to keep; what audit_retention_days says if not given.")
+    ] = None,
+) -> None:
+    """Delete old entries of the audit log, the only way there is; that is an entry itself."""
+    count = CONTROLPLANE.module("bootstrap").prune_audit(CONTROLPLANE.load_settings(), days)
+    typer.echo(f"deleted {count} entries of the audit log")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments.service import assign
+from streamswarm_controlplane.audit.retention import prune
 from streamswarm_controlplane.audit.service import SYSTEM
 from streamswarm_controlplane.db import Database, migrate
 from streamswarm_controlplane.enrolment.service import mint
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_controlplane.testplans.models import Marker, TestPlan
 from streamswarm_controlplane.testplans.schemas import TestCreate
 from streamswarm_controlplane.testplans.service import create_test
@@ -114,6 +117,19 @@ def reset_password(settings: ControlPlaneSettings, username: str) -> str:
         if user is None:
             raise ConfigError(f"no user {username!r}")
         return users.reset_password(db, SYSTEM, user)
+
+
+def prune_audit(settings: ControlPlaneSettings, days: float | None) -> int:
+    """Delete audit entries older than so many days; returns how many.
+
+    Raises:
+        ConfigError: neither the call nor `audit_retention_days` says how many.
+    """
+    with _transaction(settings) as db:
+        kept = effective(db, settings).audit_retention_days if days is None else days
+        if kept <= 0:
+            raise ConfigError("say how many days of the audit log to keep: --days 365, or set audit_retention_days")
+        return prune(db, SYSTEM, now() - timedelta(days=kept))
 
 
 @contextmanager

@@ -22,8 +22,13 @@ _PAGE: Final = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Logged in</title>'
     '<meta http-equiv="refresh" content="0;url={path}"><p><a href="{path}">Go on to StreamSwarm</a>'
 )
+_REFUSED: Final = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Not logged in – StreamSwarm</title>'
+    '<link rel="stylesheet" href="/static/style.css"><body><main class="card-page"><div class="card">'
+    '<h1>Not logged in</h1><p role="alert">{why}</p><a class="button" href="/login">Back to the login</a></div></main>'
+)
 _HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
@@ -87,9 +92,9 @@ def oidc_callback(
     streamswarm_oidc: Annotated[str, Cookie(max_length=200, description="Set when the login was begun.")] = "",
 ) -> Response:
     """Sets the session cookie."""
-    with database.session() as db:
-        login = oidc.take(db, state, streamswarm_oidc)
     try:
+        with database.session() as db:
+            login = oidc.take(db, state, streamswarm_oidc)
         claims = provider.claims(login, code, error)
         with database.session() as db:
             user = user_of(db, base, claims)
@@ -98,7 +103,10 @@ def oidc_callback(
             _, secret = sessions.open_session(db, settings, user, method="oidc", address=address, user_agent=agent)
     except ApiError as refused:
         _note_failure(database, address, refused)
-        raise
+        if "text/html" not in request.headers.get("Accept", ""):
+            raise
+        page = _REFUSED.format(why=escape(refused.problem.detail))
+        return HTMLResponse(page, refused.problem.status, headers=_HEADERS)
     # A page, no redirect: a browser that was sent here by another site would not send the new cookie along with one.
     response = HTMLResponse(_PAGE.format(path=escape(login.next_path, quote=True)), headers=_HEADERS)
     sessions.set_cookie(request, response, base, secret)

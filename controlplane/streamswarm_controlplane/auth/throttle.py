@@ -69,7 +69,8 @@ def begin(db: Session, settings: ControlPlaneSettings, user: User | None, userna
 
 def succeeded(db: Session, attempt: Attempt, user: User, address: str) -> None:
     """Forget the failures, and know the address from now on."""
-    db.execute(delete(LoginThrottle).where(LoginThrottle.key.in_(attempt.keys)))
+    for key in attempt.keys:  # in this order, as `begin` does: two logins must not wait for each other
+        db.execute(delete(LoginThrottle).where(LoginThrottle.key == key))
     where = throttled_as(address)
     known = db.get(KnownAddress, (user.id, where))
     if known is None:
@@ -77,7 +78,9 @@ def succeeded(db: Session, attempt: Attempt, user: User, address: str) -> None:
     else:
         known.last_login_at = now()
     db.execute(delete(KnownAddress).where(KnownAddress.last_login_at < now() - _KNOWN_FOR))
-    db.execute(delete(LoginThrottle).where(LoginThrottle.last_failure_at < now() - _FORGET))
+    stale = select(LoginThrottle.key).where(LoginThrottle.last_failure_at < now() - _FORGET)
+    free = db.scalars(stale.with_for_update(skip_locked=True)).all()
+    db.execute(delete(LoginThrottle).where(LoginThrottle.key.in_(free)))
 
 
 def account_blocked_until(db: Session, username: str) -> datetime | None:

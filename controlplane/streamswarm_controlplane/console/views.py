@@ -1,5 +1,6 @@
 """The console's pages. They hold no data: their scripts ask the API, with the session that the page was opened with."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from streamswarm_controlplane.deps import AddressDep, Principal, SessionDep, SettingsDep, get_principal
+from streamswarm_controlplane.development import open_until
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.users.models import Role
 from streamswarm_core import __version__
@@ -34,18 +36,31 @@ _PAGES: Final = {
 }
 _OF_A_THING: Final = {"/results"}
 """Pages that a link leads to, as they need to know of what."""
+_GUARDED: Final = {
+    "/tokens": ("tokens", "Tokens", Role.OPERATOR),
+    "/users": ("users", "Users", Role.ADMIN),
+    "/audit": ("audit", "Audit log", Role.ADMIN),
+    "/configuration": ("configuration", "Configuration", Role.ADMIN),
+}
+"""Pages for some; the API checks the role once more."""
 
 
 def mount(app: FastAPI) -> None:
     """Add the console's pages and files to the app."""
     pages = Environment(loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
 
-    def render(name: str, title: str, principal: Principal | None) -> HTMLResponse:
+    def render(
+        name: str, title: str, principal: Principal | None, *, until: datetime | None = None, oidc_name: str = ""
+    ) -> HTMLResponse:
         user = principal.user if principal else None
+        role = principal.role if principal else None
+        guarded = {path: entry for path, entry in _GUARDED.items() if role and role.includes(entry[2])}
         content = pages.get_template(f"{name}.html").render(
             page=name,
             title=title,
-            navigation={path: entry for path, entry in _PAGES.items() if path not in _OF_A_THING},
+            navigation={path: entry for path, entry in {**_PAGES, **guarded}.items() if path not in _OF_A_THING},
+            development_until=until,
+            oidc_name=oidc_name,
             username=user.username if user else "",
             role=user.role if user else "",
             may_change=bool(user and Role(user.role).includes(Role.OPERATOR)),
@@ -56,7 +71,7 @@ def mount(app: FastAPI) -> None:
     def login(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Response:
         if _principal(request, db, settings, address):
             return RedirectResponse("/", 303)
-        return render("login", "Log in", None)
+        return render("login", "Log in", None, oidc_name=settings.oidc_name if request.app.state.oidc else "")
 
     def password(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Response:
         principal = _principal(request, db, settings, address)
@@ -68,11 +83,18 @@ def mount(app: FastAPI) -> None:
             return _to_login(request)
         if principal.user.must_change_password:
             return RedirectResponse("/password", 303)
-        return render(*_PAGES[request.url.path], principal)
+        until = open_until(db) if settings.development_minutes else None
+        path = request.url.path
+        if path in _GUARDED:
+            name, title, role = _GUARDED[path]
+            allowed = principal.role.includes(role)
+            return render(name, title, principal, until=until) if allowed else RedirectResponse("/", 303)
+        return render(*_PAGES.get(path, ("profile", "Profile")), principal, until=until)
 
     app.add_api_route("/login", login, include_in_schema=False, name="login_page")
     app.add_api_route("/password", password, include_in_schema=False, name="password_page")
-    for path, (name, _) in _PAGES.items():
+    app.add_api_route("/profile", page, include_in_schema=False, name="profile_page")
+    for path, (name, *_) in {**_PAGES, **_GUARDED}.items():
         app.add_api_route(path, page, include_in_schema=False, name=f"{name}_page")
     app.mount("/static", StaticFiles(directory=_FOLDER / "static"), name="static")
 

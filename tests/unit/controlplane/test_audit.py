@@ -12,9 +12,11 @@ from streamswarm_controlplane.audit.models import AuditEntry
 from streamswarm_controlplane.audit.retention import prune
 from streamswarm_controlplane.audit.search import AuditFilter, export_jsonl
 from streamswarm_controlplane.audit.service import SYSTEM, Actor, record
+from streamswarm_controlplane.bootstrap import prune_audit
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
+from streamswarm_core.errors import ConfigError
 from tests.unit.controlplane.conftest import Client, add_user
 
 
@@ -55,6 +57,18 @@ def test_pruning_deletes_what_is_old_and_says_so_and_the_log_is_closed_again(dat
         assert db.scalars(select(AuditEntry.object).order_by(AuditEntry.id)).all() == ["20", "0", "audit"]
     with pytest.raises(DBAPIError, match="append-only"), database.session() as db:
         db.execute(delete(AuditEntry).where(AuditEntry.object == "20"))
+
+
+def test_the_command_keeps_what_it_is_told_or_the_configuration_says(
+    database: Database, settings: ControlPlaneSettings
+) -> None:
+    with database.session() as db:
+        for days in (400, 20):
+            db.add(AuditEntry(time=now() - timedelta(days=days), actor="a", address="", action="x", object=str(days)))
+    with pytest.raises(ConfigError, match="--days 365"):
+        prune_audit(settings, None)
+    assert prune_audit(settings, 30) == 1
+    assert prune_audit(settings.model_copy(update={"audit_retention_days": 10.0}), None) == 1
 
 
 def test_entries_are_found_by_actor_action_target_time_and_text(admin: Client) -> None:

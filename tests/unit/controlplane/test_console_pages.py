@@ -5,10 +5,25 @@ import httpx
 import pytest
 
 import streamswarm_controlplane.console
-from tests.unit.controlplane.conftest import Client
+from streamswarm_controlplane.app import create_app
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.support import serve_app
+from tests.unit.controlplane.conftest import Client, add_user
 
 CONSOLE = Path(streamswarm_controlplane.console.__file__).parent
-PAGES = ["/", "/agents", "/tests", "/alerts", "/notifications", "/results"]
+PAGES = [
+    "/",
+    "/agents",
+    "/tests",
+    "/alerts",
+    "/notifications",
+    "/results",
+    "/profile",
+    "/tokens",
+    "/users",
+    "/audit",
+    "/configuration",
+]
 
 
 def cookies(client: Client) -> dict[str, str]:
@@ -53,3 +68,19 @@ def test_scripts_never_write_markup() -> None:
 
 def test_a_logged_in_user_is_not_asked_to_log_in(admin: Client) -> None:
     assert httpx.get(f"{admin.url}/login", cookies=cookies(admin)).headers["location"] == "/"
+
+
+def test_pages_for_some_are_neither_shown_nor_linked_to_others(admin: Client) -> None:
+    vera = add_user(admin, "vera", "viewer")
+    assert 'href="/users"' in httpx.get(f"{admin.url}/", cookies=cookies(admin)).text
+    assert 'href="/users"' not in httpx.get(f"{admin.url}/", cookies=cookies(vera)).text
+    for path in ("/tokens", "/users", "/audit", "/configuration"):
+        answer = httpx.get(admin.url + path, cookies=cookies(vera))
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_single_sign_on_is_offered_where_there_is_a_provider(settings: ControlPlaneSettings) -> None:
+    changes = {"oidc_issuer": "https://id.example.org", "oidc_client_id": "x", "oidc_name": "Example & Co"}
+    with serve_app(create_app(settings.model_copy(update=changes))) as url:
+        page = httpx.get(f"{url}/login").text
+    assert "Log in with Example &amp; Co" in page

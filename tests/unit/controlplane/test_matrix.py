@@ -157,6 +157,11 @@ REQUESTS: dict[str, tuple[str, Body]] = {
     "DELETE /users/{user_id}/sessions": ("/users/{user}/sessions", None),
     "POST /users/{user_id}/identities": ("/users/{user}/identities", {"issuer": "https://a.example", "subject": "1"}),
     "DELETE /users/{user_id}/identities": ("/users/{user}/identities?issuer=https://b.example&subject=2", None),
+    "PATCH /agents/{agent_id}": ("/agents/{agent}", {"labels": {"role": "edge"}}),
+    "DELETE /agents/{agent_id}": ("/agents/{agent}?series=keep", None),
+    "POST /agents/{agent_id}/drain": ("/agents/{agent}/drain", None),
+    "POST /agents/{agent_id}/undrain": ("/agents/{drained}/undrain", None),
+    "POST /agents/{agent_id}/restart": ("/agents/{agent}/restart", None),
     "POST /agents/{agent_id}/revoke": ("/agents/{agent}/revoke", None),
     "POST /agents/{agent_id}/rotate-secret": ("/agents/{agent}/rotate-secret", None),
     "POST /agent/enrol": ("/agent/enrol", {"token": "{enrolment}", "name": "fresh"}),
@@ -191,8 +196,10 @@ def world(admin: Client) -> dict[str, str]:
     add_user(admin, "spare", "viewer")
     user = post("/users", {"username": "victim"})["id"]
     post(f"/users/{user}/identities", {"issuer": "https://b.example", "subject": "2"})
-    first = post("/enrolment-tokens", {})
+    first = post("/enrolment-tokens", {"uses": 2})
     enrolled = post("/agent/enrol", {"token": first["token"], "name": "old"})
+    drained = post("/agent/enrol", {"token": first["token"], "name": "drained"})["agent_id"]
+    post(f"/agents/{drained}/drain")
     enrolment = post("/enrolment-tokens", {})
     body = {"name": "y", "probe": "icmp", "target": "127.0.0.1"}
     test, assigned = post("/tests", body)["id"], post("/tests", body)["id"]
@@ -203,6 +210,7 @@ def world(admin: Client) -> dict[str, str]:
         "me": admin.http.get("/auth/me").json()["id"],
         "session": admin.http.get("/auth/sessions").json()["items"][0]["id"],
         "agent": enrolled["agent_id"],
+        "drained": drained,
         "agent_secret": enrolled["secret"],
         "enrolment": enrolment["token"],
         "enrolment_id": enrolment["id"],

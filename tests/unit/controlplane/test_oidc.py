@@ -193,6 +193,14 @@ def refused_page(browser: Browser) -> None:
     assert browser.http.get("/api/v1/auth/me").status_code == 401
 
 
+def test_a_browser_gets_a_page_that_says_why_and_leads_back(browser: Browser, provider: OpenIdProvider) -> None:
+    provider.twist = TWISTS["wrong nonce"]
+    answer = browser.http.get(browser.begin(), headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "single sign-on failed" in answer.text
+    assert 'href="/login"' in answer.text
+
+
 def test_a_key_that_the_provider_has_changed_to_is_fetched(browser: Browser, provider: OpenIdProvider) -> None:
     assert browser.log_in().status_code == 200
     provider.key = RSAKey.generate_key(2048, {"kid": "two"})

@@ -128,7 +128,7 @@ def test_answers_to_failing_requests_repeat_no_secret(admin: Client) -> None:
 @pytest.fixture(autouse=True)
 def _quiet_clients() -> Iterator[None]:
     """What the tests' own clients say is none of the product's logs; it silences its own in the same way."""
-    levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
+    levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "uvicorn.access")}
     for name in levels:
         logging.getLogger(name).setLevel(logging.WARNING)
     yield

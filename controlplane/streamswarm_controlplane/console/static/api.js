@@ -59,6 +59,7 @@ export const api = {
   read: (path) => exchange("GET", path), // with the entity tag, for a change that mustn't overwrite another
   all,
   post: (path, body) => send("POST", path, body),
+  put: (path, body) => send("PUT", path, body),
   patch: (path, body, etag) => send("PATCH", path, body, etag),
   delete: (path) => send("DELETE", path),
 };
@@ -70,6 +71,6 @@ export function showProblem(problem) {
 }
 
 document.getElementById("logout")?.addEventListener("click", async () => {
-  await api.post("/auth/logout").catch(() => null);
-  location.assign("/login");
+  const answer = await api.post("/auth/logout").catch(() => null);
+  location.assign(answer?.end_session_url || "/login");
 });

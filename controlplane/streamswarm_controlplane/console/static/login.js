@@ -8,6 +8,9 @@ function destination() {
   return /^\/($|[^/\\])/.test(next) ? next : "/";
 }
 
+const oidc = document.getElementById("oidc");
+if (oidc) oidc.href += `?${new URLSearchParams({ next: destination() })}`;
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   showProblem(null);

@@ -1,0 +1,118 @@
+"""A browser at the pages for people, tokens, the audit log and the configuration, with a control plane of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from streamswarm_controlplane.app import create_app
+from streamswarm_controlplane.bootstrap import bootstrap
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.e2e.test_console_browser import ARGUMENTS
+from tests.support import find_free_port, serve_app
+
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
+
+PASSWORD = "nine quiet harbour lamps"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    settings = ControlPlaneSettings(data=tmp_path, store_url=f"http://127.0.0.1:{find_free_port()}")
+    first = bootstrap(settings).admin_password
+    with serve_app(create_app(settings)) as url:
+        with httpx.Client(base_url=f"{url}/api/v1") as client:
+            token = client.post("/auth/login", json={"username": "admin", "password": first}).json()["csrf_token"]
+            body = {"old_password": first, "new_password": PASSWORD}
+            client.post("/auth/password", json=body, headers={"X-CSRF-Token": token}).raise_for_status()
+        yield url
+
+
+@pytest.fixture
+def page(url: str) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(url)
+        page.fill("[name=username]", "admin")
+        page.fill("[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url(f"{url}/")
+        yield page
+        browser.close()
+
+
+def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: Page, url: str) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    page.click("nav a[href='/users']")
+    page.click("#add")
+    page.fill("dialog [name=username]", "kim")
+    page.fill("dialog [name=email]", "kim@example.org")
+    page.select_option("dialog [name=role]", "operator")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .secret")).to_have_text(page.locator("dialog .secret").inner_text())
+    password = page.locator("dialog .secret").inner_text()
+    assert len(password) > 20
+    page.click("dialog button[value=done]")
+    row = page.locator("tr[data-user=kim]")
+    expect(row).to_contain_text("password to be changed")
+    row.get_by_text("Deactivate").click()
+    expect(row).to_contain_text("deactivated")
+    expect(page.locator("tr[data-user=admin]").get_by_text("Delete")).to_have_count(0)
+    row.get_by_text("Delete").click()
+    page.click("dialog button[value=no]")
+    expect(row).to_have_count(1)
+    page.click("#add")
+    page.fill("dialog [name=username]", "KIM")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .problem")).to_have_text("the user name 'KIM' is taken")
+    page.locator("dialog").get_by_text("Cancel").click()
+
+    page.click(".who a")
+    page.click("#add-token")
+    page.fill("dialog [name=token_name]", "backup")
+    page.click("dialog button[type=submit]")
+    token = page.locator("dialog .secret").inner_text()
+    assert httpx.get(f"{url}/api/v1/users", headers={"Authorization": f"Bearer {token}"}).status_code == 403
+    assert httpx.get(f"{url}/api/v1/tests", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    page.click("dialog button[value=done]")
+    page.locator("tr[data-token=backup]").get_by_text("Revoke").click()
+    page.click("dialog button[value=yes]")
+    expect(page.locator("#no-tokens")).to_be_visible()
+
+    page.click("nav a[href='/tokens']")
+    page.click("#add-enrolment")
+    page.fill("dialog [name=labels]", "role=edge, provider=acme")
+    page.fill("dialog [name=uses]", "3")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .secret")).to_contain_text("streamswarm agent enrol --url")
+    page.click("dialog button[value=done]")
+    expect(page.locator("#enrolment tr")).to_contain_text("3 of 3")
+    expect(page.locator("#enrolment tr")).to_contain_text("role=edge")
+
+    page.click("nav a[href='/configuration']")
+    late = page.locator("tr[data-key=late_seconds]")
+    late.get_by_text("Change").click()
+    page.fill("dialog [name=value]", "500")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .problem")).to_contain_text("has to be less than offline_seconds")
+    page.fill("dialog [name=value]", "45")
+    page.click("dialog button[type=submit]")
+    expect(late).to_contain_text("default 30")
+    expect(page.locator("#history tr")).to_contain_text("default → 45")
+
+    page.click("nav a[href='/audit']")
+    page.fill("[name=action]", "user.")
+    page.click("#form button[type=submit]")
+    expect(page.locator("#rows tr")).to_have_count(3)
+    expect(page.locator("#rows tr").first).to_contain_text("active: true false")
+    with page.expect_download() as download:
+        page.click("#csv")
+    lines = download.value.path().read_text().splitlines()
+    assert len(lines) == 4
+    assert "kim@example.org" in lines[2]
+    assert errors == []
