@@ -23,6 +23,7 @@ from streamswarm_controlplane.security import fold_username
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.users.models import User
 from streamswarm_core.clock import now
+from streamswarm_core.tokens import hash_secret
 
 FIRST_BLOCK_SECONDS: Final = 5.0
 ACCOUNT_BLOCK_SECONDS: Final = 60.0
@@ -50,7 +51,8 @@ def begin(db: Session, settings: ControlPlaneSettings, user: User | None, userna
         ApiError: 429 with Retry-After while the account or the address has to wait; that isn't counted.
     """
     where = throttled_as(address)
-    attempt = Attempt(_account_key(username, where if user and _is_known(db, user, where) else ""), f"address:{where}")
+    known = where if user and _is_known(db, user, where) else ""
+    attempt = Attempt(_account_key(user, known) if user else _nobodys_key(username), f"address:{where}")
     rows = [_locked(db, key) for key in attempt.keys]
     wait = max((row.blocked_until - now()).total_seconds() for row in rows)
     if wait > 0:
@@ -83,16 +85,16 @@ def succeeded(db: Session, attempt: Attempt, user: User, address: str) -> None:
     db.execute(delete(LoginThrottle).where(LoginThrottle.key.in_(free)))
 
 
-def account_blocked_until(db: Session, username: str) -> datetime | None:
+def account_blocked_until(db: Session, user: User) -> datetime | None:
     """Until when a user has to wait at addresses that aren't known for them; None if they needn't."""
-    row = db.get(LoginThrottle, _account_key(username, ""))
+    row = db.get(LoginThrottle, _account_key(user, ""))
     return row.blocked_until if row and row.blocked_until > now() else None
 
 
 def forgive(db: Session, user: User) -> None:
     """Forget an account's failures, wherever they came from."""
     known = db.scalars(select(KnownAddress.address).where(KnownAddress.user_id == user.id))
-    keys = [_account_key(user.username, where) for where in ("", *known)]
+    keys = [_account_key(user, where) for where in ("", *known)]
     db.execute(delete(LoginThrottle).where(LoginThrottle.key.in_(keys)))
 
 
@@ -103,9 +105,16 @@ def unlock(db: Session, actor: Actor, user: User) -> None:
     record(db, actor, "user.unlock", user.username)
 
 
-def _account_key(username: str, known_address: str) -> str:
-    name = fold_username(username)[:200]
-    return f"known:{known_address} {name}" if known_address else f"account:{name}"
+def _account_key(user: User, known_address: str) -> str:
+    return f"known:{known_address} {user.id}" if known_address else f"account:{user.id}"
+
+
+def _nobodys_key(username: str) -> str:
+    """Names that nobody has wait like any other, but aren't kept: now and then one is a password in the wrong field.
+
+    Sixteen bits of its hash tell nothing of it; two names that share them share a count.
+    """
+    return f"nobody:{hash_secret(fold_username(username))[:4]}"
 
 
 def _is_known(db: Session, user: User, where: str) -> bool:

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/users", tags=["users"], route_class=ApiRoute)
 
 
 def _shown(db: Session, user: User) -> UserWithBlock:
-    blocked = throttle.account_blocked_until(db, user.username)
+    blocked = throttle.account_blocked_until(db, user)
     return UserWithBlock(**UserPublic.model_validate(user).model_dump(), blocked_until=blocked)
 
 

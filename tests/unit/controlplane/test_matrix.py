@@ -10,8 +10,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from streamswarm_controlplane import app as composition
+from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.deps import AgentAuth, RequireRole, RequireSession, get_principal
 from streamswarm_controlplane.users.models import Role
+from streamswarm_core.clock import now
 from tests.unit.controlplane.conftest import Client, add_user, database_of, enrol_agent, everything
 from tests.unit.controlplane.test_routes import PUBLIC
 
@@ -200,6 +202,8 @@ def world(admin: Client) -> dict[str, str]:
     enrolled = post("/agent/enrol", {"token": first["token"], "name": "old"})
     drained = post("/agent/enrol", {"token": first["token"], "name": "drained"})["agent_id"]
     post(f"/agents/{drained}/drain")
+    with database_of(admin).session() as db:
+        db.get_one(Agent, enrolled["agent_id"]).started_at = now()  # as its first heartbeat says
     enrolment = post("/enrolment-tokens", {})
     body = {"name": "y", "probe": "icmp", "target": "127.0.0.1"}
     test, assigned = post("/tests", body)["id"], post("/tests", body)["id"]
