@@ -14,6 +14,7 @@ from streamswarm_controlplane.deps import (
     SESSION_COOKIE,
     AgentAuth,
     RequireRole,
+    RequireSession,
     get_principal,
     get_reader,
 )
@@ -53,6 +54,12 @@ _SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
         "in": "header",
         "name": CSRF_HEADER,
         "description": "`csrf_token` of `GET /api/v1/auth/me`; needed with the session for whatever changes something.",
+    },
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "sst_…",
+        "description": "A user's personal token, from `POST /api/v1/auth/tokens`; it needs no `csrf`.",
     },
     "agent": {
         "type": "http",
@@ -175,7 +182,7 @@ def _statuses(
         yield from (400, 413, 415)
     if "if-match" in names:
         yield 412
-    if "if-match" not in names and path.endswith("/login"):
+    if "if-match" not in names and path.endswith(("/login", "/password")):
         yield 429
     if get_reader in guards:
         yield 502
@@ -185,7 +192,8 @@ def _security(guards: Sequence[object], method: str) -> list[dict[str, list[str]
     if any(isinstance(guard, AgentAuth) for guard in guards):
         return [{"agent": []}]
     if get_principal in guards:
-        return [{"session": []} if method in _SAFE else {"session": [], "csrf": []}]
+        browser: dict[str, list[str]] = {"session": []} if method in _SAFE else {"session": [], "csrf": []}
+        return [browser] if any(isinstance(guard, RequireSession) for guard in guards) else [browser, {"token": []}]
     return []
 
 

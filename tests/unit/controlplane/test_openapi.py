@@ -71,7 +71,8 @@ def test_every_parameter_is_described_and_can_not_be_null(operation: dict[str, A
 def test_what_needs_a_role_says_so() -> None:
     by_name = dict(OPERATIONS)
     assert by_name["GET /api/v1/users"]["x-role"] == "admin"
-    assert by_name["POST /api/v1/users"]["security"] == [{"session": [], "csrf": []}]
+    assert by_name["POST /api/v1/users"]["security"] == [{"session": [], "csrf": []}, {"token": []}]
+    assert by_name["POST /api/v1/auth/password"]["security"] == [{"session": [], "csrf": []}]
     assert by_name["GET /api/v1/agent/assignments"]["security"] == [{"agent": []}]
     assert by_name["GET /api/v1/keys"]["security"] == []
 
