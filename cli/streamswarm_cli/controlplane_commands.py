@@ -1,6 +1,10 @@
-from typing import Annotated, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from streamswarm_cli.services import CONTROLPLANE
 
@@ -40,3 +44,68 @@ def audit_prune(
     """Delete old entries of the audit log, the only way there is; that is an entry itself."""
     count = CONTROLPLANE.module("bootstrap").prune_audit(CONTROLPLANE.load_settings(), days)
     typer.echo(f"deleted {count} entries of the audit log")
+
+
+@app.command("revisions")
+def revisions() -> None:
+    """Show the revisions of the database's schema, and which one it has."""
+    table = Table("", "revision", "what it brought", title=_database_name(), title_justify="left")
+    with _engine() as engine:
+        known = CONTROLPLANE.module("schema").revisions(engine)
+    for one in known:
+        table.add_row("→" if one.current else "", one.id, one.title)
+    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+    if not any(one.current for one in known):
+        typer.echo("the database is empty; `streamswarm controlplane init` sets it up")
+
+
+@app.command("migrate")
+def migrate(revision: Annotated[str, typer.Argument(help="Up to this one.")] = "head") -> None:
+    """Bring the database's schema up to date; `run` and `init` do it, too. Take a backup first."""
+    with _engine() as engine:
+        schema = CONTROLPLANE.module("schema")
+        before = schema.current_revision(engine)
+        schema.migrate(engine, revision)
+        typer.echo(_moved(before, schema.current_revision(engine)))
+
+
+@app.command("downgrade")
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="Back to this one; `base` removes all tables.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Take the schema back, for an older version of StreamSwarm; stop the control plane and take a backup first.
+
+    What the older schema has no room for is lost.
+    """
+    with _engine() as engine:
+        schema = CONTROLPLANE.module("schema")
+        before = schema.current_revision(engine)
+        if not yes:
+            typer.confirm(f"Take {_database_name()} from revision {before} back to {revision}?", abort=True)
+        schema.downgrade(engine, revision)
+        typer.echo(_moved(before, schema.current_revision(engine)))
+
+
+def _moved(before: str | None, after: str | None) -> str:
+    if before == after:
+        return f"nothing to do: the schema has revision {after or 'base'}"
+    return f"from revision {before or 'base'} to {after or 'base'}"
+
+
+@contextmanager
+def _engine() -> Iterator[Any]:
+    settings: Any = CONTROLPLANE.load_settings()
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = CONTROLPLANE.module("db").Database(settings.database)
+    try:
+        yield database.engine
+    finally:
+        database.close()
+
+
+def _database_name() -> str:
+    settings: Any = CONTROLPLANE.load_settings()
+    name: str = CONTROLPLANE.module("schema").database_name(settings.database)
+    return name

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from streamswarm_controlplane import development, openapi, problems
+from streamswarm_controlplane import development, openapi, problems, refusals
 from streamswarm_controlplane.agents import routes as agents
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import list_agents, state_of
@@ -20,7 +20,7 @@ from streamswarm_controlplane.auth import oidc_routes as oidc
 from streamswarm_controlplane.auth import routes as auth
 from streamswarm_controlplane.auth.oidc import Provider
 from streamswarm_controlplane.console import views as console
-from streamswarm_controlplane.db import Database, migrate
+from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.enrolment import credential_routes as credentials
 from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.installer import routes as installer
@@ -28,6 +28,7 @@ from streamswarm_controlplane.jobs.periodic import running
 from streamswarm_controlplane.notifications import routes as notifications
 from streamswarm_controlplane.notifications.start import make_notifications
 from streamswarm_controlplane.results import routes as results
+from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig import routes as sysconfig
 from streamswarm_controlplane.sysconfig.service import effective
@@ -118,6 +119,7 @@ def _create_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
+    refusals.install(app)
     api = APIRouter(prefix=API_PREFIX)
     for router in _ROUTERS:
         api.include_router(router)

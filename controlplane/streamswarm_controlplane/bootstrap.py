@@ -15,8 +15,9 @@ from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments.service import assign
 from streamswarm_controlplane.audit.retention import prune
 from streamswarm_controlplane.audit.service import SYSTEM
-from streamswarm_controlplane.db import Database, migrate
+from streamswarm_controlplane.db import Database, lock_out_others
 from streamswarm_controlplane.enrolment.service import mint
+from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_controlplane.testplans.models import Marker, TestPlan
@@ -34,6 +35,8 @@ _SERVICE_TOKENS: Final[Mapping[str, tuple[Scope, ...]]] = {
     "collector": (Scope.INTROSPECT,),
     "ml": (Scope.READ, Scope.WRITE),
 }
+_LOCK: Final = 7_317_042_992
+"""Of several processes one sets the installation up, and the others find it done."""
 _STARTER_MARKER: Final = "starter tests"
 
 
@@ -68,6 +71,7 @@ def bootstrap(settings: ControlPlaneSettings) -> Bootstrap:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
     SigningKey.load_or_create(settings.folder / "signing-key.pem")
     with _transaction(settings) as db:
+        lock_out_others(db, _LOCK)
         password = None
         if users.count_users(db) == 0:
             _, password = users.create_user(db, SYSTEM, FIRST_ADMIN, Role.ADMIN)

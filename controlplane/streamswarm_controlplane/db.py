@@ -4,18 +4,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import JSON, DateTime, Engine, LargeBinary, String, create_engine, event
+from sqlalchemy import JSON, Connection, DateTime, Engine, LargeBinary, String, create_engine, event, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-from streamswarm_core.errors import ConfigError
+READING: Final = "streamswarm_reading"
+"""The execution option of a connection that only reads."""
+_WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLAC"})
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -67,44 +65,52 @@ def connect(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "begin", _begin)
+        event.listen(engine, "before_cursor_execute", _become_writer)
     return engine
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling would start one only at the first write, after reads made before it.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "foreign_keys = ON", "busy_timeout = 10000", "synchronous = NORMAL"):
+    for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "foreign_keys = ON", "synchronous = NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Any) -> None:
-    # Writers queue here instead of failing when two read transactions both want to write.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin(connection: Connection) -> None:
+    reading = bool(connection.get_execution_options().get(READING))
+    connection.info[READING] = reading
+    # Writers queue here instead of failing when two read transactions both want to write; readers wait for nobody.
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def alembic_config(engine: Engine) -> Config:
-    """Alembic's configuration, made here instead of in an ini file."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["engine"] = engine
-    return config
+def _become_writer(
+    connection: Connection,
+    cursor: Any,
+    statement: str,
+    _parameters: Any,
+    _context: Any,
+    _many: bool,  # noqa: FBT001
+) -> None:
+    """Let a reading transaction that wants to write after all end, and begin a writing one.
 
-
-def migrate(engine: Engine) -> None:
-    """Bring the schema up to date.
-
-    Raises:
-        ConfigError: the database can't be reached or changed.
+    SQLite would refuse the write if another had been committed meanwhile. What was read before may be older than what
+    is written, as in PostgreSQL's READ COMMITTED; a request that must decide on what it read doesn't begin as a reader.
     """
-    try:
-        command.upgrade(alembic_config(engine), "head")
-    except SQLAlchemyError as error:
-        raise ConfigError(f"database {engine.url.render_as_string()}: {_first_line(error)}") from None
+    if connection.info.get(READING) and statement.lstrip()[:6].upper() in _WRITES:
+        cursor.execute("COMMIT")
+        cursor.execute("BEGIN IMMEDIATE")
+        connection.info[READING] = False
 
 
-def _first_line(error: SQLAlchemyError) -> str:
-    return str(error).splitlines()[0]
+def lock_out_others(connection: Connection | Session, key: int) -> None:
+    """Let one transaction at a time go on from here, until its end, among those with the same key.
+
+    PostgreSQL gets an advisory lock; SQLite's writers queue at their beginning anyway.
+    """
+    bind = connection.get_bind() if isinstance(connection, Session) else connection
+    if bind.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 class Database:
@@ -113,14 +119,18 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._reading_sessions = sessionmaker(self.engine.execution_options(**{READING: True}), expire_on_commit=False)
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, *, reading: bool = False) -> Iterator[Session]:
         """A transaction: committed at the end, rolled back by an exception.
 
         What needs to be seen by others before the end may commit; what follows is another transaction.
+
+        Args:
+            reading: it decides nothing on what it reads, so that it need not queue with SQLite's writers.
         """
-        with self._sessions() as session:
+        with (self._reading_sessions if reading else self._sessions)() as session:
             yield session
             session.commit()
 

@@ -57,7 +57,7 @@ def get_database(request: Request) -> Database:
 
 def get_session(request: Request) -> Iterator[Session]:
     """A transaction for the request, committed before the answer is sent."""
-    with get_database(request).session() as session:
+    with get_database(request).session(reading=request.method in _SAFE_METHODS) as session:
         yield session
 
 

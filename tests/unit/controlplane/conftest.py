@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from pydantic import SecretStr
 from sqlalchemy import Select, select
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
-from streamswarm_controlplane.db import Base, Database, connect, migrate
+from streamswarm_controlplane.db import Base, Database, connect
+from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from tests.conftest import leave_out
 from tests.postgres import MISSING, PostgreSQL, find_program, run_postgresql
@@ -52,7 +54,8 @@ def _close_clients() -> Iterator[None]:
 def _cheap_passwords() -> Iterator[None]:
     """Argon2id with the least cost: half of these tests' time would be hashing, which is what it is for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PasswordHasher.__init__, "__defaults__", (1, 8, 1, *PasswordHasher.__init__.__defaults__[3:]))
+        time_memory_parallelism, others = (1, 8, 1), PasswordHasher.__init__.__defaults__ or ()
+        patch.setattr(PasswordHasher.__init__, "__defaults__", time_memory_parallelism + others[3:])
         yield
 
 
@@ -78,7 +81,7 @@ class Templates:
 
     def _settings(self, name: str) -> ControlPlaneSettings:
         url = self._server.url(self._databases[name]) if self._server else ""
-        return ControlPlaneSettings(data=self._folders[name], database_url=url)  # type: ignore[arg-type]
+        return ControlPlaneSettings(data=self._folders[name], database_url=SecretStr(url))
 
     def copy(self, name: str, folder: Path) -> Iterator[str]:
         """Fill a data folder; yields the URL of its database, which is dropped afterwards."""
@@ -114,11 +117,8 @@ def database_url(request: pytest.FixtureRequest, templates: Templates, tmp_path:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> ControlPlaneSettings:
-    return ControlPlaneSettings(
-        data=tmp_path,
-        database_url=database_url,  # type: ignore[arg-type]
-        store_url=f"http://127.0.0.1:{find_free_port()}",
-    )
+    store_url = f"http://127.0.0.1:{find_free_port()}"
+    return ControlPlaneSettings(data=tmp_path, database_url=SecretStr(database_url), store_url=store_url)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@ import stat
 from pathlib import Path
 
 import pytest
-from alembic import command
-from sqlalchemy import inspect
 
 from streamswarm_controlplane.bootstrap import (
     StarterTest,
@@ -12,7 +10,6 @@ from streamswarm_controlplane.bootstrap import (
     mint_enrolment_token,
     reset_password,
 )
-from streamswarm_controlplane.db import Base, alembic_config, connect, migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.errors import ConfigError
 from tests.unit.controlplane.conftest import PASSWORD, Client
@@ -62,17 +59,6 @@ def test_a_reset_password_has_to_be_changed(settings: ControlPlaneSettings, admi
     assert Client(admin.url).log_in("admin", password).json()["must_change_password"]
     with pytest.raises(ConfigError, match="no user 'nobody'"):
         reset_password(settings, "nobody")
-
-
-def test_migrations_make_the_schema_that_the_models_describe_and_go_back(tmp_path: Path) -> None:
-    engine = connect(f"sqlite:///{tmp_path / 'x.db'}")
-    migrate(engine)
-    tables = {name: {column["name"] for column in inspect(engine).get_columns(name)} for name in Base.metadata.tables}
-    assert tables == {name: set(table.columns.keys()) for name, table in Base.metadata.tables.items()}
-    command.check(alembic_config(engine))
-    command.downgrade(alembic_config(engine), "base")
-    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
-    engine.dispose()
 
 
 def test_a_database_that_can_not_be_opened_is_one_clear_line(tmp_path: Path) -> None:

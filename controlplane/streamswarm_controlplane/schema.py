@@ -1,0 +1,124 @@
+"""The database's schema, by Alembic: brought up to date, taken back, and told which revision it has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from streamswarm_controlplane.db import READING
+from streamswarm_core import __version__
+from streamswarm_core.errors import ConfigError
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One step of the schema."""
+
+    id: str
+    title: str
+    current: bool
+    """Whether the database has exactly this one."""
+
+
+def alembic_config(engine: Engine) -> Config:
+    """Alembic's configuration, made here instead of in an ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["engine"] = engine
+    return config
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema up to date, or up to a revision; of several that try at the same time one does it.
+
+    Raises:
+        ConfigError: the database can't be reached or changed, or a newer program made it.
+    """
+    _run(engine, revision, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take the schema back to an earlier revision, `base` for none at all; what that one can't hold is lost.
+
+    Raises:
+        ConfigError: the database can't be reached or changed, or there is no such revision.
+    """
+    _run(engine, revision, lambda config: command.downgrade(config, revision))
+
+
+def revisions(engine: Engine) -> list[Revision]:
+    """All revisions that this program knows, oldest first.
+
+    Raises:
+        ConfigError: the database can't be reached, or a newer program made it.
+    """
+    current = current_revision(engine)
+    known = [
+        Revision(script.revision, (script.doc or "").rstrip("."), script.revision == current)
+        for script in reversed(list(_scripts(engine).walk_revisions()))
+    ]
+    if current is not None and not any(one.current for one in known):
+        raise _newer(engine, current)
+    return known
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision that the database has; None if it has no schema yet.
+
+    Raises:
+        ConfigError: the database can't be reached.
+    """
+    try:
+        with engine.execution_options(**{READING: True}).connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError as error:
+        raise _unusable(engine, error) from None
+
+
+def _scripts(engine: Engine) -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config(engine))
+
+
+def _run(engine: Engine, revision: str, change: Callable[[Config], None]) -> None:
+    current = current_revision(engine)
+    known = {script.revision for script in _scripts(engine).walk_revisions()}
+    if current is not None and current not in known:
+        raise _newer(engine, current)
+    if revision not in {*known, "head", "base"}:
+        raise ConfigError(f"no schema revision {revision!r}; one of base, {', '.join(sorted(known))}, head")
+    try:
+        change(alembic_config(engine))
+    except SQLAlchemyError as error:
+        raise _unusable(engine, error) from None
+    except CommandError as error:
+        raise ConfigError(f"database {_name(engine)}: {error}") from None
+
+
+def _newer(engine: Engine, current: str) -> ConfigError:
+    return ConfigError(
+        f"database {_name(engine)}: its schema has revision {current}, which StreamSwarm {__version__} doesn't know; "
+        "a newer version has been here: run that one, or take back a backup made before it"
+    )
+
+
+def _unusable(engine: Engine, error: SQLAlchemyError) -> ConfigError:
+    return ConfigError(f"database {_name(engine)}: {str(error).splitlines()[0]}")
+
+
+def database_name(url: str | URL) -> str:
+    """A database's URL as it may be shown: without the password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _name(engine: Engine) -> str:
+    return database_name(engine.url)
