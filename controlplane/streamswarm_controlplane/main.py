@@ -1,6 +1,10 @@
+from functools import partial
+
 from streamswarm_controlplane.app import create_app
+from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from streamswarm_core.serve import check_address, serve
+from streamswarm_core.serve import check_address, serve, serve_workers
 
 
 def run(settings: ControlPlaneSettings) -> None:
@@ -10,4 +14,15 @@ def run(settings: ControlPlaneSettings) -> None:
         ConfigError: the address, the data folder or the database can't be used.
     """
     check_address(settings.host, settings.port, ControlPlaneSettings)
-    serve(create_app(settings), settings, host=settings.host, port=settings.port)
+    # Here, where what is wrong becomes one line: an app that can't start is only a log entry.
+    database = Database(settings.database)
+    try:
+        migrate(database.engine)
+    finally:
+        database.close()
+    if settings.workers == 1:
+        serve(create_app(settings), settings, host=settings.host, port=settings.port)
+        return
+    serve_workers(
+        partial(create_app, settings), settings, host=settings.host, port=settings.port, workers=settings.workers
+    )

@@ -21,6 +21,7 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
         SecretStr(""),
         description="SQLAlchemy URL, such as postgresql+psycopg://…; a SQLite file in the data folder if empty.",
     )
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer requests; about one for each core.")
     session_idle_minutes: float = Field(60, gt=0, le=10_080, description="A session ends after this long without use.")
     session_hours: float = Field(12, gt=0, le=720, description="A session ends after this long in any case.")
     secure_cookies: bool = Field(False, description="Send cookies over TLS only; set it wherever TLS stands in front.")

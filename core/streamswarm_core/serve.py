@@ -2,13 +2,19 @@
 
 import asyncio
 import contextlib
+import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from streamswarm_core import log
 from streamswarm_core.errors import ConfigError
@@ -37,8 +43,8 @@ def check_address(host: str, port: int, settings: type[ServiceSettings]) -> None
             ) from None
 
 
-def uvicorn_config(app: Application, host: str, port: int, **more: Any) -> uvicorn.Config:
-    """How every service is served; `more` is for uvicorn."""
+def uvicorn_config(app: Application | Callable[[], Application], host: str, port: int, **more: Any) -> uvicorn.Config:
+    """How every service is served; `more` is for uvicorn, which takes what makes the app with `factory=True`."""
     return uvicorn.Config(
         app,
         host=host,
@@ -97,3 +103,44 @@ def serve(app: Application, settings: ServiceSettings, *, host: str, port: int, 
     check_address(host, port, type(settings))
     log.configure(settings.table, level=settings.log_level, style=settings.log_format)
     uvicorn.Server(uvicorn_config(app, host, port, **more)).run()
+
+
+def serve_workers(
+    make_app: Callable[[], Application], settings: ServiceSettings, *, host: str, port: int, workers: int, **more: Any
+) -> None:
+    """Serve with several processes on one socket until SIGINT or SIGTERM; one that dies is replaced.
+
+    Args:
+        make_app: makes the service in each process; sent there, so a module's function or a `partial` of one.
+        settings: for the log.
+        host: address to listen on.
+        port: TCP port to listen on.
+        workers: number of processes.
+        more: for uvicorn.
+
+    Raises:
+        ConfigError: the address can't be used.
+    """
+    check_address(host, port, type(settings))
+    log.configure(settings.table, level=settings.log_level, style=settings.log_format)
+    made_there = partial(_make_in_worker, make_app, settings)
+    config = uvicorn_config(made_there, host, port, factory=True, workers=workers, **more)
+    listening = config.bind_socket()
+    try:
+        Multiprocess(config, sockets=[listening]).run()
+    finally:
+        listening.close()
+
+
+def _make_in_worker(make_app: Callable[[], Application], settings: ServiceSettings) -> Application:
+    log.configure(settings.table, level=settings.log_level, style=settings.log_format)
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    return make_app()
+
+
+def _stop_with_parent() -> None:
+    """A worker whose parent was killed would go on holding the port."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -4,6 +4,7 @@ An access token is a JWT (RFC 7519) signed with Ed25519 (RFC 8037, `alg: EdDSA`)
 as a JWK set (RFC 7517).
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -113,14 +114,17 @@ class SigningKey:
         Raises:
             ConfigError: the file is there and holds no Ed25519 key.
         """
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return cls._load(path)
-        private = Ed25519PrivateKey.generate()
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return cls(private)
+        if not path.exists():
+            private = Ed25519PrivateKey.generate()
+            whole = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            # Of several processes one gives its file the name; the others read that one, which is never half written.
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(whole)
+            whole.unlink()
+        return cls._load(path)
 
     @classmethod
     def _load(cls, path: Path) -> Self:

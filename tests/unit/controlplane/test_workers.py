@@ -1,0 +1,181 @@
+"""Several processes on one database: whichever answers, the answer is the same."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import httpx
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.support import eventually
+from tests.unit.controlplane.conftest import PASSWORD, Client, Templates, enrol_agent
+from tests.unit.controlplane.processes import ControlPlane, running
+
+# The processes are started once, so the tests stay together.
+pytestmark = pytest.mark.xdist_group("control planes")
+
+COUNT = 3
+AT_ONCE = 12
+
+Answer = TypeVar("Answer")
+
+
+@pytest.fixture(scope="module")
+def planes(templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ControlPlane]]:
+    """Three control planes with one database."""
+    folder = tmp_path_factory.mktemp("planes")
+    for url in templates.copy("installed", folder):
+        settings = ControlPlaneSettings(data=folder, database_url=SecretStr(url))
+        with running(settings, count=COUNT) as started:
+            client = Client(started[0].url)
+            client.log_in("admin", templates.first_password)
+            client.change_password(templates.first_password, PASSWORD)
+            yield started
+
+
+@pytest.fixture
+def three(planes: list[ControlPlane]) -> list[Client]:
+    """An admin at each of them, with one session for all."""
+    clients = [Client(one.url) for one in planes]
+    assert clients[0].log_in("admin", PASSWORD).status_code == 200
+    share_session(clients)
+    return clients
+
+
+def share_session(clients: list[Client]) -> None:
+    first, *others = clients
+    for other in others:
+        other.http.headers["X-CSRF-Token"] = first.http.headers["X-CSRF-Token"]
+        other.http.cookies.set("streamswarm_session", first.http.cookies["streamswarm_session"])
+
+
+def at_once(calls: list[Callable[[], Answer]]) -> list[Answer]:
+    """All calls at the same time."""
+    barrier = threading.Barrier(len(calls))
+
+    def call(one: Callable[[], Answer]) -> Answer:
+        barrier.wait(20)
+        return one()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(call, calls))
+
+
+def test_who_logs_in_at_one_is_known_at_the_others_and_out_everywhere_at_once(three: list[Client]) -> None:
+    assert [client.http.get("/auth/me").status_code for client in three] == [200] * COUNT
+    assert three[1].http.post("/auth/logout").status_code == 204
+    assert [client.http.get("/auth/me").status_code for client in three] == [401] * COUNT
+
+
+def test_an_agent_that_one_revokes_is_refused_by_all_at_once(three: list[Client]) -> None:
+    agent_id, headers = enrol_agent(three[0], "revoked")
+    polls = [f"{client.url}/api/v1/agent/assignments" for client in three]
+    # Twice, so that whatever a process remembers of the token is remembered.
+    for _ in range(2):
+        assert [httpx.get(poll, headers=headers).status_code for poll in polls] == [200] * COUNT
+    assert three[2].http.post(f"/agents/{agent_id}/revoke").status_code == 204
+    assert [httpx.get(poll, headers=headers).status_code for poll in polls] == [401] * COUNT
+
+
+def test_a_change_at_one_is_what_an_agent_is_told_by_all(three: list[Client]) -> None:
+    agent_id, headers = enrol_agent(three[0], "polling")
+    polls = [f"{client.url}/api/v1/agent/assignments" for client in three]
+    tags = [httpx.get(poll, headers=headers).headers["ETag"] for poll in polls]
+    assert len(set(tags)) == 1
+    new = {"name": "x", "probe": "icmp", "target": "127.0.0.1", "agent_ids": [agent_id]}
+    assert three[1].http.post("/tests", json=new).status_code == 201
+    for poll in polls:
+        answer = httpx.get(poll, headers={**headers, "If-None-Match": tags[0]})
+        assert (answer.status_code, len(answer.json()["assignments"])) == (200, 1)
+
+
+def test_of_many_who_take_the_same_key_at_once_one_gets_it_and_the_others_are_told(three: list[Client]) -> None:
+    body = {"key": "key", "name": "x", "probe": "icmp", "target": "127.0.0.1"}
+    calls = [lambda client=client: client.http.post("/tests", json=body) for client in three * (AT_ONCE // COUNT)]
+    answers = at_once(calls)
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * (AT_ONCE - 1)
+    refused = [answer.json() for answer in answers if answer.status_code == 409]
+    assert {problem["errors"][0]["field"] for problem in refused} == {"body.key"}
+
+
+def test_of_many_who_enrol_with_one_token_at_once_one_gets_in(three: list[Client]) -> None:
+    token = three[0].http.post("/enrolment-tokens", json={}).json()["token"]
+    urls = [f"{client.url}/api/v1/agent/enrol" for client in three] * (AT_ONCE // COUNT)
+    calls = [
+        lambda url=url, name=f"agent-{number}": httpx.post(url, json={"token": token, "name": name}, timeout=20)
+        for number, url in enumerate(urls)
+    ]
+    answers = at_once(calls)
+    assert sorted(answer.status_code for answer in answers) == [201] + [401] * (AT_ONCE - 1)
+
+
+def test_control_planes_that_start_together_on_nothing_make_one_installation(settings: ControlPlaneSettings) -> None:
+    with running(settings, count=COUNT) as started:
+        keys = {httpx.get(f"{one.url}/api/v1/keys").text for one in started}
+        passwords = [
+            match for one in started for match in re.findall(r"first admin: admin / (\S+)", one.log.read_text())
+        ]
+        assert len(keys) == 1
+        assert len(passwords) == 1
+        assert [Client(one.url).log_in("admin", passwords[0]).status_code for one in started] == [200] * COUNT
+
+
+def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_ctrl_c(
+    settings: ControlPlaneSettings, first_password: str
+) -> None:
+    with running(settings, workers=COUNT) as (one,):
+        before = eventually(one.workers, lambda found: len(found) == COUNT)
+        body = {"key": "office", "name": "x", "probe": "icmp", "target": "127.0.0.1"}
+        admin = Client(one.url)
+        admin.log_in("admin", first_password)
+        admin.change_password(first_password, PASSWORD)
+        # A connection each, so that several workers take part.
+        clients = [Client(one.url) for _ in range(AT_ONCE)]
+        share_session([admin, *clients])
+        answers = at_once([lambda client=client: client.http.post("/tests", json=body) for client in clients])
+        assert sorted(answer.status_code for answer in answers) == [201] + [409] * (AT_ONCE - 1)
+
+        psutil.Process(before[0]).kill()
+        eventually(one.workers, lambda found: len(found) == COUNT and before[0] not in found, 60)
+        assert Client(one.url).log_in("admin", PASSWORD).status_code == 200
+
+        last = one.workers()
+        assert one.interrupt() == 0
+        eventually(lambda: alive(last), lambda left: not left)
+        assert "Traceback" not in one.log.read_text()
+
+
+def test_workers_end_when_what_started_them_is_killed(settings: ControlPlaneSettings, first_password: str) -> None:
+    assert first_password
+    with running(settings, workers=COUNT) as (one,):
+        workers = eventually(one.workers, lambda found: len(found) == COUNT)
+        one.process.kill()
+        one.process.wait()
+        eventually(lambda: alive(workers), lambda left: not left)
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+
+def wrong(settings: ControlPlaneSettings) -> SecretStr:
+    name = settings.database.replace("postgresql+psycopg://streamswarm@/", "postgresql+psycopg://streamswarm@/no_")
+    return SecretStr(name.replace("sqlite:///", "sqlite:////nowhere/"))
+
+
+def test_a_database_that_can_not_be_used_stops_the_start_with_one_line(
+    settings: ControlPlaneSettings, first_password: str
+) -> None:
+    assert first_password
+    broken = settings.model_copy(update={"data": settings.data / "other", "database_url": wrong(settings)})
+    broken.data.mkdir()
+    with pytest.raises(RuntimeError, match="exit code 2") as told, running(broken, workers=COUNT):
+        pass
+    log = str(told.value).partition("log:\n")[2].strip()
+    assert log.startswith("error: database ")
+    assert len(log.splitlines()) == 1
