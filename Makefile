@@ -7,7 +7,7 @@ SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victo
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-ml-models bench-accuracy lint format generate \
+.PHONY: help up test differential bench-store bench-agent bench-api bench-ml-models bench-accuracy lint format generate \
   dashboards dashboards-preview secrets lock clean
 
 help: ## List the targets
@@ -42,6 +42,9 @@ differential: $(VENV)/.dev $(VENV)/.system-packages ## Hold 2,500 generated quer
 
 bench-store: $(VENV)/.dev $(VENV)/.system-packages ## Collector and InfluxDB side by side: ingest, disk, panel queries
 	$(BIN)/python -m benchmarks.store
+
+bench-api: $(VENV)/.dev $(VENV)/.system-packages ## 2,000 agents' polls and heartbeats at the control plane, on PostgreSQL and SQLite
+	$(BIN)/python -m benchmarks.api $(BENCH)
 
 bench-agent: $(VENV)/.dev $(VENV)/.system-packages ## Agent, fping, blackbox_exporter and ping side by side: CPU for each echo
 	$(BIN)/python -m benchmarks.agent $(BENCH)

@@ -40,7 +40,7 @@ from streamswarm_core import __version__
 from streamswarm_core.clock import now
 from streamswarm_core.exposition import expose
 from streamswarm_core.reader import open_reader
-from streamswarm_core.tokens import Scope, SigningKey
+from streamswarm_core.tokens import RememberingVerifier, Scope, SigningKey, TokenVerifier
 
 API_PREFIX: Final = "/api/v1"
 _ROUTERS: Final = (
@@ -92,6 +92,7 @@ def create_app(settings: ControlPlaneSettings) -> FastAPI:
         development.mark_answers(app, database)
     app.state.settings = settings
     app.state.signing_key = key
+    app.state.agent_tokens = RememberingVerifier(TokenVerifier(key.jwks()))
     app.state.database = database
     app.state.reader = reader
     app.state.oidc = provider

@@ -1,19 +1,24 @@
 """The database: SQLite or PostgreSQL by SQLAlchemy, its schema by Alembic."""
 
+import asyncio
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, Connection, DateTime, Engine, LargeBinary, String, create_engine, event, text
+import anyio
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import JSON, Connection, DateTime, Engine, LargeBinary, String, create_engine, make_url, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-READING: Final = "streamswarm_reading"
-"""The execution option of a connection that only reads."""
-_WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLAC"})
+from streamswarm_controlplane import sqlite
+from streamswarm_controlplane.sqlite import READING
+
+TURNS: Final = 16
+"""Requests of one process that have a transaction at the same time; fewer than there are threads for them."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -61,46 +66,13 @@ def new_id() -> str:
 
 
 def connect(url: str) -> Engine:
-    """Make an engine; SQLite gets write-ahead logging, foreign keys and patience with locks."""
-    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin)
-        event.listen(engine, "before_cursor_execute", _become_writer)
+    """Make an engine."""
+    local = make_url(url).get_backend_name() == "sqlite"
+    # A server may have been restarted; a file has not.
+    engine = create_engine(url, pool_pre_ping=not local, pool_size=TURNS, max_overflow=TURNS, hide_parameters=True)
+    if local:
+        sqlite.prepare(engine)
     return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own transaction handling would start one only at the first write, after reads made before it.
-    connection.isolation_level = None
-    for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "foreign_keys = ON", "synchronous = NORMAL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    reading = bool(connection.get_execution_options().get(READING))
-    connection.info[READING] = reading
-    # Writers queue here instead of failing when two read transactions both want to write; readers wait for nobody.
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-def _become_writer(
-    connection: Connection,
-    cursor: Any,
-    statement: str,
-    _parameters: Any,
-    _context: Any,
-    _many: bool,  # noqa: FBT001
-) -> None:
-    """Let a reading transaction that wants to write after all end, and begin a writing one.
-
-    SQLite would refuse the write if another had been committed meanwhile. What was read before may be older than what
-    is written, as in PostgreSQL's READ COMMITTED; a request that must decide on what it read doesn't begin as a reader.
-    """
-    if connection.info.get(READING) and statement.lstrip()[:6].upper() in _WRITES:
-        cursor.execute("COMMIT")
-        cursor.execute("BEGIN IMMEDIATE")
-        connection.info[READING] = False
 
 
 def lock_out_others(connection: Connection | Session, key: int) -> None:
@@ -113,12 +85,18 @@ def lock_out_others(connection: Connection | Session, key: int) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
+def _commit(session: Session) -> None:
+    with session:
+        session.commit()
+
+
 class Database:
     """An engine with its session factory."""
 
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._turns = asyncio.Semaphore(TURNS)
         self._reading_sessions = sessionmaker(self.engine.execution_options(**{READING: True}), expire_on_commit=False)
 
     @contextmanager
@@ -133,6 +111,24 @@ class Database:
         with (self._reading_sessions if reading else self._sessions)() as session:
             yield session
             session.commit()
+
+    @asynccontextmanager
+    async def session_in_turn(self, *, reading: bool = False) -> AsyncIterator[Session]:
+        """A transaction for a request; see `session`.
+
+        Requests wait here, where they hold nothing, until fewer than TURNS are under way. Waiting for a connection
+        instead, they would hold the threads that those with a connection need to go on, and all would stand still.
+        """
+        async with self._turns:
+            session = (self._reading_sessions if reading else self._sessions)()
+            try:
+                yield session
+            except BaseException:
+                # Even if the request is given up: a connection that doesn't come back is one less for good.
+                with anyio.CancelScope(shield=True):
+                    await run_in_threadpool(session.close)
+                raise
+            await run_in_threadpool(_commit, session)
 
     def close(self) -> None:
         """Drop the connections."""

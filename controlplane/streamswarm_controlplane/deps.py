@@ -1,10 +1,10 @@
 """What routes ask for by type: the database, who is calling, the services' shared objects."""
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
 from sqlalchemy import select
@@ -24,10 +24,12 @@ from streamswarm_controlplane.users.models import Role, User
 from streamswarm_core.clock import now
 from streamswarm_core.errors import TokenError
 from streamswarm_core.reader import Reader
-from streamswarm_core.tokens import Scope, SigningKey, TokenVerifier, hash_secret
+from streamswarm_core.tokens import RememberingVerifier, Scope, SigningKey, hash_secret
 
 SESSION_COOKIE: Final = "streamswarm_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
+_READERS: Final[set[Callable[..., object]]] = set()
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOUCH_SECONDS: Final = 60
 _TOUCH: Final = timedelta(seconds=_TOUCH_SECONDS)
@@ -37,31 +39,39 @@ def _state(request: Request, name: str) -> Any:
     return getattr(request.app.state, name)
 
 
-def get_signing_key(request: Request) -> SigningKey:
+async def get_signing_key(request: Request) -> SigningKey:
     """The key that access tokens are signed with."""
     key: SigningKey = _state(request, "signing_key")
     return key
 
 
-def get_reader(request: Request) -> Reader:
+async def get_reader(request: Request) -> Reader:
     """The reader of the store."""
     reader: Reader = _state(request, "reader")
     return reader
 
 
-def get_database(request: Request) -> Database:
+async def get_database(request: Request) -> Database:
     """The database, for what needs transactions of its own."""
     database: Database = _state(request, "database")
     return database
 
 
-def get_session(request: Request) -> Iterator[Session]:
+def begins_reading(endpoint: Endpoint) -> Endpoint:
+    """Mark the endpoint of an unsafe method that decides nothing on what it reads: see `Database.session`."""
+    _READERS.add(endpoint)
+    return endpoint
+
+
+async def get_session(request: Request) -> AsyncIterator[Session]:
     """A transaction for the request, committed before the answer is sent."""
-    with get_database(request).session(reading=request.method in _SAFE_METHODS) as session:
+    database: Database = _state(request, "database")
+    reading = request.method in _SAFE_METHODS or request.scope.get("endpoint") in _READERS
+    async with database.session_in_turn(reading=reading) as session:
         yield session
 
 
-def get_base_settings(request: Request) -> ControlPlaneSettings:
+async def get_base_settings(request: Request) -> ControlPlaneSettings:
     """The control plane's settings as it was started with them."""
     settings: ControlPlaneSettings = _state(request, "settings")
     return settings
@@ -82,7 +92,7 @@ def get_settings(base: BaseSettingsDep, db: SessionDep) -> ControlPlaneSettings:
 SettingsDep = Annotated[ControlPlaneSettings, Depends(get_settings)]
 
 
-def client_address(request: Request, settings: BaseSettingsDep) -> str:
+async def client_address(request: Request, settings: BaseSettingsDep) -> str:
     """Where the request comes from; X-Forwarded-For counts only if a trusted proxy sent it."""
     return client_of(peer_of(request), request.headers.getlist("X-Forwarded-For"), settings.trusted_proxies)
 
@@ -238,14 +248,15 @@ Admin = Annotated[Principal, Depends(RequireRole(Role.ADMIN))]
 class AgentAuth:
     """A dependency that lets in agents with an access token of this control plane."""
 
-    def __call__(self, request: Request, db: SessionDep, key: SigningKeyDep) -> Agent:
+    def __call__(self, request: Request, db: SessionDep) -> Agent:
         """Check the caller.
 
         Raises:
             ApiError: 401.
         """
+        remembered: RememberingVerifier = _state(request, "agent_tokens")
         try:
-            claims = TokenVerifier(key.jwks()).verify(bearer_token(request))
+            claims = remembered.verify(bearer_token(request))
         except TokenError as error:
             raise ApiError(401, str(error)) from None
         agent = db.get(Agent, claims.sub)

@@ -1,5 +1,6 @@
 """The database's schema, by Alembic: brought up to date, taken back, and told which revision it has."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from streamswarm_controlplane.db import READING
+from streamswarm_controlplane.sqlite import READING
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError
 
+_log: Final = logging.getLogger(__name__)
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -91,7 +93,10 @@ def _scripts(engine: Engine) -> ScriptDirectory:
 
 def _run(engine: Engine, revision: str, change: Callable[[Config], None]) -> None:
     current = current_revision(engine)
-    known = {script.revision for script in _scripts(engine).walk_revisions()}
+    scripts = _scripts(engine)
+    if current is not None and revision in {current, "head"} and scripts.get_heads() == [current]:
+        return
+    known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
         raise _newer(engine, current)
     if revision not in {*known, "head", "base"}:
@@ -102,6 +107,7 @@ def _run(engine: Engine, revision: str, change: Callable[[Config], None]) -> Non
         raise _unusable(engine, error) from None
     except CommandError as error:
         raise ConfigError(f"database {_name(engine)}: {error}") from None
+    _log.info("schema: from revision %s to %s", current or "base", current_revision(engine) or "base")
 
 
 def _newer(engine: Engine, current: str) -> ConfigError:

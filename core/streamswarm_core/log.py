@@ -35,5 +35,5 @@ def configure(service: str, *, level: str = "info", style: Literal["text", "json
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(service) if style == "json" else _TextFormatter(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "uvicorn.access", "urllib3"):
+    for chatty in ("httpx", "httpcore", "uvicorn.access", "urllib3", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -28,6 +28,7 @@ from streamswarm_controlplane.deps import (
     SettingsDep,
     SigningKeyDep,
     Viewer,
+    begins_reading,
 )
 from streamswarm_controlplane.etags import ChangingDep, IfNoneMatch, ReadingDep, not_modified
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
@@ -148,6 +149,7 @@ def enrol(body: Enrolment, db: SessionDep, address: AddressDep, _once: OnceDep) 
 
 
 @agent_router.post("/token", summary="Exchange the agent's secret for an access token")
+@begins_reading
 def access_token(body: TokenRequest, db: SessionDep, key: SigningKeyDep, settings: SettingsDep) -> AccessToken:
     """Signed with Ed25519; collectors verify it without asking."""
     return service.access_token(db, key, settings, body.agent_id, body.secret)
@@ -158,14 +160,16 @@ def assignments(
     db: SessionDep, agent: AgentDep, response: Response, if_none_match: IfNoneMatch = ""
 ) -> AssignmentSet | Response:
     """304 while nothing has changed."""
-    current = assignment_set(db, agent)
-    if not_modified(if_none_match, current.etag()):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": current.etag()})
-    response.headers["ETag"] = current.etag()
-    return current
+    # The tag says it all, so that most polls needn't look at the assignments.
+    etag = AssignmentSet(agent_id=agent.id, version=agent.assignments_version).etag()
+    if not_modified(if_none_match, etag):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
+    response.headers["ETag"] = etag
+    return assignment_set(db, agent)
 
 
 @agent_router.post("/heartbeat", summary="Sign of life")
+@begins_reading
 def heartbeat(body: Heartbeat, request: Request, agent: AgentDep) -> HeartbeatAnswer:
     """The answer says whether the assignments have changed, what the agent is called, and whether to start anew.
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 
-from streamswarm_controlplane.deps import Admin, SessionDep, SigningKeyDep, bearer_token
+from streamswarm_controlplane.deps import Admin, SessionDep, SigningKeyDep, bearer_token, begins_reading
 from streamswarm_controlplane.etags import IfNoneMatch, not_modified
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
@@ -92,6 +92,7 @@ def revoke_token(token_id: str, db: SessionDep, admin: Admin) -> None:
 
 
 @router.post("/tokens/introspect", summary="What a static token may do (for collectors)")
+@begins_reading
 def introspect(body: Introspection, request: Request, db: SessionDep) -> dict[str, Any]:
     """Needs a token with the scope `introspect`."""
     own = service.living_token(db, bearer_token(request))

@@ -1,0 +1,102 @@
+"""Many requests at the same time at one process."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import httpx
+from sqlalchemy import text
+from sqlalchemy.event import listen
+
+from streamswarm_controlplane.app import create_app
+from streamswarm_controlplane.db import TURNS, Database
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.support import serve_app
+from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
+
+MANY = 6 * TURNS
+
+
+def test_more_requests_than_connections_are_all_answered(admin: Client) -> None:
+    """Those that waited for a connection once held the threads that those with one needed."""
+    _, headers = enrol_agent(admin)
+    poll = f"{admin.url}/api/v1/agent/assignments"
+    barrier = threading.Barrier(MANY)
+
+    def ask(_number: int) -> list[int]:
+        with httpx.Client(headers=headers, timeout=60) as client:
+            barrier.wait(60)
+            return [client.get(poll).status_code for _ in range(3)]
+
+    with ThreadPoolExecutor(MANY) as pool:
+        assert {status for answers in pool.map(ask, range(MANY)) for status in answers} == {200}
+
+
+def test_who_reads_does_not_wait_for_who_writes(settings: ControlPlaneSettings) -> None:
+    database = Database(settings.database)
+    count = text("SELECT count(*) FROM markers")
+    with database.session() as writer:
+        writer.execute(text("INSERT INTO markers VALUES ('x', '2026-01-01 00:00:00')"))
+        with database.session(reading=True) as reader:
+            assert reader.scalar(count) == 0
+    with database.session(reading=True) as reader:
+        assert reader.scalar(count) == 1
+    database.close()
+
+
+def test_who_began_by_reading_may_write_even_if_others_have_written_meanwhile(settings: ControlPlaneSettings) -> None:
+    database = Database(settings.database)
+    with database.session(reading=True) as late:
+        assert late.scalar(text("SELECT count(*) FROM markers")) == 0
+        with database.session() as writer:
+            writer.execute(text("INSERT INTO markers VALUES ('x', '2026-01-01 00:00:00')"))
+        late.execute(text("INSERT INTO markers VALUES ('y', '2026-01-01 00:00:00')"))
+    with database.session(reading=True) as reader:
+        assert reader.scalar(text("SELECT count(*) FROM markers")) == 2
+    database.close()
+
+
+def test_writers_take_turns_and_one_that_fails_wakes_the_next(settings: ControlPlaneSettings) -> None:
+    database = Database(settings.database)
+
+    def add(number: int) -> bool:
+        try:
+            with database.session() as db:
+                before = db.scalar(text("SELECT count(*) FROM markers"))
+                db.execute(text("INSERT INTO markers VALUES (:name, '2026-01-01 00:00:00')"), {"name": f"{number}"})
+                assert before is not None
+                assert number % 2, "every other one fails"
+        except AssertionError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(TURNS) as pool:
+        assert sum(pool.map(add, range(40))) == 20
+    with database.session(reading=True) as reader:
+        assert reader.scalar(text("SELECT count(*) FROM markers")) == 20
+    database.close()
+
+
+def test_a_poll_without_news_and_a_heartbeat_ask_the_database_little(
+    settings: ControlPlaneSettings, first_password: str
+) -> None:
+    app = create_app(settings)
+    statements: list[str] = []
+    with serve_app(app) as url:
+        admin = Client(url)
+        admin.log_in("admin", first_password)
+        admin.change_password(first_password, PASSWORD)
+        agent_id, headers = enrol_agent(admin)
+        new = {"name": "x", "probe": "icmp", "target": "127.0.0.1", "agent_ids": [agent_id]}
+        admin.http.post("/tests", json=new).raise_for_status()
+        poll = f"{url}/api/v1/agent/assignments"
+        tag = httpx.get(poll, headers=headers).headers["ETag"]
+        listen(app.state.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        assert httpx.get(poll, headers={**headers, "If-None-Match": tag}).status_code == 304
+        assert len([one for one in statements if one.startswith("SELECT")]) == 1
+        statements.clear()
+        at = datetime.now(UTC).isoformat()
+        beat = {"version": "1", "started_at": at, "sent_at": at, "assignments_version": 1}
+        httpx.post(f"{url}/api/v1/agent/heartbeat", headers=headers, json=beat).raise_for_status()
+        kinds = [one.split()[0] for one in statements if not one.startswith("BEGIN")]
+        assert kinds == ["SELECT", "UPDATE"]
