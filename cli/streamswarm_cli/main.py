@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from streamswarm_cli import (
+    admin,
     agent_commands,
     collector_commands,
     config_commands,
@@ -40,6 +41,7 @@ app.command("probe")(probe_command.probe)
 app.command("doctor")(doctor_command.doctor)
 app.command("status")(status_command.status)
 app.command("unit")(unit_command.unit)
+app.add_typer(admin.app, name="admin")
 app.add_typer(agent_commands.app, name="agent")
 app.add_typer(collector_commands.app, name="collector")
 app.add_typer(controlplane_commands.app, name="controlplane")

@@ -1,0 +1,111 @@
+"""The REST API as `streamswarm admin` uses it: pages are put together, problems become one line."""
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Self
+
+import httpx
+
+from streamswarm_cli.admin.credentials import Credentials
+from streamswarm_core.errors import ConfigError, Refused, Unavailable
+
+SESSION_COOKIE: Final = "streamswarm_session"
+CSRF_HEADER: Final = "X-CSRF-Token"
+PAGE: Final = 200
+_ID: Final = re.compile(r"[0-9a-f]{32}|\d+")
+
+
+class Api:
+    """A control plane, as whoever the credentials belong to."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        headers, cookies = {}, {}
+        if credentials.token:
+            headers["Authorization"] = f"Bearer {credentials.token}"
+        elif credentials.session:
+            headers[CSRF_HEADER] = credentials.csrf
+            cookies[SESSION_COOKIE] = credentials.session
+        self.url = credentials.url
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, cookies=cookies, timeout=60)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._http.close()
+
+    def send(
+        self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None, **query: Any
+    ) -> httpx.Response:
+        """Ask once.
+
+        Raises:
+            ConfigError: the control plane refuses it; the message names the field.
+            Refused: it says that nobody is logged in, or that this one may not.
+            Unavailable: it can't be reached.
+        """
+        more = dict(headers or {})
+        if method == "POST":
+            more.setdefault("Idempotency-Key", str(uuid.uuid4()))
+        try:
+            answer = self._http.request(method, path, json=body, params=query, headers=more)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(f"{self.url}: {error or type(error).__name__}") from None
+        if answer.is_success:
+            return answer
+        raise _refusal(answer)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """One thing."""
+        return self.send("GET", path, **query).json()
+
+    def items(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """A whole list, page after page."""
+        cursor: dict[str, Any] = {"limit": PAGE}
+        while True:
+            page = self.get(path, **query, **cursor)
+            if isinstance(page, list):
+                yield from page
+                return
+            yield from page["items"]
+            if not page.get("next_cursor"):
+                return
+            cursor["cursor"] = page["next_cursor"]
+
+    def find(self, path: str, name: str, by: str) -> dict[str, Any]:
+        """The thing with this id, or with this name.
+
+        Raises:
+            ConfigError: there is none, or there are several.
+        """
+        found = [item for item in self.items(path) if name in {str(item.get("id")), str(item.get(by))}]
+        exact = [item for item in found if str(item.get("id")) == name] or found
+        noun = path.strip("/").replace("-", " ").removesuffix("s")
+        if len(exact) > 1:
+            ids = ", ".join(str(item["id"]) for item in exact)
+            raise ConfigError(f"several {noun}s are called {name!r}; take an id: {ids}")
+        if not exact:
+            raise ConfigError(f"no {noun} with the {by} or id {name!r}")
+        return exact[0]
+
+
+def _refusal(answer: httpx.Response) -> ConfigError | Refused | Unavailable:
+    """A problem document (RFC 9457) as one line."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    detail = str(problem.get("detail") or problem.get("title") or f"HTTP {answer.status_code} {answer.reason_phrase}")
+    errors = [(str(one.get("field", "")), str(one.get("message", ""))) for one in problem.get("errors", [])]
+    if errors:
+        fields = (f"{field.removeprefix('body.').removeprefix('query.')}: {message}" for field, message in errors)
+        detail = "; ".join(dict.fromkeys(fields))
+    line = " ".join(detail.split())
+    if answer.status_code in {401, 403}:
+        return Refused(line, status=answer.status_code)
+    if answer.status_code >= 500:
+        return Unavailable(f"{answer.request.url.copy_with(query=None)}: {line}")
+    return ConfigError(line)

@@ -1,0 +1,40 @@
+from typing import Annotated, Any, Final
+
+import typer
+
+from streamswarm_cli.admin import bodies, noun
+from streamswarm_cli.admin.noun import Json, Noun, Set
+
+ENROLMENT_TOKENS: Final = Noun(
+    "/enrolment-tokens",
+    "enrolment token",
+    "id",
+    {
+        "id": "id",
+        "agent": "agent_name",
+        "site": "site",
+        "made by": "created_by",
+        "expires": "expires_at",
+        "used by": "used_by",
+    },
+)
+app: Final = noun.group("One-time tokens by which agents are taken in.")
+noun.add_list(app, ENROLMENT_TOKENS)
+
+
+@app.command("create")
+def create(
+    *,
+    agent: Annotated[str | None, typer.Option(help="Only for the agent of this name.")] = None,
+    site: Annotated[str | None, typer.Option(help="The agent's site.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Lifetime; the server's default if not given.")] = None,
+    fields: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token; the secret, and the command to run on the agent's host, are printed once."""
+    given: dict[str, Any] = {"agent_name": agent, "site": site, "hours": hours, **bodies.assignments(fields or ())}
+    known = {field: one for field, one in given.items() if one is not None}
+    noun.create_from(ENROLMENT_TOKENS, known, None, as_json=as_json)
+
+
+noun.add_delete(app, ENROLMENT_TOKENS)

@@ -1,0 +1,188 @@
+"""What all nouns of the API have in common: list, show, create, update, delete, and acts on one thing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from streamswarm_cli.admin import bodies, credentials, output
+from streamswarm_cli.admin.api import Api
+from streamswarm_core.errors import ConfigError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="A field; dots lead into objects.")
+]
+File = Annotated[
+    str | None, typer.Option("--file", "-f", help="YAML or JSON with one or several; - is standard input.")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", "-w", metavar="KEY=VALUE", help="A filter of the API, such as site=berlin."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+Name = Annotated[str, typer.Argument(help="Its name or id.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A kind of thing.
+
+    Attributes:
+        path: of its list in the API.
+        title: for people, singular.
+        by: field that people call it by.
+        columns: header and field of its table.
+    """
+
+    path: str
+    title: str
+    by: str
+    columns: Mapping[str, str]
+
+
+USED: Final[set[str]] = set()
+"""Paths of the API that there are commands for, ids as {}."""
+URL: Final[list[str]] = []
+"""The `--url` of this run."""
+
+
+def connect() -> Api:
+    """The API, with the credentials in force."""
+    return Api(credentials.load(URL[-1] if URL else ""))
+
+
+def group(text: str) -> typer.Typer:
+    """The commands of a noun, to which others are added."""
+    app = typer.Typer(help=text, no_args_is_help=True)
+
+    @app.callback()
+    def _keep_subcommand() -> None:
+        """Typer drops the name of a group's only command unless the group has a callback."""
+
+    _keep_subcommand.__doc__ = text
+    return app
+
+
+def add_list(app: typer.Typer, noun: Noun) -> None:
+    """`list`."""
+    USED.add(noun.path)
+
+    @app.command("list", help=f"List every {noun.title}.")
+    def list_all(where: Where = None, *, as_json: Json = False) -> None:
+        query = bodies.assignments(where or (), "--where")
+        with connect() as api:
+            found = list(api.items(noun.path, **query))
+        output.show_list(found, noun.columns, as_json=as_json, nothing=f"no {noun.title}")
+
+
+def add_show(app: typer.Typer, noun: Noun) -> None:
+    """`show`."""
+
+    @app.command("show", help=f"Show one {noun.title} with all its fields.")
+    def show(name: Name, *, as_json: Json = False) -> None:
+        with connect() as api:
+            output.show_one(api.get(_path(api, noun, name)), as_json=as_json)
+
+
+def add_create(app: typer.Typer, noun: Noun) -> None:
+    """`create`, with nothing but fields; nouns with better words have their own."""
+
+    @app.command("create", help=f"Add a {noun.title}, or those of a file.")
+    def create(fields: Set = None, *, file: File = None, as_json: Json = False) -> None:
+        create_from(noun, bodies.assignments(fields or ()), file, as_json=as_json)
+
+
+def create_from(
+    noun: Noun,
+    given: Mapping[str, Any],
+    file: str | None,
+    *,
+    as_json: bool,
+    ready: Callable[[Api, dict[str, Any]], dict[str, Any]] | None = None,
+) -> None:
+    """Add what a file holds, with what is given on the command line in each, or what is given alone.
+
+    Args:
+        noun: what it is.
+        given: fields from the command line.
+        file: YAML or JSON; None for none.
+        as_json: how to print what came of it.
+        ready: makes names ids, and the like.
+    """
+    made = []
+    with connect() as api:
+        for body in bodies.documents(file) if file else [{}]:
+            whole = {**body, **given}
+            made.append(api.send("POST", noun.path, body=ready(api, whole) if ready else whole).json())
+    if as_json:
+        output.show_json(made[0] if len(made) == 1 and not file else made)
+    elif len(made) == 1:
+        output.show_one(made[0], as_json=False)
+    else:
+        output.show_list(made, noun.columns, as_json=False)
+
+
+def add_update(app: typer.Typer, noun: Noun) -> None:
+    """`update`."""
+
+    @app.command(
+        "update", help=f"Change fields of a {noun.title}; one that somebody else changes meanwhile is left alone."
+    )
+    def update(name: Name, fields: Set = None, *, file: File = None, as_json: Json = False) -> None:
+        body = {**(_only(bodies.documents(file)) if file else {}), **bodies.assignments(fields or ())}
+        if not body:
+            raise ConfigError("nothing to change: give --set KEY=VALUE or --file")
+        output.show_one(change(noun, name, body), as_json=as_json)
+
+
+def change(noun: Noun, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Change fields of what has this name."""
+    with connect() as api:
+        path = _path(api, noun, name)
+        tag = api.send("GET", path).headers.get("ETag")
+        changed: dict[str, Any] = api.send("PATCH", path, body=body, headers={"If-Match": tag} if tag else {}).json()
+        return changed
+
+
+def add_delete(app: typer.Typer, noun: Noun, verb: str = "delete", what: str = "Remove") -> None:
+    """`delete`, or what it is called."""
+
+    @app.command(verb, help=f"{what} a {noun.title}.")
+    def delete(name: Name, *, yes: Yes = False) -> None:
+        with connect() as api:
+            found = api.find(noun.path, name, noun.by)
+            if not yes:
+                typer.confirm(f"{what} the {noun.title} {found.get(noun.by) or found['id']}?", abort=True, err=True)
+            api.send("DELETE", f"{noun.path}/{found['id']}")
+        typer.echo(f"{noun.title} {found.get(noun.by) or found['id']}: {verb}d", err=True)
+
+
+def add_act(app: typer.Typer, noun: Noun, verb: str, text: str, *, ask: bool = False) -> None:
+    """A verb that the API has as `POST …/{id}/verb`."""
+    USED.add(f"{noun.path}/{{}}/{verb}")
+
+    @app.command(verb, help=text)
+    def act(name: Name, fields: Set = None, *, yes: Yes = not ask, as_json: Json = False) -> None:
+        with connect() as api:
+            found = api.find(noun.path, name, noun.by)
+            called = found.get(noun.by) or found["id"]
+            if not yes:
+                typer.confirm(f"{text.rstrip('.')}: {called}?", abort=True, err=True)
+            body = bodies.assignments(fields or ()) or None
+            answer = api.send("POST", f"{noun.path}/{found['id']}/{verb}", body=body)
+        if answer.content:
+            output.show_one(answer.json(), as_json=as_json)
+        else:
+            typer.echo(f"{noun.title} {called}: {verb}: done", err=True)
+
+
+def _path(api: Api, noun: Noun, name: str) -> str:
+    return f"{noun.path}/{api.find(noun.path, name, noun.by)['id']}"
+
+
+def _only(found: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(found) != 1:
+        raise ConfigError(f"--file: expected one object, not {len(found)}")
+    return found[0]
