@@ -21,6 +21,7 @@ from streamswarm_controlplane.auth import routes as auth
 from streamswarm_controlplane.auth.oidc import Provider
 from streamswarm_controlplane.console import views as console
 from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.discovery import routes as discovery
 from streamswarm_controlplane.enrolment import credential_routes as credentials
 from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.installer import routes as installer
@@ -59,6 +60,7 @@ _ROUTERS: Final = (
     personal_tokens.router,
     audit.router,
     sysconfig.router,
+    discovery.router,
 )
 
 

@@ -1,0 +1,95 @@
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from streamswarm_controlplane.agents.models import Agent
+from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.unit.controlplane.conftest import Client, enrol_agent
+
+
+def report(admin: Client, headers: dict[str, str], exporter_url: str) -> None:
+    at = datetime.now(UTC).isoformat()
+    beat = {"version": "1.2", "started_at": at, "sent_at": at, "assignments_version": 1, "exporter_url": exporter_url}
+    httpx.post(f"{admin.url}/api/v1/agent/heartbeat", json=beat, headers=headers).raise_for_status()
+
+
+def static_token(admin: Client, scope: str) -> str:
+    token: str = admin.http.post("/tokens", json={"name": "prometheus", "scopes": [scope]}).json()["token"]
+    return token
+
+
+def discover(admin: Client, **parameters: str) -> list[dict[str, object]]:
+    headers = {"Authorization": f"Bearer {static_token(admin, 'read')}"}
+    answer = httpx.get(f"{admin.url}/api/v1/prometheus/sd", headers=headers, params=parameters)
+    assert answer.headers["content-type"] == "application/json"
+    found: list[dict[str, object]] = answer.raise_for_status().json()
+    return found
+
+
+def test_an_exporter_is_told_with_the_agents_name_site_and_labels(
+    admin: Client, settings: ControlPlaneSettings
+) -> None:
+    agent_id, headers = enrol_agent(admin)
+    enrol_agent(admin, "never-seen")
+    report(admin, headers, "http://192.0.2.5:8803/metrics")
+    database = Database(settings.database)
+    with database.session() as db:
+        db.execute(update(Agent).where(Agent.id == agent_id).values(labels={"rack-no": "7"}))
+    database.close()
+    (group,) = discover(admin)
+    assert group == {
+        "targets": ["192.0.2.5:8803"],
+        "labels": {
+            "__scheme__": "http",
+            "__metrics_path__": "/metrics",
+            "agent": "berlin-1",
+            "site": "berlin",
+            "__meta_streamswarm_agent": "berlin-1",
+            "__meta_streamswarm_agent_id": agent_id,
+            "__meta_streamswarm_site": "berlin",
+            "__meta_streamswarm_version": "1.2",
+            "__meta_streamswarm_exporter_url": "http://192.0.2.5:8803/metrics",
+            "__meta_streamswarm_label_rack_no": "7",
+        },
+    }
+    assert discover(admin, site="berlin") == [group]
+    assert discover(admin, site="paris") == []
+
+
+@pytest.mark.parametrize(
+    ("exporter", "target"),
+    [
+        ("http://[2001:db8::5]:8803/metrics", "[2001:db8::5]:8803"),
+        ("http://2001:db8::5:8803/metrics", "[2001:db8::5]:8803"),
+        ("https://probe.example:443/metrics", "probe.example:443"),
+    ],
+)
+def test_addresses_of_version_6_have_brackets(admin: Client, exporter: str, target: str) -> None:
+    _, headers = enrol_agent(admin)
+    report(admin, headers, exporter)
+    assert discover(admin)[0]["targets"] == [target]
+
+
+def test_what_is_no_exporters_address_is_left_out(admin: Client) -> None:
+    _, headers = enrol_agent(admin)
+    report(admin, headers, "javascript:alert(1)")
+    assert discover(admin) == []
+
+
+def test_a_revoked_agent_is_not_scraped_any_more(admin: Client) -> None:
+    agent_id, headers = enrol_agent(admin)
+    report(admin, headers, "http://192.0.2.5:8803/metrics")
+    assert len(discover(admin)) == 1
+    admin.http.post(f"/agents/{agent_id}/revoke").raise_for_status()
+    assert discover(admin) == []
+
+
+def test_only_a_token_that_may_read_finds_agents(admin: Client) -> None:
+    url = f"{admin.url}/api/v1/prometheus/sd"
+    writer = {"Authorization": f"Bearer {static_token(admin, 'write')}"}
+    assert [httpx.get(url).status_code, httpx.get(url, headers=writer).status_code] == [401, 403]
+    # A browser's session is nothing that Prometheus has.
+    assert admin.http.get("/prometheus/sd").status_code == 401
