@@ -1,12 +1,18 @@
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import update
 
+from streamswarm_agent.exporter import create_exporter
+from streamswarm_agent.probes import Engines
+from streamswarm_agent.settings import AgentSettings
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.integration.stores import run_prometheus
+from tests.support import eventually, serve_app
 from tests.unit.controlplane.conftest import Client, enrol_agent
 
 
@@ -93,3 +99,37 @@ def test_only_a_token_that_may_read_finds_agents(admin: Client) -> None:
     assert [httpx.get(url).status_code, httpx.get(url, headers=writer).status_code] == [401, 403]
     # A browser's session is nothing that Prometheus has.
     assert admin.http.get("/prometheus/sd").status_code == 401
+
+
+@pytest.mark.needs("prometheus", "prometheus")
+def test_prometheus_scrapes_an_agent_that_it_finds_here(admin: Client, tmp_path: Path) -> None:
+    _, headers = enrol_agent(admin)
+    token = tmp_path / "token"
+    token.write_text(static_token(admin, "read"))
+    config = f"""\
+scrape_configs:
+  - job_name: streamswarm
+    scrape_interval: 1s
+    http_sd_configs:
+      - url: {admin.url}/api/v1/prometheus/sd
+        refresh_interval: 1s
+        authorization: {{ type: Bearer, credentials_file: {token} }}
+    relabel_configs:
+      - {{ source_labels: [__meta_streamswarm_version], target_label: version }}
+"""
+    agent = AgentSettings(data=tmp_path / "agent")
+    with (
+        serve_app(create_exporter(agent, list, Engines(), dict)) as exporter,
+        run_prometheus(tmp_path / "prometheus", config) as prometheus,
+    ):
+        report(admin, headers, f"{exporter}/metrics")
+
+        def up() -> list[dict[str, object]]:
+            answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": "up == 1"})
+            found: list[dict[str, object]] = answer.json()["data"]["result"]
+            return found
+
+        (scraped,) = eventually(up, lambda found: len(found) == 1, 60)
+    labels = scraped["metric"]
+    assert isinstance(labels, dict)
+    assert (labels["agent"], labels["site"], labels["version"]) == ("berlin-1", "berlin", "1.2")
