@@ -4,7 +4,18 @@ from typing import Annotated, Final
 
 import typer
 
-from streamswarm_cli.admin import agents, audit, enrolment_tokens, request, results, session, tests, tokens, users
+from streamswarm_cli.admin import (
+    agents,
+    audit,
+    config,
+    enrolment_tokens,
+    request,
+    results,
+    session,
+    tests,
+    tokens,
+    users,
+)
 from streamswarm_cli.admin.credentials import DEFAULT_URL, URL_VARIABLE
 from streamswarm_cli.admin.noun import URL
 
@@ -30,6 +41,7 @@ for _name, _app in {
     "tests": tests.app,
     "enrolment-tokens": enrolment_tokens.app,
     "tokens": tokens.app,
+    "config": config.app,
 }.items():
     app.add_typer(_app, name=_name)
 app.command("results")(results.results)

@@ -33,3 +33,4 @@ def create(
 noun.add_update(app, USERS)
 noun.add_delete(app, USERS)
 noun.add_act(app, USERS, "reset-password", "Give a user a new generated password, printed once.", ask=True)
+noun.add_act(app, USERS, "unlock", "Let a user log in without waiting after failed logins.")

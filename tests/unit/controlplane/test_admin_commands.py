@@ -18,14 +18,7 @@ from streamswarm_controlplane import app as composition
 from streamswarm_core.errors import StreamSwarmError
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user, enrol_agent
 
-AWAITED = {
-    "/agents/{}/drain",
-    "/agents/{}/restart",
-    "/agents/{}/undrain",
-    "/tests/{}/clone",
-    "/tests/{}/run",
-    "/tests/{}/stop",
-}
+AWAITED = {"/tests/{}/clone", "/tests/{}/run", "/tests/{}/stop"}
 """What the API is about to have."""
 
 
@@ -232,6 +225,25 @@ def test_a_viewer_is_told_what_they_may_not(shell: Shell, admin: Client) -> None
     add_user(admin, "vera", "viewer")
     shell.ok("login", "--username", "vera", stdin=f"{PASSWORD}\n")
     assert "this needs the role admin; yours is viewer" in shell.refused("users", "list")
+
+
+def test_a_personal_token_does_what_its_scope_allows(shell: Shell, admin: Client) -> None:
+    made = admin.http.post("/auth/tokens", json={"name": "laptop", "scope": "read"}).json()["token"]
+    shell.ok("logout")
+    assert json.loads(shell.run("tests", "list", "--json", STREAMSWARM_TOKEN=made).stdout) == []
+    refused = shell.run("tests", "create", "icmp", "127.0.0.1", STREAMSWARM_TOKEN=made)
+    assert (refused.returncode, "the token's scope is read" in refused.stderr) == (2, True)
+    shell.ok("login", stdin=f"{made}\n")
+    assert json.loads(shell.ok("whoami", "--json"))["username"] == "admin"
+
+
+def test_the_configuration_is_set_and_reset(shell: Shell) -> None:
+    keys = {one["key"]: one for one in json.loads(shell.ok("config", "list", "--json"))}
+    assert keys["session_idle_minutes"]["is_default"]
+    assert json.loads(shell.ok("config", "set", "session_idle_minutes", "30", "--json"))["value"] == 30
+    assert json.loads(shell.ok("config", "show", "session_idle_minutes", "--json"))["changed_by"] == "admin"
+    assert json.loads(shell.ok("config", "reset", "session_idle_minutes", "--json"))["is_default"]
+    shell.refused("config", "set", "session_idle_minutes", "soon")
 
 
 def test_any_request_can_be_sent(shell: Shell) -> None:

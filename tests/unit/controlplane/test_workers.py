@@ -179,3 +179,11 @@ def test_a_database_that_can_not_be_used_stops_the_start_with_one_line(
     log = str(told.value).partition("log:\n")[2].strip()
     assert log.startswith("error: database ")
     assert len(log.splitlines()) == 1
+
+
+# The last one: nobody can log in afterwards.
+def test_failed_logins_at_all_are_counted_together(three: list[Client]) -> None:
+    calls = [lambda url=client.url: Client(url).log_in("admin", "wrong").status_code for client in three * 3]
+    statuses = at_once(calls)
+    assert set(statuses) <= {401, 429}
+    assert all(Client(client.url).log_in("admin", PASSWORD).status_code == 429 for client in three)
