@@ -19,7 +19,7 @@ from tests.unit.controlplane.conftest import Client, enrol_agent
 def report(admin: Client, headers: dict[str, str], exporter_url: str) -> None:
     at = datetime.now(UTC).isoformat()
     beat = {"version": "1.2", "started_at": at, "sent_at": at, "assignments_version": 1, "exporter_url": exporter_url}
-    httpx.post(f"{admin.url}/api/v1/agent/heartbeat", json=beat, headers=headers).raise_for_status()
+    httpx.post(f"{admin.url}/api/v1/agent/heartbeat", json=beat, headers=headers, timeout=30).raise_for_status()
 
 
 def static_token(admin: Client, scope: str) -> str:
@@ -29,7 +29,7 @@ def static_token(admin: Client, scope: str) -> str:
 
 def discover(admin: Client, **parameters: str) -> list[dict[str, object]]:
     headers = {"Authorization": f"Bearer {static_token(admin, 'read')}"}
-    answer = httpx.get(f"{admin.url}/api/v1/prometheus/sd", headers=headers, params=parameters)
+    answer = httpx.get(f"{admin.url}/api/v1/prometheus/sd", headers=headers, params=parameters, timeout=30)
     assert answer.headers["content-type"] == "application/json"
     found: list[dict[str, object]] = answer.raise_for_status().json()
     return found

@@ -77,15 +77,15 @@ def test_an_agent_that_one_revokes_is_refused_by_all_at_once(three: list[Client]
     polls = [f"{client.url}/api/v1/agent/assignments" for client in three]
     # Twice, so that whatever a process remembers of the token is remembered.
     for _ in range(2):
-        assert [httpx.get(poll, headers=headers).status_code for poll in polls] == [200] * COUNT
+        assert [httpx.get(poll, headers=headers, timeout=30).status_code for poll in polls] == [200] * COUNT
     assert three[2].http.post(f"/agents/{agent_id}/revoke").status_code == 204
-    assert [httpx.get(poll, headers=headers).status_code for poll in polls] == [401] * COUNT
+    assert [httpx.get(poll, headers=headers, timeout=30).status_code for poll in polls] == [401] * COUNT
 
 
 def test_a_change_at_one_is_what_an_agent_is_told_by_all(three: list[Client]) -> None:
     agent_id, headers = enrol_agent(three[0], "polling")
     polls = [f"{client.url}/api/v1/agent/assignments" for client in three]
-    tags = [httpx.get(poll, headers=headers).headers["ETag"] for poll in polls]
+    tags = [httpx.get(poll, headers=headers, timeout=30).headers["ETag"] for poll in polls]
     assert len(set(tags)) == 1
     new = {"name": "x", "probe": "icmp", "target": "127.0.0.1", "agent_ids": [agent_id]}
     assert three[1].http.post("/tests", json=new).status_code == 201
