@@ -10,7 +10,7 @@ from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.tokens.service import living_token
 from streamswarm_core.tokens import Scope
 
-router = APIRouter(prefix="/prometheus", tags=["for Prometheus"], route_class=ApiRoute)
+router = APIRouter(prefix="/prometheus", tags=["agents"], route_class=ApiRoute)
 
 
 @router.get("/sd", summary="Agents' exporters for Prometheus's http_sd_configs")
