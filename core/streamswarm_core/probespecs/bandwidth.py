@@ -59,6 +59,9 @@ class BandwidthParams(ProbeParams):
 
 _SEGMENT: Final = 1_448
 
+_QUIET_SECONDS: Final = 5.0
+"""What it takes until other runs have ended, and around a direction."""
+
 BANDWIDTH_SPEC: Final = ProbeSpec(
     name="bandwidth",
     title="Bandwidth",
@@ -70,5 +73,6 @@ BANDWIDTH_SPEC: Final = ProbeSpec(
     timeout=180.0,
     lane=Lane.EXCLUSIVE,
     cost=lambda params: RunCost(params.budget / _SEGMENT, params.budget),
+    occupies=lambda params: _QUIET_SECONDS + (params.download + params.upload) * params.seconds,
     needs=(program("iperf3", "iperf3", "measuring with method=iperf3", optional=True),),
 )

@@ -42,6 +42,9 @@ class RunCost:
         return RunCost(self.packets + other.packets, self.bytes + other.bytes)
 
 
+DEFAULT_BUDGET: Final = RunCost(2_000, 20e6 / 8)
+"""What all of an agent's assignments together may put on its link per second, unless its settings say otherwise."""
+
 SHORT_EXCHANGE: Final = RunCost(10, 10_000)
 """The cost of a probe that doesn't state its own."""
 

@@ -68,6 +68,7 @@ class ProbeSpec:
         lane: with which other runs it shares a limit.
         cost: what a run with these options puts on the link.
         needs: what it asks of the host.
+        occupies: seconds for which a run of these options has an exclusive lane to itself; of no use in the others.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ProbeSpec:
     lane: Lane = Lane.SOCKET
     cost: Callable[[Any], RunCost] = lambda _: SHORT_EXCHANGE
     needs: tuple[Need, ...] = ()
+    occupies: Callable[[Any], float] = lambda _: 0.0
 
     @property
     def has_target(self) -> bool:
