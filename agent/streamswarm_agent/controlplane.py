@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, SecretStr, Validation
 
 from streamswarm_agent.clockoffset import Exchange
 from streamswarm_agent.enrol import Credential
-from streamswarm_core.assignment import AssignmentSet
+from streamswarm_core.assignment import AssignmentSet, RunReport
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,16 @@ class ControlPlane:
         except ValidationError as error:
             raise Unavailable(f"{self._api}/heartbeat: {error.errors()[0]['msg']}") from None
         return reply, Exchange(sent, begun, reply.received_at or reply.time, reply.time, ended)
+
+    async def report_runs(self, reports: list[RunReport]) -> None:
+        """Say what has become of runs.
+
+        Raises:
+            Unavailable: the control plane can't be reached.
+            Refused: it doesn't know this agent any more, or nothing of run records.
+        """
+        body = {"runs": [report.model_dump(mode="json") for report in reports]}
+        await self._send("POST", "/runs", json=body, authorised=True)
 
     async def _send(self, method: str, path: str, *, authorised: bool = False, **request: Any) -> httpx.Response:
         headers = dict(request.pop("headers", {}))

@@ -72,6 +72,10 @@ class Heartbeats:
             **self._state(),
             "exporter_url": exporter_url(self._settings.host, self._settings.port),
             "addresses": read_addresses(),
+            "budget": {
+                "packets_per_second": self._settings.budget_packets_per_second,
+                "bits_per_second": self._settings.budget_bits_per_second,
+            },
             **({"host": self._facts} if self._facts else {}),
             **({"clock": asdict(clock)} if clock else {}),
         }

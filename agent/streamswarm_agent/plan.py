@@ -9,6 +9,7 @@ from streamswarm_agent.faults import Fault
 from streamswarm_agent.probes.direct import DirectRun
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane, RunCost
+from streamswarm_core.schedule import ALWAYS, Schedule, demand
 
 
 class Skip(StrEnum):
@@ -22,6 +23,7 @@ class Skip(StrEnum):
     LINK_BUSY = "link_busy"
     LATE = "late"
     UNKNOWN_PROBE = "unknown_probe"
+    MISSED = "missed"
 
 
 WAITS: Final = {
@@ -51,6 +53,7 @@ class Plan:
         impossible: why it can't run at all; empty if it can.
         direct: measures without a task, in place of `run`; None if the probe can't.
         store: stores what such a run reports.
+        schedule: when it is going.
     """
 
     assignment: Assignment
@@ -62,6 +65,12 @@ class Plan:
     impossible: str = ""
     direct: DirectRun | None = None
     store: Callable[[Any], None] = store_nothing
+    schedule: Schedule = ALWAYS
+
+    @property
+    def demand(self) -> RunCost:
+        """What it asks of the link per second while it is going."""
+        return demand(self.schedule, self.assignment.interval, self.cost)
 
 
 @dataclass(slots=True, eq=False)

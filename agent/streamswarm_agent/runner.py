@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -23,28 +24,34 @@ from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.geo import PlaceNames
 from streamswarm_agent.net.keys import Keys
 from streamswarm_agent.net.link import LinkWatch
+from streamswarm_agent.occasions import Occasions
 from streamswarm_agent.plan import Plan, Skip, Skipped
 from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_agent.probes.direct import DirectProbe, DirectRun
+from streamswarm_agent.runbook import RunBook
 from streamswarm_agent.schedule import Scheduler
 from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_agent.spool import Spool
-from streamswarm_core.assignment import Assignment
-from streamswarm_core.catalogue.common import UP
+from streamswarm_core.assignment import Assignment, RunReport
+from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
 from streamswarm_core.catalogue.platform import AGENT, RUN
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.point import Point
+from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.probespecs.demand import Lane
 from streamswarm_core.reflector.service import Reflector
+from streamswarm_core.schedule import read_schedule
 from streamswarm_core.serve import QuietServer, uvicorn_config
 from streamswarm_core.writer import LineWriter
 
 log = logging.getLogger(__name__)
 
 _SELF_SECONDS: Final = 10.0
+_REPORT_LOOK_SECONDS: Final = 0.5
+_PROGRESS_RECORDS_PER_SECOND: Final = 20
+"""So many records that go on are reported in a second at most; more are reported less often."""
 
 
 class Runner:
@@ -80,15 +87,18 @@ class Runner:
         self._reflector = Reflector(settings)
         self._latest = LatestPoints()
         self._memory: dict[str, Context] = {}
+        self._book = RunBook(settings.folder / "run-records.json")
         self._scheduler = Scheduler(
             self._plan,
             budget=Budget(settings.budget_packets_per_second, settings.budget_bits_per_second),
             limits={Lane.SOCKET: settings.concurrency, Lane.TOOL: settings.tool_concurrency, Lane.EXCLUSIVE: 1},
             link_busy=LinkWatch(settings.busy_share, settings.busy_bits_per_second).busy,
+            watcher=self._book,
         )
+        self._occasions = Occasions(self._scheduler, self._book)
         self._flush: asyncio.TimerHandle | None = None
         self._written_skips: dict[tuple[str, Skip], int] = {}
-        self._etag = ""
+        self._etag = self._assignments.current.etag() if self._assignments.current.version else ""
         self._heartbeats = Heartbeats(self._controlplane, credential, settings, self._state)
         self._process = psutil.Process()
         app = create_exporter(settings, self._exported, self._engines, self._health, self._reflector)
@@ -112,9 +122,12 @@ class Runner:
                 "heartbeat": self._heartbeats.send_forever(),
                 "sender": self._sender.run_forever(),
                 "self": self._observe_self(),
+                "occasions": self._occasions.run_forever(),
+                "runs": self._report_runs(),
             }.items()
         ]
         self._scheduler.update(self._assignments.current.assignments)
+        self._occasions.update(self._assignments.current)
         server = asyncio.create_task(self._server.serve())
         try:
             await asyncio.wait([server, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -131,6 +144,7 @@ class Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._book.save()
         if self._flush is not None:
             self._flush.cancel()
         await self._reflector.close()
@@ -149,6 +163,7 @@ class Runner:
                 points = self._spool.add_run(assignment.id, points, tags)
                 self._flush_soon()
             self._latest.put(assignment, points)
+            self._book.note(assignment.id, _problem(points[0].fields) if points else "it has measured nothing")
 
         begun_ns = now_ns()
 
@@ -174,9 +189,14 @@ class Runner:
             first = error.errors()[0]
             unusable = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             return Plan(assignment, refuse, fail)
+        try:
+            schedule = read_schedule(assignment.schedule)
+        except ValidationError as error:
+            reason = f"this agent can't use the schedule: {error.errors()[0]['msg']}"
+            return Plan(assignment, refuse, fail, impossible=reason)
         measure = probe.run
         context = self._memory.setdefault(assignment.id, Context(self._engines))
-        plan = Plan(assignment, run, fail, spec.lane, spec.cost(params), spec.has_target)
+        plan = Plan(assignment, run, fail, spec.lane, spec.cost(params), spec.has_target, schedule=schedule)
         direct = probe.direct(assignment.target, params, context, tags) if isinstance(probe, DirectProbe) else None
         return plan if direct is None else self._plan_direct(plan, direct)
 
@@ -189,6 +209,7 @@ class Runner:
             self._spool.add_reading(assignment.id, reading)
             self._flush_soon()
             self._latest.put_reading(assignment, reading)
+            self._book.note(assignment.id, _problem(reading.fields))
 
         return replace(plan, direct=direct, store=store)
 
@@ -214,6 +235,7 @@ class Runner:
                     if self._assignments.take(fresh):
                         log.info("assignments of version %d: %d", fresh.version, len(fresh.assignments))
                         self._scheduler.update(fresh.assignments, finish=fresh.draining)
+                        self._occasions.update(fresh)
                         self._forget_gone(fresh.assignments)
             await asyncio.sleep(self._settings.poll_seconds)
 
@@ -223,6 +245,38 @@ class Runner:
 
     def _state(self) -> dict[str, int]:
         return {"assignments_version": self._assignments.current.version, "queued_points": self._spool.points}
+
+    async def _report_runs(self) -> None:
+        """Say at once what has begun or ended, and now and then what has gone on."""
+        progress_at = 0.0
+        while True:
+            progress = time.monotonic() >= progress_at
+            if progress or self._book.changed:
+                self._book.save()
+            if progress or self._book.unsent:
+                if progress:
+                    seconds = len(self._book) / _PROGRESS_RECORDS_PER_SECOND
+                    progress_at = time.monotonic() + max(self._settings.heartbeat_seconds, seconds)
+                await self._report_some(self._book.to_report(progress=progress))
+            await asyncio.sleep(_REPORT_LOOK_SECONDS)
+
+    async def _report_some(self, reports: list[RunReport]) -> None:
+        if not reports:
+            return
+        try:
+            await self._controlplane.report_runs(reports)
+        except Refused as error:
+            if error.status in {401, 403}:
+                await asyncio.sleep(self._settings.heartbeat_seconds)
+                return
+            # It would refuse the same again; an older control plane knows no run records.
+            log.warning("the control plane doesn't take reports of runs: %s", error)
+            self._book.reported(reports)
+        except Unavailable as error:
+            log.debug("runs are not reported: %s", error)
+            await asyncio.sleep(self._settings.heartbeat_seconds)
+        else:
+            self._book.reported(reports)
 
     async def _observe_self(self) -> None:
         while True:
@@ -276,6 +330,13 @@ class Runner:
             "queued_points": self._spool.points,
             "sending": self._sender.failure or "ok",
         }
+
+
+def _problem(fields: Mapping[str, FieldValue | None]) -> str:
+    """Why a run counts as a failure; empty if its target is up, or if it measures the agent's own host."""
+    if fields.get(UP.name, 1) == 1:
+        return ""
+    return f"{fields.get(ERROR.name, 'down')}: {fields.get(ERROR_DETAIL.name, '')}".rstrip(": ")
 
 
 def _skip_point(skipped: Skipped) -> Point:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
@@ -23,6 +23,7 @@ from streamswarm_agent.plan import WAITS, Plan, ScheduleCounts, Skip, Skipped, s
 from streamswarm_agent.timetable import Due, Timetable
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane
+from streamswarm_core.schedule import is_always
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class _Job:
     expired: bool = False
     gone: bool = False
     skipped: dict[Skip, Skipped] = field(default_factory=dict)
+    occasion: str = ""
+    wanted: deque[str] = field(default_factory=deque)
 
 
 @dataclass(slots=True)
@@ -62,8 +65,21 @@ class _LaneState:
     queue: deque[_Job] = field(default_factory=deque)
 
 
+class Watcher(Protocol):
+    """Hears of runs that were asked for by `run_once`."""
+
+    def begun(self, assignment_id: str, occasion: str) -> None:
+        """The run is under way."""
+
+    def ended(self, assignment_id: str, occasion: str, problem: str) -> None:
+        """The run has ended, or never begins because of this problem."""
+
+
 class Scheduler:
     """Keeps the assignments running.
+
+    An assignment whose schedule is `always` starts in each interval. Of another somebody else says when: `open` and
+    `shut` make it start in each interval for a while, `run_once` makes it start once, whether it is open or not.
 
     Args:
         plan: makes an assignment ready; called once for each that is new or has changed.
@@ -71,6 +87,7 @@ class Scheduler:
         limits: runs under way at the same time in a lane; a lane without one has no limit.
         link_busy: says why the link is busy, or None if it isn't; asked before a run of the exclusive lane.
         clock: monotonic seconds.
+        watcher: hears of the runs that `run_once` asked for.
     """
 
     def __init__(
@@ -81,8 +98,10 @@ class Scheduler:
         limits: Mapping[Lane, int],
         link_busy: Callable[[], Awaitable[str | None]],
         clock: Callable[[], float] = time.monotonic,
+        watcher: Watcher | None = None,
     ) -> None:
         self._plan = plan
+        self._watcher = watcher
         self._budget = budget
         self._link_busy = link_busy
         self._clock = clock
@@ -131,6 +150,7 @@ class Scheduler:
             if wanted.get(assignment_id) == job.plan.assignment:
                 continue
             if finish and job.running:
+                self._refuse_wanted(job)
                 self._finishing.add(job)
                 self._timetable.remove(assignment_id)
                 del self._jobs[assignment_id]
@@ -143,11 +163,67 @@ class Scheduler:
         for assignment in fresh:
             job = self._jobs[assignment.id] = _Job(self._plan(assignment))
             job.report = partial(self._take_report, job)
-            self._timetable.add(assignment.id, job, assignment.interval, now, within=within)
+            if is_always(job.plan.schedule):
+                self._timetable.add(assignment.id, job, assignment.interval, now, within=within)
         self._jobs = {key: self._jobs[key] for key in wanted}
         self._refuse()
         self._step = _choose_step([job.plan.assignment.interval for job in self._jobs.values()])
         self._arm(afresh=True)
+
+    def open(self, assignment_id: str) -> None:
+        """Start an assignment in each interval from now on."""
+        job = self._jobs.get(assignment_id)
+        if job is not None and assignment_id not in self._timetable:
+            interval = job.plan.assignment.interval
+            self._timetable.add(assignment_id, job, interval, self._clock(), within=_FIRST_WITHIN_SECONDS)
+            self._arm(afresh=True)
+
+    def shut(self, assignment_id: str) -> None:
+        """Start an assignment no more; a run that is under way goes on."""
+        self._timetable.remove(assignment_id)
+
+    def run_once(self, assignment_id: str, occasion: str) -> None:
+        """Start an assignment as soon as nothing keeps it from that, after what of it is under way or waits.
+
+        What may run is decided as for any other start: lane, budget, a quiet link.
+        """
+        job = self._jobs.get(assignment_id)
+        if job is None:
+            self._tell_end(assignment_id, occasion, "the agent doesn't have this test")
+        elif job.refusal is not None:
+            self._tell_end(assignment_id, occasion, job.refusal[1])
+        else:
+            job.wanted.append(occasion)
+            self._start_wanted(job)
+
+    def cancel(self, assignment_id: str, occasion: str = "") -> None:
+        """End the run of an assignment that is under way or waits; with an occasion only if it was asked for so."""
+        job = self._jobs.get(assignment_id)
+        if job is None:
+            return
+        if occasion and job.occasion != occasion:
+            with contextlib.suppress(ValueError):
+                job.wanted.remove(occasion)
+            return
+        self._cut(job)
+
+    def skip(self, assignment_id: str, reason: Skip, detail: str, starts: int = 1) -> None:
+        """Count starts that somebody else has passed over."""
+        job = self._jobs.get(assignment_id)
+        if job is not None:
+            self._skip(job, reason, detail, starts)
+
+    def _start_wanted(self, job: _Job) -> None:
+        """Make the next start that was asked for, if nothing of the assignment is under way or waits."""
+        idle = not job.running and job.task is None and job.waits_for is None
+        if job.wanted and idle and not job.gone:
+            job.occasion = job.wanted.popleft()
+            self._try_start(job, self._clock())
+            self._arm(afresh=True)
+
+    def _tell_end(self, assignment_id: str, occasion: str, problem: str) -> None:
+        if self._watcher is not None:
+            self._watcher.ended(assignment_id, occasion, problem)
 
     async def close(self) -> None:
         """Stop everything and wait until it has stopped."""
@@ -161,13 +237,20 @@ class Scheduler:
 
     def _drop(self, assignment_id: str, job: _Job) -> None:
         self._stop(job)
-        with contextlib.suppress(ValueError):
-            self._lanes[job.plan.lane].queue.remove(job)
         self._timetable.remove(assignment_id)
         del self._jobs[assignment_id]
 
     def _stop(self, job: _Job) -> None:
         job.gone = True
+        self._refuse_wanted(job)
+        self._cut(job)
+
+    def _refuse_wanted(self, job: _Job) -> None:
+        while job.wanted:
+            self._tell_end(job.plan.assignment.id, job.wanted.popleft(), "")
+
+    def _cut(self, job: _Job) -> None:
+        """End the run that is under way or waits."""
         if job.task is not None:
             job.task.cancel()
             self._ending.add(job.task)
@@ -176,13 +259,15 @@ class Scheduler:
                 self._end(job)  # a task that is cancelled before its first step never comes to its own end
         elif job.running:
             self._stop_direct(job)
+        with contextlib.suppress(ValueError):
+            self._lanes[job.plan.lane].queue.remove(job)
+            job.waits_for = None
+            self._let_go(job)
 
     def _refuse(self) -> None:
         """Decide which of the assignments can never run."""
         able = {key: job for key, job in self._jobs.items() if not job.plan.impossible}
-        over = self._budget.refuse(
-            (key, job.plan.cost.per_second(job.plan.assignment.interval)) for key, job in able.items()
-        )
+        over = self._budget.refuse((key, job.plan.demand) for key, job in able.items())
         for key, job in self._jobs.items():
             if job.plan.impossible:
                 job.refusal = (Skip.UNKNOWN_PROBE, job.plan.impossible)
@@ -229,14 +314,18 @@ class Scheduler:
         elif job.running or job.task is not None:
             self._skip(job, Skip.OVERRUN, "the run before was still going")
         else:
-            job.due_at = due.at
-            if job.plan.lane is Lane.EXCLUSIVE:
-                job.task = asyncio.get_running_loop().create_task(self._run_apart(job))
-            elif (obstacle := self._obstacle(job)) is None:
-                self._start(job)
-            else:
-                job.waits_for = obstacle
-                self._lanes[job.plan.lane].queue.append(job)
+            self._try_start(job, due.at)
+
+    def _try_start(self, job: _Job, due_at: float) -> None:
+        """Start a job that is idle, or let it wait."""
+        job.due_at = due_at
+        if job.plan.lane is Lane.EXCLUSIVE:
+            job.task = asyncio.get_running_loop().create_task(self._run_apart(job))
+        elif (obstacle := self._obstacle(job)) is None:
+            self._start(job)
+        else:
+            job.waits_for = obstacle
+            self._lanes[job.plan.lane].queue.append(job)
 
     def _obstacle(self, job: _Job) -> Skip | None:
         """What keeps a job from starting now; takes its cost from the budget if nothing does."""
@@ -341,6 +430,8 @@ class Scheduler:
         self.counts.lag = max(self.counts.lag, now - job.due_at)
         job.running = True
         job.expires_at = now + job.plan.assignment.timeout
+        if job.occasion and self._watcher is not None:
+            self._watcher.begun(job.plan.assignment.id, job.occasion)
         self._measuring.add(job)
         if len(self._measuring) == 1 and self._timer is not None:
             self._arm(afresh=True)
@@ -366,6 +457,7 @@ class Scheduler:
             self._finishing.discard(job)
             self.counts.runs += 1
         job.task, job.begun = None, False
+        self._let_go(job)
         lane = self._lanes[job.plan.lane]
         if job.plan.lane is Lane.EXCLUSIVE:
             return
@@ -375,6 +467,14 @@ class Scheduler:
             self._drained.set()
         if lane.queue:
             self._start_waiting()
+
+    def _let_go(self, job: _Job) -> None:
+        """The run that somebody asked for is over; the next comes when this one is quite done."""
+        if job.occasion:
+            occasion, job.occasion = job.occasion, ""
+            self._tell_end(job.plan.assignment.id, occasion, "")
+        if job.wanted:
+            asyncio.get_running_loop().call_soon(self._start_wanted, job)
 
     def _skip(self, job: _Job, reason: Skip, detail: str, starts: int = 1) -> None:
         skipped = job.skipped.get(reason)

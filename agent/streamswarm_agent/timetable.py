@@ -82,6 +82,9 @@ class Timetable(Generic[Item]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, assignment_id: object) -> bool:
+        return assignment_id in self._rows
+
     def add(self, assignment_id: str, item: Item, interval: float, now: float, *, within: float) -> None:
         """Enter an assignment; its first start comes after `now`, within so many seconds, then at its phase."""
         first = next_start(assignment_id, min(interval, within), now)
@@ -92,8 +95,10 @@ class Timetable(Generic[Item]):
         heapq.heappush(self._heap, (first, next(self._serial), row))
 
     def remove(self, assignment_id: str) -> None:
-        """Take an assignment out."""
-        self._rows.pop(assignment_id).dropped = True
+        """Take an assignment out, if it is in."""
+        row = self._rows.pop(assignment_id, None)
+        if row is not None:
+            row.dropped = True
 
     @property
     def next_at(self) -> float | None:

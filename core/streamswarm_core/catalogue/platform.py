@@ -70,7 +70,7 @@ RUN: Final = Measurement(
         Field("detail", TEXT, "The reason for a person to read.", kind=Kind.STRING),
     ),
     "Runs that were due and didn't start: written every 10 s while an assignment loses some, with the reason as a tag "
-    "(overrun, concurrency, budget, over_budget, exclusive, link_busy, late, unknown_probe).",
+    "(overrun, concurrency, budget, over_budget, exclusive, link_busy, late, unknown_probe, missed).",
 )
 
 PLATFORM: Final = (AGENT, RUN)

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -17,7 +17,7 @@ from streamswarm_agent import runner
 from streamswarm_agent.enrol import Credential
 from streamswarm_agent.runner import Runner
 from streamswarm_agent.settings import AgentSettings
-from streamswarm_core.assignment import Assignment, AssignmentSet
+from streamswarm_core.assignment import Assignment, AssignmentSet, RunReport, RunRequest, RunStatus
 from streamswarm_core.lineprotocol import parse_line, split_lines
 from streamswarm_core.point import Point
 from tests.support import eventually, find_free_port, serve_app
@@ -28,6 +28,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.points: list[Point] = []
+        self.runs: dict[str, RunReport] = {}
         self.assignments = AssignmentSet(agent_id="a", version=0)
 
     def app(self) -> Starlette:
@@ -41,6 +42,11 @@ class Peer:
             now = datetime.now(UTC).isoformat()
             return JSONResponse({"time": now, "assignments_version": self.assignments.version})
 
+        async def runs(request: Request) -> Response:
+            reported = [RunReport.model_validate(one) for one in (await request.json())["runs"]]
+            self.runs |= {report.id: report for report in reported}
+            return JSONResponse({"taken": len(reported), "unknown": []})
+
         async def write(request: Request) -> Response:
             body = await request.body()
             text = gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
@@ -52,6 +58,7 @@ class Peer:
                 Route("/api/v1/agent/token", token, methods=["POST"]),
                 Route("/api/v1/agent/assignments", assignments),
                 Route("/api/v1/agent/heartbeat", heartbeat, methods=["POST"]),
+                Route("/api/v1/agent/runs", runs, methods=["POST"]),
                 Route("/api/v2/write", write, methods=["POST"]),
             ]
         )
@@ -83,6 +90,7 @@ async def settings(
         collector_url=url,
         port=find_free_port(),
         flush_seconds=0.1,
+        poll_seconds=0.5,
         budget_packets_per_second=50,
     )
     settings.folder.mkdir(parents=True)
@@ -145,3 +153,41 @@ async def test_runs_arrive_numbered_and_what_did_not_run_arrives_with_its_reason
         health = (await client.get(f"{base}/health")).json()
     assert 'streamswarm_run_skipped_total{reason="over_budget",target="127.0.0.1",test="hungry"}' in metrics
     assert set(health["refused"]) == {"hungry", "future"}
+
+
+async def test_run_records_are_reported_and_a_run_is_made_on_request(peer: Peer, settings: AgentSettings) -> None:
+    assert settings.folder.exists()
+
+    def of(assignment_id: str, kind: str) -> list[RunReport]:
+        return [one for one in peer.runs.values() if (one.assignment_id, one.kind.value) == (assignment_id, kind)]
+
+    soon = {"kind": "once", "at": (datetime.now(UTC) + timedelta(seconds=1)).isoformat(), "duration": 2}
+    later = {"kind": "cron", "cron": "0 0 1 1 *"}
+    closed = assignment("down", "tcp", "127.0.0.1:9", {}, interval=60)
+    peer.assignments = AssignmentSet(
+        agent_id="a",
+        version=2,
+        assignments=(
+            assignment("ping", "icmp", "127.0.0.1", {"count": 1}, interval=0.1),
+            assignment("soon", "icmp", "127.0.0.1", {"count": 1}, interval=0.2).model_copy(update={"schedule": soon}),
+            closed.model_copy(update={"schedule": later}),
+            assignment("zone", "icmp", "127.0.0.1", {}, interval=1).model_copy(
+                update={"schedule": {"kind": "cron", "cron": "* * * * *", "zone": "Mars/Olympus"}}
+            ),
+        ),
+        run_now=(RunRequest(id="r1", assignment_id="id-down", expires_at=datetime.now(UTC) + timedelta(minutes=5)),),
+    )
+    await asyncio.to_thread(eventually, lambda: peer.runs.get("r1"), lambda run: run is not None and run.status.final)
+    assert (peer.runs["r1"].status, peer.runs["r1"].executions) == (RunStatus.FAILED, 1)
+    assert peer.runs["r1"].error == "refused: Connection refused"
+    (failed,) = peer.of("down", "tcp")
+    assert failed.fields["up"] == 0
+    await asyncio.to_thread(
+        eventually, lambda: of("id-soon", "scheduled"), lambda found: [one.status for one in found] == [RunStatus.DONE]
+    )
+    (session,) = of("id-soon", "scheduled")
+    await asyncio.to_thread(eventually, lambda: len(peer.of("soon", "icmp")), lambda count: count == session.executions)
+    assert session.executions >= 5
+    assert not of("id-ping", "manual")
+    (going,) = of("id-ping", "scheduled")
+    assert going.status is RunStatus.RUNNING
