@@ -26,13 +26,16 @@ from streamswarm_controlplane.enrolment import credential_routes as credentials
 from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.installer import routes as installer
 from streamswarm_controlplane.jobs.periodic import running
+from streamswarm_controlplane.maintenance import routes as maintenance
 from streamswarm_controlplane.notifications import routes as notifications
 from streamswarm_controlplane.notifications.start import make_notifications
 from streamswarm_controlplane.results import routes as results
+from streamswarm_controlplane.runs import routes as runs
 from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig import routes as sysconfig
 from streamswarm_controlplane.sysconfig.service import effective
+from streamswarm_controlplane.testplans import action_routes as testactions
 from streamswarm_controlplane.testplans import routes as testplans
 from streamswarm_controlplane.tokens import personal_routes as personal_tokens
 from streamswarm_controlplane.tokens import routes as tokens
@@ -53,6 +56,10 @@ _ROUTERS: Final = (
     enrolment.router,
     credentials.router,
     testplans.router,
+    testactions.router,
+    runs.router,
+    runs.agent_router,
+    maintenance.router,
     assignments.router,
     results.router,
     notifications.router,

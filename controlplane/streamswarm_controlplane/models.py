@@ -8,7 +8,9 @@ from streamswarm_controlplane.development.models import DevelopmentWindow
 from streamswarm_controlplane.enrolment.models import AgentSecret, EnrolmentToken
 from streamswarm_controlplane.idempotency import KeptAnswer
 from streamswarm_controlplane.jobs.models import Lease
+from streamswarm_controlplane.maintenance.models import MaintenanceWindow
 from streamswarm_controlplane.notifications.models import Alert, Channel, Delivery, Rule, RuleGroup, Silence
+from streamswarm_controlplane.runs.models import RunRecord
 from streamswarm_controlplane.sysconfig.models import ConfigChange, ConfigValue
 from streamswarm_controlplane.testplans.models import Marker, TestPlan
 from streamswarm_controlplane.tokens.models import ApiToken, StaticToken
@@ -32,11 +34,13 @@ __all__ = [
     "KnownAddress",
     "Lease",
     "LoginThrottle",
+    "MaintenanceWindow",
     "Marker",
     "OidcLogin",
     "RemovedAgent",
     "Rule",
     "RuleGroup",
+    "RunRecord",
     "Silence",
     "StaticToken",
     "TestPlan",

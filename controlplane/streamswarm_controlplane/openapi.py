@@ -35,6 +35,8 @@ _TAGS: Final = {
     "agents": "The hosts that measure, how they are, and the one-time tokens that new ones enrol with.",
     "for agents": "What agents themselves ask for.",
     "tests": "What is measured, how often, and which agents do it.",
+    "runs": "What came of each start of a test.",
+    "maintenance": "Times in which nobody is alerted.",
     "results": "What was measured.",
     "notifications": "What is wrong, who is told and how, and what became of the messages.",
     "tokens": "Static tokens of Telegraf, Grafana and scripts, and what collectors need to check tokens.",
@@ -254,8 +256,9 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     for key in ("const", "default"):
         if schema.get(key) is not None:
             return schema[key]
-    if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], schemas)
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return example_of(schema[choice][0], schemas)
     match schema.get("type"):
         case "object":
             return {name: example_of(one, schemas) for name, one in schema.get("properties", {}).items()}

@@ -28,6 +28,10 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
     access_token_seconds: float = Field(600, ge=60, le=3600, description="Lifetime of agents' access tokens.")
     enrolment_hours: float = Field(24, gt=0, le=720, description="Lifetime of a new enrolment token.")
     late_seconds: float = Field(30, gt=0, description="An agent silent for longer is late.")
+    run_days: float = Field(90, gt=0, le=3650, description="Run records are kept for so long after their end.")
+    run_now_seconds: float = Field(
+        600, ge=10, le=86_400, description="A run that was asked for is missed if its agent doesn't begin it by then."
+    )
     offline_seconds: float = Field(120, gt=0, description="An agent silent for longer is offline.")
     alert_seconds: float = Field(5, ge=0.2, le=300, description="Alerts are evaluated this often.")
     no_data_intervals: float = Field(

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.models import Agent, RemovedAgent
 from streamswarm_controlplane.agents.schemas import AgentRemoved, AgentUpdate, SeriesChoice
 from streamswarm_controlplane.agents.series import drop_series
-from streamswarm_controlplane.assignments.service import bump
+from streamswarm_controlplane.assignments.selection import reselect_agent
+from streamswarm_controlplane.assignments.service import bump, end_runs, ids_of_agent
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
@@ -39,6 +40,8 @@ def update(db: Session, actor: Actor, agent: Agent, change: AgentUpdate) -> Agen
         agent.labels = change.labels
     if before != _audited(agent):
         record(db, actor, "agent.update", before["name"], before=before, after=_audited(agent))
+        db.flush()
+        reselect_agent(db, actor, agent)
     return agent
 
 
@@ -73,6 +76,7 @@ def revoke(db: Session, actor: Actor, agent: Agent) -> None:
     if agent.revoked_at is None:
         agent.revoked_at = now()
         record(db, actor, "agent.revoke", agent.name)
+        reselect_agent(db, actor, agent)
 
 
 def remove(
@@ -92,6 +96,7 @@ def remove(
         detail = drop_series(agent.name, settings, key)
     db.execute(delete(RemovedAgent).where(RemovedAgent.removed_at < now() - _LONGEST_TOKEN))
     db.add(RemovedAgent(id=agent.id, name=agent.name, removed_at=now()))
+    end_runs(db, ids_of_agent(db, agent), "the agent was deleted")
     record(db, actor, "agent.delete", agent.name, before=_audited(agent), after={"series": series.value})
     db.delete(agent)
     return AgentRemoved(id=agent.id, name=agent.name, series=series, detail=detail)

@@ -24,6 +24,7 @@ class Agent(Base):
     clock_error: Mapped[float | None]
     labels: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
     addresses: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    budget: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     draining: Mapped[bool] = mapped_column(default=False, server_default=false())
     restart_requested_at: Mapped[datetime | None]
     assignments_version: Mapped[int] = mapped_column(default=1)

@@ -132,6 +132,15 @@ class ClockReading(BaseModel):
     error: float = Field(ge=0, le=1e6, strict=True, description="Seconds by which that may be wrong at most.")
 
 
+class LinkBudget(BaseModel):
+    """What all of an agent's assignments together may put on its link."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    packets_per_second: Annotated[float, Field(gt=0)]
+    bits_per_second: Annotated[float, Field(gt=0)]
+
+
 class Heartbeat(BaseModel):
     """An agent's sign of life. Fields that it doesn't know are left alone: an agent may be newer, or older."""
 
@@ -159,6 +168,7 @@ class Heartbeat(BaseModel):
     assignments_version: Count
     queued_points: Count = 0
     exporter_url: Annotated[str, StringConstraints(max_length=300)] = ""
+    budget: LinkBudget | None = None
     addresses: list[IpAddress] | None = Field(
         None, max_length=64, description="IP addresses of the host, without loopback and link-local ones."
     )

@@ -14,6 +14,7 @@ from streamswarm_controlplane.agents.schemas import (
     Heartbeat,
     HeartbeatAnswer,
 )
+from streamswarm_controlplane.assignments.selection import reselect_agent
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.enrolment import credentials
 from streamswarm_controlplane.enrolment import service as enrolment
@@ -57,7 +58,9 @@ def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
             409, f"an agent called {request.name!r} is being enrolled right now", field="body.name"
         ) from None
     credentials.begin(db, agent)
-    record(db, Actor(f"agent:{agent.name}", address), "agent.enrol", agent.name, after={"site": agent.site})
+    actor = Actor(f"agent:{agent.name}", address)
+    record(db, actor, "agent.enrol", agent.name, after={"site": agent.site})
+    reselect_agent(db, actor, agent)
     return agent, secret
 
 
@@ -99,6 +102,8 @@ def heartbeat(agent: Agent, beat: Heartbeat, received_at: datetime) -> Heartbeat
     agent.queued_points = beat.queued_points
     agent.running_version = beat.assignments_version
     agent.exporter_url = beat.exporter_url
+    if beat.budget is not None:
+        agent.budget = beat.budget.model_dump()
     if beat.addresses is not None:
         agent.addresses = beat.addresses
     if beat.host is not None:

@@ -2,9 +2,9 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, status
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from streamswarm_controlplane.assignments import service
+from streamswarm_controlplane.assignments import limits, service
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.deps import Operator, SessionDep, Viewer
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
@@ -38,6 +38,8 @@ class AssignmentPublic(BaseModel):
     id: str
     test_id: str
     agent_id: str
+    explicit: bool = Field(description="Made by hand.")
+    selected: bool = Field(description="Made by the test's selector; it ends when the selector matches no more.")
     created_at: datetime
 
 
@@ -55,10 +57,18 @@ def list_assignments(
     return page.read(db, query, by=by, show=AssignmentPublic.model_validate)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, response_model=AssignmentPublic, summary="Assign a test")
-def create_assignment(body: AssignmentCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> AssignmentRow:
-    """Assigning twice is the same as once."""
-    return service.assign(db, operator.actor, get_test(db, body.test_id), body.agent_id)
+class AssignmentMade(AssignmentPublic):
+    """A new assignment, with what somebody should know of it."""
+
+    warnings: list[str] = Field([], description="What is allowed, but may not be meant, such as measuring twice.")
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, summary="Assign a test")
+def create_assignment(body: AssignmentCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> AssignmentMade:
+    """Assigning twice is the same as once. Refused if the agent can't bear it."""
+    test = get_test(db, body.test_id)
+    made = AssignmentMade.model_validate(service.assign(db, operator.actor, test, body.agent_id))
+    return made.model_copy(update={"warnings": limits.duplicates(db, test)})
 
 
 @router.delete("/{assignment_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Take a test from an agent")

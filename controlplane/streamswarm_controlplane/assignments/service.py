@@ -1,17 +1,23 @@
 """Which agent runs which test. Every change of what an agent has to run goes through `bump`, once."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from sqlalchemy import Select, delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, delete, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from streamswarm_controlplane.agents.models import Agent
+from streamswarm_controlplane.assignments import limits
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.runs.models import RunRecord
 from streamswarm_controlplane.testplans.models import TestPlan
-from streamswarm_core.assignment import Assignment, AssignmentSet
+from streamswarm_core.assignment import Assignment, AssignmentSet, RunRequest, RunStatus
 from streamswarm_core.clock import now
+
+OPEN: Final = (RunStatus.SCHEDULED.value, RunStatus.RUNNING.value)
+"""Run records that something still comes of."""
 
 
 def query_assignments(*, test_id: str = "", agent_id: str = "") -> Select[AssignmentRow]:
@@ -28,39 +34,62 @@ def list_assignments(db: Session) -> Sequence[AssignmentRow]:
 
 
 def assign(db: Session, actor: Actor, test: TestPlan, agent_id: str) -> AssignmentRow:
-    """Let an agent run a test; one that it runs already stays as it is.
+    """Let an agent run a test, whatever the test's selector says; one that it runs already stays as it is.
 
     Raises:
-        ApiError: 404 for an unknown agent.
+        ApiError: 404 for an unknown agent, 409 for one that can't bear it.
     """
     agent = db.get(Agent, agent_id)
     if agent is None:
         raise ApiError(404, f"no agent with the id {agent_id}", field="body.agent_id")
     same = select(AssignmentRow).where(AssignmentRow.test_id == test.id, AssignmentRow.agent_id == agent_id)
     row = db.scalar(same)
-    if row is None:
-        row = AssignmentRow(test_id=test.id, agent_id=agent_id, created_at=now())
-        db.add(row)
-        db.flush()
-        record(db, actor, "assignment.create", f"{test.key}@{agent.name}")
-        bump(db, [agent_id])
-        db.refresh(row)
+    if row is not None:
+        row.explicit = True
+        return row
+    limits.refuse_overload(db, [agent], test)
+    row = AssignmentRow(test_id=test.id, agent_id=agent_id, explicit=True, selected=False, created_at=now())
+    db.add(row)
+    db.flush()
+    record(db, actor, "assignment.create", f"{test.key}@{agent.name}")
+    bump(db, [agent_id])
+    db.refresh(row)
     return row
 
 
 def unassign(db: Session, actor: Actor, assignment_id: str) -> None:
-    """Let an agent stop running a test.
+    """Let an agent stop running a test, unless the test's selector still matches it.
 
     Raises:
-        ApiError: 404.
+        ApiError: 404, or 409 for an assignment that nobody made by hand.
     """
     row = db.get(AssignmentRow, assignment_id)
     if row is None:
         raise ApiError(404, f"no assignment with the id {assignment_id}")
+    if row.selected and not row.explicit:
+        raise ApiError(
+            409,
+            f"{row.agent.name} runs {row.test.key} because the selector {row.test.selector!r} matches it; change the "
+            "selector or the agent's labels",
+        )
     record(db, actor, "assignment.delete", f"{row.test.key}@{row.agent.name}")
+    if row.selected:
+        row.explicit = False
+        return
+    end_runs(db, [row.id], "the test was taken from the agent")
     db.delete(row)
     db.flush()
     bump(db, [row.agent_id])
+
+
+def end_runs(db: Session, assignment_ids: Iterable[str], why: str) -> None:
+    """Close the run records of assignments that an agent has no more."""
+    db.execute(
+        update(RunRecord)
+        .where(RunRecord.assignment_id.in_(list(assignment_ids)), RunRecord.status.in_(OPEN))
+        .values(status=RunStatus.STOPPED.value, finished_at=now(), updated_at=now(), error=why)
+        .execution_options(synchronize_session="fetch")
+    )
 
 
 def agents_of(db: Session, test: TestPlan) -> list[str]:
@@ -68,8 +97,15 @@ def agents_of(db: Session, test: TestPlan) -> list[str]:
     return list(db.scalars(select(AssignmentRow.agent_id).where(AssignmentRow.test_id == test.id)))
 
 
+def ids_of_agent(db: Session, agent: Agent) -> list[str]:
+    """Ids of an agent's assignments."""
+    return list(db.scalars(select(AssignmentRow.id).where(AssignmentRow.agent_id == agent.id)))
+
+
 def drop_all(db: Session, test: TestPlan) -> None:
     """Remove a test's assignments."""
+    ids = db.scalars(select(AssignmentRow.id).where(AssignmentRow.test_id == test.id))
+    end_runs(db, list(ids), "the test was deleted")
     db.execute(delete(AssignmentRow).where(AssignmentRow.test_id == test.id))
 
 
@@ -105,7 +141,21 @@ def assignment_set(db: Session, agent: Agent) -> AssignmentSet:
                 params=row.test.params,
                 interval=row.test.interval,
                 timeout=row.test.timeout,
+                schedule=row.test.schedule,
+                generation=row.test.generation,
             )
             for row in rows
         ),
+        run_now=tuple(
+            RunRequest(id=run.id, assignment_id=run.assignment_id, expires_at=run.expires_at or now())
+            for run in _runs(db, agent, RunRecord.status == RunStatus.SCHEDULED.value, RunRecord.expires_at > now())
+        ),
+        stop=tuple(
+            run.id for run in _runs(db, agent, RunRecord.status == RunStatus.RUNNING.value, RunRecord.stop_requested)
+        ),
     )
+
+
+def _runs(db: Session, agent: Agent, *conditions: ColumnElement[bool] | InstrumentedAttribute[bool]) -> list[RunRecord]:
+    query = select(RunRecord).where(RunRecord.agent_id == agent.id, *conditions)
+    return list(db.scalars(query.order_by(RunRecord.created_at, RunRecord.id)))

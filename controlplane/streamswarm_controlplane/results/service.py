@@ -27,6 +27,7 @@ from streamswarm_core.clock import NANOSECONDS, from_ns, now, to_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import Aggregate, Reader, Select
+from streamswarm_core.schedule import is_over, is_silent, read_schedule
 
 _LATEST_SECONDS: Final = 3600
 _SPARKLINE_SECONDS: Final = 1800
@@ -163,10 +164,11 @@ def state_of_test(test: TestPlan, time_ns: int | None, up: Any, at: int) -> Resu
         up: the point's field, None for a probe that has none.
         at: now, nanoseconds since the epoch.
     """
-    if test.paused:
+    schedule = read_schedule(test.schedule)
+    if test.paused or is_over(schedule, from_ns(at)):
         return ResultState.PAUSED
     if time_ns is None:
         return ResultState.PENDING
-    if (at - time_ns) / NANOSECONDS > 3 * test.interval + test.timeout:
+    if is_silent(schedule, test.interval, test.timeout, last=from_ns(time_ns), at=from_ns(at)):
         return ResultState.STALE
     return ResultState.DOWN if up == 0 and up is not None else ResultState.UP

@@ -8,7 +8,15 @@ from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.testplans import service
 from streamswarm_controlplane.testplans.models import TestPlan
-from streamswarm_controlplane.testplans.schemas import ProbePublic, TestCreate, TestPublic, TestUpdate
+from streamswarm_controlplane.testplans.schemas import (
+    FieldPublic,
+    ProbePublic,
+    TestChanged,
+    TestCreate,
+    TestPublic,
+    TestUpdate,
+)
+from streamswarm_core.catalogue import Kind
 from streamswarm_core.probespecs import SPECS
 
 router = APIRouter(tags=["tests"], route_class=ApiRoute)
@@ -27,6 +35,18 @@ def list_probes(page: PageDep, _viewer: Viewer) -> Page[ProbePublic]:
             timeout=spec.timeout,
             params=spec.params.model_json_schema(),
             measurements=[measurement.name for measurement in spec.measurements],
+            fields=[
+                FieldPublic(
+                    measurement=measurement.name,
+                    field=field.name,
+                    help=field.help,
+                    unit=field.unit.name,
+                    worse=field.worse,
+                )
+                for measurement in spec.measurements
+                for field in measurement.fields
+                if field.kind is not Kind.STRING
+            ],
         )
         for spec in SPECS.values()
     ]
@@ -47,10 +67,10 @@ def list_tests(
     return page.read(db, query, by=[TestPlan.name, TestPlan.id], show=TestPublic.model_validate)
 
 
-@router.post("/tests", status_code=status.HTTP_201_CREATED, response_model=TestPublic, summary="Add a test")
-def create_test(body: TestCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> TestPlan:
+@router.post("/tests", status_code=status.HTTP_201_CREATED, summary="Add a test")
+def create_test(body: TestCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> TestChanged:
     """And assign it to agents, if some are given."""
-    return service.create_test(db, operator.actor, body)
+    return service.changed(db, service.create_test(db, operator.actor, body))
 
 
 @router.get("/tests/{test_id}", summary="One test")

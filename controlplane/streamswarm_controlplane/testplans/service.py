@@ -1,21 +1,36 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from pydantic import ValidationError
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
+from streamswarm_controlplane.assignments import limits, selection
 from streamswarm_controlplane.assignments import service as assignments
+from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.audit.service import Actor, record, with_secrets
 from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.testplans import checks
 from streamswarm_controlplane.testplans.models import TestPlan
-from streamswarm_controlplane.testplans.schemas import TestCreate, TestUpdate
+from streamswarm_controlplane.testplans.schemas import TestChanged, TestCreate, TestUpdate
 from streamswarm_core.clock import now
-from streamswarm_core.probespecs import REVEAL, SPECS, ProbeSpec
+from streamswarm_core.schedule import ALWAYS, IntervalSchedule, Recurrence, Schedule, read_schedule, write_schedule
 
-_AUDITED = ("name", "probe", "target", "params", "interval", "timeout", "paused")
+_AUDITED: Final = (
+    "name",
+    "probe",
+    "target",
+    "params",
+    "interval",
+    "timeout",
+    "schedule",
+    "generation",
+    "selector",
+    "thresholds",
+    "objective",
+    "paused",
+)
 
 
 def query_tests(*, probe: str = "", paused: bool | None = None, part: str = "") -> Select[TestPlan]:
@@ -47,84 +62,121 @@ def create_test(db: Session, actor: Actor, new: TestCreate) -> TestPlan:
     """Add a test and assign it to agents.
 
     Raises:
-        ApiError: 409 if the key is taken, 422 for options that the probe doesn't take, 404 for an unknown agent.
+        ApiError: 409 if the key is taken or an agent can't bear it, 422 for what the probe doesn't take, 404 for an
+            unknown agent.
     """
-    spec = _spec(new.probe)
-    if spec.has_target and not new.target:
-        raise ApiError(422, f"the probe {spec.name} needs a target, such as {spec.example_target}", field="body.target")
-    key = new.key or _free_key(db, new.name)
+    spec = checks.find_spec(new.probe)
+    checks.check_thresholds(spec, new.thresholds)
+    key = new.key or free_key(db, new.name)
     if db.scalar(select(TestPlan.id).where(TestPlan.key == key)):
         raise ApiError(409, f"a test with the key {key!r} exists; choose another", field="body.key")
     test = TestPlan(
         key=key,
         name=new.name,
         probe=new.probe,
-        target=new.target if spec.has_target else "",
-        params=_checked(spec, new.params),
+        target=checks.check_target(spec, new.target),
+        params=checks.check_params(spec, new.params),
         interval=new.interval,
         timeout=new.timeout or min(spec.timeout, 600.0),
+        schedule=stored_schedule(new.schedule),
+        selector=new.selector,
+        thresholds=[one.model_dump(mode="json", exclude_defaults=True) for one in new.thresholds],
+        objective=new.objective.model_dump(mode="json") if new.objective else None,
+        paused=new.paused,
         created_at=now(),
         updated_at=now(),
     )
     db.add(test)
     db.flush()
-    record(db, actor, "test.create", key, after=_audited(test))
+    record(db, actor, "test.create", key, after=audited(test))
     for agent_id in dict.fromkeys(new.agent_ids):
         assignments.assign(db, actor, test, agent_id)
+    selection.reselect_test(db, actor, test)
     return test
 
 
 def update_test(db: Session, actor: Actor, test: TestPlan, change: TestUpdate) -> TestPlan:
-    """Change a test; its agents get the change with their next poll.
+    """Change a test; its agents get the change with their next poll, and a run under way is ended by it.
 
     Raises:
-        ApiError: 422 for options that the probe doesn't take.
+        ApiError: 409 if an agent can't bear it, 422 for what the probe doesn't take, or for secrets that would go to
+            another host.
     """
-    before = _audited(test)
-    values = change.model_dump(exclude_none=True)
+    spec = checks.find_spec(test.probe)
+    before, load = audited(test), limits.load_of(test)
+    values = {name: getattr(change, name) for name in change.model_fields_set}
+    values = {name: value for name, value in values.items() if value is not None or name == "objective"}
+    if "target" in values:
+        values["target"] = checks.check_target(spec, values["target"])
+        checks.refuse_moved_secrets(test.params, values.get("params"), before=test.target, after=values["target"])
     if "params" in values:
-        values["params"] = _checked(_spec(test.probe), with_secrets(values["params"], test.params))
-    if values.get("target") == "" and _spec(test.probe).has_target:
-        raise ApiError(422, f"the probe {test.probe} needs a target", field="body.target")
+        values["params"] = checks.check_params(spec, with_secrets(values["params"], test.params))
+    if "thresholds" in values:
+        checks.check_thresholds(spec, values["thresholds"])
+        values["thresholds"] = [one.model_dump(mode="json", exclude_defaults=True) for one in values["thresholds"]]
+    if values.get("objective") is not None:
+        values["objective"] = values["objective"].model_dump(mode="json")
+    if "schedule" in values:
+        values["schedule"] = stored_schedule(values["schedule"])
+    if values.get("selector"):
+        selection.parse(values["selector"])
+    anew = _begins_anew(test, values)
     for name, value in values.items():
         setattr(test, name, value)
+    if anew:
+        test.generation += 1
     test.updated_at = now()
-    record(db, actor, "test.update", test.key, before=before, after=_audited(test))
-    assignments.bump(db, assignments.agents_of(db, test))
+    db.flush()
+    agents = [row.agent for row in db.scalars(select(AssignmentRow).where(AssignmentRow.test_id == test.id))]
+    limits.refuse_overload(db, agents, test, load)
+    record(db, actor, "test.update", test.key, before=before, after=audited(test))
+    if "selector" in values:
+        selection.reselect_test(db, actor, test)
+    if before != audited(test):
+        assignments.bump(db, assignments.agents_of(db, test))
     return test
 
 
+def _begins_anew(test: TestPlan, values: Mapping[str, Any]) -> bool:
+    """Whether a change ends the run record that goes on: as its schedule asks for, or for another kind of schedule."""
+    before, schedule = read_schedule(test.schedule), read_schedule(values.get("schedule", test.schedule))
+    if before.kind != schedule.kind or before.recurrence != schedule.recurrence:
+        return True
+    if not isinstance(schedule, IntervalSchedule) or schedule.recurrence is Recurrence.CONTINUE:
+        return False
+    measured = ("target", "params", "interval", "timeout", "schedule")
+    changed = any(name in values and values[name] != getattr(test, name) for name in measured)
+    return changed or (test.paused and values.get("paused") is False)
+
+
+def stored_schedule(schedule: Schedule) -> dict[str, Any] | None:
+    """The schedule as the table has it: null for always."""
+    return None if schedule == ALWAYS else write_schedule(schedule)
+
+
 def delete_test(db: Session, actor: Actor, test: TestPlan) -> None:
-    """Remove a test with its assignments; what it measured stays."""
+    """Remove a test with its assignments; what it measured stays, and so do its run records."""
     agents = assignments.agents_of(db, test)
-    record(db, actor, "test.delete", test.key, before=_audited(test))
+    record(db, actor, "test.delete", test.key, before=audited(test))
     assignments.drop_all(db, test)
     db.delete(test)
+    db.flush()
     assignments.bump(db, agents)
 
 
-def _spec(probe: str) -> ProbeSpec:
-    spec = SPECS.get(probe)
-    if spec is None:
-        raise ApiError(422, f"no probe {probe!r}; one of {', '.join(SPECS)}", field="body.probe")
-    return spec
-
-
-def _checked(spec: ProbeSpec, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as they were given, once the probe's model has accepted them."""
-    try:
-        return spec.params.model_validate(params).model_dump(mode="json", exclude_unset=True, context=REVEAL)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(["body.params", *(str(part) for part in first["loc"])])
-        raise ApiError(422, f"{path}: {first['msg']}", field=path) from None
-
-
-def _audited(test: TestPlan) -> dict[str, Any]:
+def audited(test: TestPlan) -> dict[str, Any]:
+    """What of a test the audit log keeps."""
     return {name: getattr(test, name) for name in _AUDITED}
 
 
-def _free_key(db: Session, name: str) -> str:
+def changed(db: Session, test: TestPlan) -> TestChanged:
+    """The test as it is shown after a change, with warnings."""
+    shown = TestChanged.model_validate(test, from_attributes=True)
+    return shown.model_copy(update={"warnings": limits.duplicates(db, test)})
+
+
+def free_key(db: Session, name: str) -> str:
+    """A key made of a name that no test has."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:50] or "test"
     taken = set(db.scalars(select(TestPlan.key).where(TestPlan.key.startswith(base))))

@@ -34,6 +34,9 @@ REPEATABLE = {
     "/agent/token": "each answer is as good as another",
     "/agent/heartbeat": "the newest one counts",
     "/tokens/introspect": "it changes nothing",
+    "/schedules/preview": "it changes nothing",
+    "/selectors/preview": "it changes nothing",
+    "/agent/runs": "a record that is said again replaces itself",
 }
 
 

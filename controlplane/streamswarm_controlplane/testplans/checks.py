@@ -1,0 +1,132 @@
+"""What a test may be made of: options that its probe takes, a target without secrets, limits that fit the catalogue."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from streamswarm_controlplane.audit.service import MASK, without_secrets
+from streamswarm_controlplane.problems import ApiError
+from streamswarm_core.probespecs import REVEAL, SPECS, ProbeSpec
+from streamswarm_core.thresholds import Threshold, UnknownField, resolve
+
+_USER_INFO: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
+
+
+def find_spec(probe: str) -> ProbeSpec:
+    """A probe by its name.
+
+    Raises:
+        ApiError: 422.
+    """
+    spec = SPECS.get(probe)
+    if spec is None:
+        raise ApiError(422, f"no probe {probe!r}; one of {', '.join(SPECS)}", field="body.probe")
+    return spec
+
+
+def check_target(spec: ProbeSpec, target: str) -> str:
+    """The target, empty for a probe that has none.
+
+    Raises:
+        ApiError: 422 if it is missing, or if it holds credentials: a target is a tag of every point, for all to see.
+    """
+    if not spec.has_target:
+        return ""
+    if not target:
+        raise ApiError(422, f"the probe {spec.name} needs a target, such as {spec.example_target}", field="body.target")
+    if _USER_INFO.match(target):
+        place = (
+            "put them into the options username and password, which are kept from view"
+            if "password" in spec.params.model_fields
+            else f"the probe {spec.name} uses none; leave out what is before the @"
+        )
+        raise ApiError(
+            422, f"a target is stored with every point, so it must not hold credentials: {place}", field="body.target"
+        )
+    return target
+
+
+def check_params(spec: ProbeSpec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as they were given, once the probe's model has accepted them.
+
+    Raises:
+        ApiError: 422.
+    """
+    try:
+        return spec.params.model_validate(params).model_dump(mode="json", exclude_unset=True, context=REVEAL)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(["body.params", *(str(part) for part in first["loc"])])
+        raise ApiError(422, f"{path}: {first['msg']}", field=path) from None
+
+
+def check_thresholds(spec: ProbeSpec, thresholds: Sequence[Threshold]) -> None:
+    """Hold limits against the catalogue.
+
+    Raises:
+        ApiError: 422 with the place in the list.
+    """
+    for place, threshold in enumerate(thresholds):
+        try:
+            resolve(spec, threshold)
+        except UnknownField as error:
+            path = f"body.thresholds.{place}.{error.name}"
+            raise ApiError(422, f"{path}: {error}", field=path) from None
+
+
+def refuse_moved_secrets(
+    stored: Mapping[str, Any], given: Mapping[str, Any] | None, *, before: str, after: str
+) -> None:
+    """Keep stored secrets from being sent to somewhere they were not meant for.
+
+    Args:
+        stored: the options with their secrets.
+        given: the options that come with the new target, with asterisks for what is stored; None if they stay.
+        before: the target that the secrets were given for.
+        after: the new target.
+
+    Raises:
+        ApiError: 422 with the first option that has to be given again.
+    """
+    if origin_of(before) == origin_of(after):
+        return
+    for path in _secret_paths(stored):
+        if given is None or _at(given, path) == MASK:
+            name = ".".join(path)
+            raise ApiError(
+                422,
+                f"body.params.{name}: the target's host changes from {origin_of(before)} to {origin_of(after)}, so "
+                "give this secret again, or leave it out of params",
+                field=f"body.params.{name}",
+            )
+
+
+def origin_of(target: str) -> str:
+    """Scheme, host and port of a target: where its secrets go.
+
+    >>> origin_of("https://Example.org/a?b"), origin_of("192.0.2.1:22")
+    ('https://example.org', '192.0.2.1:22')
+    """
+    if "://" not in target:
+        return target.partition("/")[0].lower()
+    parts = urlsplit(target)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _secret_paths(params: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    masked = without_secrets(params) or {}
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from ((key, *path) for path in _secret_paths(value))
+        elif value and masked[key] != value:
+            yield (key,)
+
+
+def _at(params: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    found: Any = params
+    for part in path:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
