@@ -31,6 +31,7 @@ _PAGES: Final = {
     "/alerts": ("alerts", "Alerts"),
     "/agents": ("agents", "Agents"),
     "/tests": ("tests", "Tests"),
+    "/maintenance": ("maintenance", "Maintenance"),
     "/notifications": ("notifications", "Notifications"),
     "/results": ("results", "Results"),
 }

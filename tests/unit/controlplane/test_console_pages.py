@@ -15,6 +15,7 @@ PAGES = [
     "/",
     "/agents",
     "/tests",
+    "/maintenance",
     "/alerts",
     "/notifications",
     "/results",

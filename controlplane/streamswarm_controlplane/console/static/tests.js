@@ -1,129 +1,155 @@
-import { api, showProblem } from "./api.js";
+import { api } from "./api.js";
 import { element } from "./dom.js";
-import { formatSeconds } from "./format.js";
+import { describeSchedule } from "./schedule.js";
+import { TestDetail } from "./testdetail.js";
+import { TestForm } from "./testform.js";
 
-const form = document.getElementById("form");
-const add = document.getElementById("add");
+const byId = (id) => document.getElementById(id);
+const add = byId("add");
 const mayChange = Boolean(add);
-let [probes, agents, assignments] = [[], [], []];
+const detail = new TestDetail(mayChange);
+const chosen = new Set();
+const MOST_NAMES = 4;
+const WORDS = { run: "asked to run", pause: "paused", resume: "resumed", stop: "stopped", restart: "restarted", delete: "deleted" };
+let known = { probes: [], agents: [], assignments: [], tests: [] };
+
+const form = mayChange && new TestForm(byId("form"), async (made) => {
+  say(made.warnings?.length ? `Saved. Mind that ${made.warnings.join("; ")}.` : "");
+  await load();
+});
 
 async function load() {
-  let tests;
-  [probes, agents, assignments, tests] = await Promise.all(
+  const [probes, agents, assignments, tests] = await Promise.all(
     ["/probes", "/agents", "/assignments", "/tests"].map((path) => api.all(path)));
-  document.getElementById("rows").replaceChildren(...tests.map(row));
-  document.getElementById("empty").hidden = tests.length > 0;
+  known = { probes, agents, assignments, tests };
+  for (const id of chosen) if (!tests.some((test) => test.id === id)) chosen.delete(id);
+  draw();
 }
 
-function row(test) {
-  const names = new Map(agents.map((agent) => [agent.id, agent.name]));
-  const assigned = assignments.filter((one) => one.test_id === test.id).map((one) => names.get(one.agent_id));
+function draw() {
+  const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const shown = known.tests.filter((test) => {
+    const text = [test.name, test.key, test.probe, test.target, test.selector].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+  const names = new Map(known.agents.map((agent) => [agent.id, agent.name]));
+  byId("rows").replaceChildren(...shown.map((test) => row(test, names)));
+  byId("table").hidden = !shown.length;
+  const empty = byId("empty");
+  empty.hidden = shown.length > 0;
+  empty.textContent = known.tests.length ? "Nothing matches the filter."
+    : "No test yet. Add one, and choose the agents that run it.";
+  drawBulk(shown);
+}
+
+function row(test, names) {
+  const assigned = known.assignments.filter((one) => one.test_id === test.id).map((one) => names.get(one.agent_id)).sort();
+  const [when, more] = describeSchedule(test);
+  const agents = assigned.length > MOST_NAMES ? `${assigned.slice(0, MOST_NAMES).join(", ")} and ${assigned.length - MOST_NAMES} more`
+    : assigned.join(", ") || "none";
   return element("tr", { "data-test": test.key },
-    element("td", {}, test.name, element("span", { class: "sub" }, test.key)),
-    element("td", {}, test.probe), element("td", { class: "wide" }, test.target || "the agent's host"),
-    element("td", { class: "number" }, formatSeconds(test.interval)),
-    element("td", {}, assigned.join(", ") || "none"),
+    mayChange ? element("td", { class: "choose" }, element("input", { type: "checkbox", checked: chosen.has(test.id),
+      "aria-label": `Choose ${test.name}`, onclick: (event) => choose(test, event.target.checked) })) : null,
+    element("td", {}, element("button", { class: "link", type: "button", onclick: () => detail.open(test) }, test.name),
+      element("span", { class: "sub" }, test.key)),
+    element("td", { class: "probe" }, test.probe), element("td", { class: "wide" }, test.target || "the agent's host"),
+    element("td", {}, when, more ? element("span", { class: "sub" }, more) : null),
+    element("td", { class: "wide agents", title: assigned.join(", ") }, agents,
+      test.selector ? element("span", { class: "sub" }, test.selector) : null),
     element("td", {}, element("span", { class: `state ${test.paused ? "paused" : "up"}` },
-      test.paused ? "‖ paused" : "✓ running")),
-    element("td", { class: "actions" }, ...(mayChange ? [
-      element("button", { class: "quiet small", type: "button", onclick: () => pause(test) },
-        test.paused ? "Resume" : "Pause"), " ",
-      element("button", { class: "quiet small", type: "button", onclick: () => remove(test) }, "Delete")] : [])));
+      element("span", { "aria-hidden": "true" }, test.paused ? "‖" : "✓"), test.paused ? "paused" : "active")),
+    element("td", { class: "actions" }, ...(mayChange ? actions(test) : [])));
 }
 
-async function pause(test) {
-  await api.patch(`/tests/${test.id}`, { paused: !test.paused });
-  await load();
+function actions(test) {
+  const button = (label, onclick) => element("button", { class: "quiet small", type: "button", onclick }, label);
+  const menu = element("details", { class: "menu" }, element("summary", { class: "quiet small", "aria-label": `More for ${test.name}` }, "⋯"),
+    element("div", {}, ...[
+      ...(test.paused ? [] : [button("Stop", () => act("stop", [test]))]),
+      button("Restart", () => act("restart", [test])), button("Copy", () => copy(test)),
+      button("Delete", () => act("delete", [test])),
+    ]));
+  return [
+    ...(test.paused ? [] : [button("Run now", () => act("run", [test])), " "]),
+    button(test.paused ? "Resume" : "Pause", () => act(test.paused ? "resume" : "pause", [test])), " ",
+    button("Edit", () => form.open(known, test)), " ", menu];
 }
 
-async function remove(test) {
-  const dialog = document.getElementById("confirm");
-  document.getElementById("question").textContent = `Delete the test ${test.name}? What it measured stays.`;
-  dialog.showModal();
-  dialog.addEventListener("close", async () => {
-    if (dialog.returnValue !== "yes") return;
-    await api.delete(`/tests/${test.id}`);
-    await load();
-  }, { once: true });
+function choose(test, on) {
+  if (on) chosen.add(test.id); else chosen.delete(test.id);
+  draw();
 }
 
-function chosenProbe() {
-  return probes.find((probe) => probe.name === form.probe.value);
+function drawBulk(shown) {
+  if (!mayChange) return;
+  byId("bulk").hidden = !chosen.size;
+  byId("bulk-count").textContent = `${chosen.size} chosen`;
+  const all = byId("choose-all");
+  all.checked = shown.length > 0 && shown.every((test) => chosen.has(test.id));
+  all.indeterminate = !all.checked && chosen.size > 0;
 }
 
-function drawForm() {
-  const probe = chosenProbe();
-  document.getElementById("probe-help").textContent = probe.help;
-  document.getElementById("target-label").hidden = !probe.has_target;
-  form.elements.namedItem("target").required = probe.has_target;
-  form.elements.namedItem("target").placeholder = probe.example_target;
-  const definitions = probe.params.$defs || {};
-  document.getElementById("options").replaceChildren(
-    ...Object.entries(probe.params.properties || {}).map(([name, schema]) => option(name, schema, definitions)));
-}
-
-// A field for one property of the options' JSON Schema; objects are written as JSON.
-function option(name, schema, definitions) {
-  const plain = (schema.anyOf || [schema]).find((one) => one.type !== "null");
-  const resolved = plain.$ref ? definitions[plain.$ref.split("/").pop()] : plain;
-  let input;
-  if (resolved.enum) {
-    input = element("select", {}, ...resolved.enum.map((value) =>
-      element("option", { value, selected: value === schema.default }, value)));
-  } else if (resolved.type === "boolean") {
-    input = element("input", { type: "checkbox", checked: schema.default === true });
-  } else if (resolved.type === "integer" || resolved.type === "number") {
-    input = element("input", { type: "number", step: resolved.type === "integer" ? 1 : "any",
-      min: resolved.minimum, max: resolved.maximum, placeholder: schema.default });
-  } else {
-    input = element("input", { placeholder: typeof schema.default === "string" ? schema.default : JSON.stringify(schema.default ?? "") });
-  }
-  input.dataset.option = name;
-  input.dataset.kind = resolved.enum ? "string" : resolved.type || "json";
-  input.dataset.initial = input.type === "checkbox" ? String(input.checked) : input.value;
-  return element("label", {}, name.replaceAll("_", " "), " ", input, element("small", {}, schema.description || ""));
-}
-
-function chosenOptions() {
-  const params = {};
-  for (const input of document.querySelectorAll("[data-option]")) {
-    const value = input.type === "checkbox" ? String(input.checked) : input.value.trim();
-    if (value === "" || value === input.dataset.initial) continue;
-    const kind = input.dataset.kind;
-    params[input.dataset.option] = kind === "string" ? value : JSON.parse(value);
-  }
-  return params;
-}
-
-add?.addEventListener("click", () => {
-  form.probe.replaceChildren(...probes.map((probe) => element("option", { value: probe.name }, probe.title)));
-  document.getElementById("agents").replaceChildren(...agents.filter((agent) => agent.state !== "revoked").map((agent) =>
-    element("label", {}, element("input", { type: "checkbox", name: "agent", value: agent.id, checked: agents.length === 1 }),
-      ` ${agent.name}`)));
-  drawForm();
-  form.hidden = false;
-  form.elements.namedItem("name").focus();
-});
-form.probe.addEventListener("change", drawForm);
-form.addEventListener("reset", () => { form.hidden = true; showProblem(null); });
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  showProblem(null);
+async function act(action, tests) {
+  if (action === "delete" && !(await confirmed(tests))) return;
   try {
-    await api.post("/tests", {
-      name: form.elements.namedItem("name").value,
-      probe: form.probe.value,
-      target: chosenProbe().has_target ? form.elements.namedItem("target").value : "",
-      interval: Number(form.interval.value),
-      params: chosenOptions(),
-      agent_ids: [...form.querySelectorAll("[name=agent]:checked")].map((box) => box.value),
-    });
-    form.reset();
-    await load();
+    const answer = await api.post("/tests/bulk", { action, ids: tests.map((test) => test.id) });
+    const names = new Map(tests.map((test) => [test.id, test.name]));
+    const failed = answer.items.filter((item) => !item.ok).map((item) => `${names.get(item.id)}: ${item.detail}`);
+    const done = answer.items.length - failed.length;
+    const what = tests.length === 1 ? tests[0].name : `${done} of ${tests.length} tests`;
+    say([done ? `${what} ${WORDS[action]}.` : "", ...failed].filter(Boolean).join(" "), failed.length > 0);
   } catch (problem) {
-    showProblem(problem instanceof SyntaxError ? new Error("An option is no valid JSON.") : problem);
+    say(problem.message, true);
   }
+  await load();
+  detail.load().catch(() => null);
+}
+
+async function copy(test) {
+  try {
+    const made = await api.post(`/tests/${test.id}/clone`, {});
+    await load();
+    say(`${made.name} is a copy, and paused. Change what differs, then resume it.`);
+    form.open(known, made);
+  } catch (problem) {
+    say(problem.message, true);
+  }
+}
+
+function confirmed(tests) {
+  const dialog = byId("confirm");
+  const what = tests.length === 1 ? `the test ${tests[0].name}` : `${tests.length} tests`;
+  byId("question").textContent = `Delete ${what}? What was measured stays, and so do the run records.`;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+function say(text, bad = false) {
+  const place = byId("notice");
+  place.textContent = text;
+  place.hidden = !text;
+  place.classList.toggle("problem", bad);
+}
+
+byId("search").addEventListener("input", draw);
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
+byId("choose-all")?.addEventListener("change", (event) => {
+  for (const line of byId("rows").querySelectorAll("[data-test]")) {
+    const test = known.tests.find((one) => one.key === line.dataset.test);
+    if (event.target.checked) chosen.add(test.id); else chosen.delete(test.id);
+  }
+  draw();
+});
+for (const button of document.querySelectorAll("[data-bulk]")) {
+  button.addEventListener("click", () => act(button.dataset.bulk, known.tests.filter((test) => chosen.has(test.id))));
+}
+add?.addEventListener("click", () => form.open(known));
 
 await load();
 add?.removeAttribute("disabled"); // the form needs to know probes and agents
+setInterval(() => detail.load().catch(() => null), 5000);

@@ -1,0 +1,116 @@
+// When a test is going: in words, and as a part of the form that edits it.
+
+import { api } from "./api.js";
+import { element } from "./dom.js";
+
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+const SHORT = { dateStyle: "medium", timeStyle: "short" };
+
+// A length that somebody chose, so without digits that nobody meant: "30 s", "1.5 h".
+export function formatLength(seconds) {
+  for (const [size, unit] of [[86400, "days"], [3600, "h"], [60, "min"]]) {
+    if (seconds >= 2 * size || (seconds >= size && seconds % size === 0 && unit !== "days")) return `${+(seconds / size).toFixed(2)} ${unit}`;
+  }
+  return `${+seconds.toFixed(3)} s`;
+}
+
+export function formatLocal(text) {
+  return new Date(text).toLocaleString(undefined, SHORT);
+}
+
+export function describeSchedule(test) {
+  const { schedule, interval } = test;
+  const every = `every ${formatLength(interval)}`;
+  const length = schedule.duration ? `${every} for ${formatLength(schedule.duration)}` : "one run";
+  if (schedule.kind === "cron") return [`cron ${schedule.cron}`, `${schedule.zone}, ${length}`];
+  if (schedule.kind === "once") return [formatLocal(schedule.at), `once, ${length}`];
+  const bounds = [
+    schedule.start && `from ${formatLocal(schedule.start)}`, schedule.until && `until ${formatLocal(schedule.until)}`,
+    schedule.duration && `for ${formatLength(schedule.duration)}`,
+  ].filter(Boolean);
+  return [every, bounds.join(", ")];
+}
+
+// For an input of type datetime-local, which knows no zone: the reader's own.
+export function toLocalInput(text) {
+  if (!text) return "";
+  const moment = new Date(text);
+  return new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+}
+
+export function fromLocalInput(text) {
+  return text ? new Date(text).toISOString() : null;
+}
+
+export function fillZones(list) {
+  const zones = Intl.supportedValuesOf?.("timeZone") || [];
+  list.replaceChildren(...["UTC", ...zones.filter((zone) => zone !== "UTC")].map((value) => element("option", { value })));
+}
+
+// The schedule's part of a form: `root` has its fields by name, `preview` says when it would start.
+export class ScheduleEditor {
+  constructor(form, preview) {
+    this.form = form;
+    this.preview = preview;
+    this.asked = 0;
+    fillZones(document.getElementById("zones"));
+    for (const place of form.querySelectorAll("[data-zone-name]")) place.textContent = ZONE;
+    for (const name of ["kind", "cron", "zone", "at", "start", "until", "duration"]) {
+      this.field(name).addEventListener("input", () => this.draw());
+    }
+  }
+
+  field(name) {
+    return this.form.elements.namedItem(`schedule-${name}`);
+  }
+
+  write(schedule) {
+    this.field("kind").value = schedule?.kind || "interval";
+    this.field("cron").value = schedule?.cron || "0 3 * * *";
+    this.field("zone").value = schedule?.zone || ZONE;
+    this.field("at").value = toLocalInput(schedule?.at);
+    this.field("start").value = toLocalInput(schedule?.start);
+    this.field("until").value = toLocalInput(schedule?.until);
+    this.field("duration").value = schedule?.duration ?? "";
+    this.field("grace").value = schedule?.grace ?? "";
+    this.field("recurrence").value = schedule?.recurrence || "";
+    this.draw();
+  }
+
+  read() {
+    const kind = this.field("kind").value;
+    const schedule = { kind };
+    const put = (name, value) => { if (value !== "" && value !== null) schedule[name] = value; };
+    const number = (name) => (this.field(name).value === "" ? "" : Number(this.field(name).value));
+    if (kind === "cron") { put("cron", this.field("cron").value.trim()); put("zone", this.field("zone").value.trim()); }
+    if (kind === "once") put("at", fromLocalInput(this.field("at").value));
+    else { put("start", fromLocalInput(this.field("start").value)); put("until", fromLocalInput(this.field("until").value)); }
+    if (kind !== "interval") put("grace", number("grace"));
+    put("duration", number("duration"));
+    put("recurrence", this.field("recurrence").value);
+    return schedule;
+  }
+
+  draw() {
+    const kind = this.field("kind").value;
+    for (const part of this.form.querySelectorAll("[data-kinds]")) part.hidden = !part.dataset.kinds.split(" ").includes(kind);
+    this.field("cron").required = kind === "cron";
+    this.field("at").required = kind === "once";
+    this.show(kind);
+  }
+
+  async show(kind) {
+    const asked = ++this.asked;
+    if (kind === "interval" || (kind === "once" && !this.field("at").value)) { this.preview.textContent = ""; return; }
+    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    if (asked !== this.asked) return;
+    let text;
+    try {
+      const found = await api.post("/schedules/preview", { schedule: this.read() });
+      text = found.starts.length ? `Starts ${found.starts.map(formatLocal).join(" · ")} (your time)` : "Never starts again.";
+    } catch (problem) {
+      text = problem.message;
+    }
+    if (asked === this.asked) this.preview.textContent = text;
+  }
+}
