@@ -103,8 +103,14 @@ class RunReport(BaseModel):
     due_at: AwareDatetime | None = Field(None, description="When it should have begun, if a calendar said so.")
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
-    executions: int = Field(0, ge=0, description="Runs of the probe that have ended.")
-    failures: int = Field(0, ge=0, description="Those of them that found the target not up, or came to nothing.")
+    executions: int = Field(0, ge=0, le=2**31 - 1, strict=True, description="Runs of the probe that have ended.")
+    failures: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        strict=True,
+        description="Those of them that found the target not up, or came to nothing.",
+    )
     error: str = Field("", max_length=500, description="Why it failed, was missed or came late; else the last failure.")
 
 

@@ -114,7 +114,11 @@ class _Timed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     duration: float | None = Field(
-        None, ge=1, le=_MOST_SECONDS, description="Seconds that it goes on after each start; see each kind."
+        None,
+        ge=1,
+        le=_MOST_SECONDS,
+        strict=True,
+        description="Seconds that it goes on after each start; see each kind.",
     )
 
 
@@ -132,7 +136,7 @@ class _Bounded(_Timed):
 class IntervalSchedule(_Bounded):
     """Always, within the bounds; with `duration` for so many seconds from `start`, or from when the agent gets it."""
 
-    kind: Literal["interval"] = "interval"
+    kind: Literal["interval"]
     recurrence: Recurrence = Field(
         Recurrence.CONTINUE, description="Whether resuming or changing the test goes on with its run record."
     )
@@ -144,7 +148,9 @@ class CronSchedule(_Bounded):
     kind: Literal["cron"]
     cron: CronExpression = Field(description="Minute, hour, day of month, month, day of week, such as `30 3 * * 1-5`.")
     zone: ZoneName = Field("UTC", description="Time zone of the expression, such as `Europe/Berlin`.")
-    grace: float = Field(300.0, ge=0, le=86_400, description="Seconds late that a missed start is still made up for.")
+    grace: float = Field(
+        300.0, ge=0, le=86_400, strict=True, description="Seconds late that a missed start is still made up for."
+    )
     recurrence: Recurrence = Field(Recurrence.NEW_RUN, description="Whether each start has a run record of its own.")
 
 
@@ -153,13 +159,15 @@ class OnceSchedule(_Timed):
 
     kind: Literal["once"]
     at: AwareDatetime = Field(description="When; with time zone or offset.")
-    grace: float = Field(3600.0, ge=0, le=86_400, description="Seconds late that a missed start is still made up for.")
+    grace: float = Field(
+        3600.0, ge=0, le=86_400, strict=True, description="Seconds late that a missed start is still made up for."
+    )
     recurrence: Recurrence = Field(Recurrence.NEW_RUN, description="Whether a restart has a run record of its own.")
 
 
 Schedule = Annotated[IntervalSchedule | CronSchedule | OnceSchedule, Field(discriminator="kind")]
 _ADAPTER: Final[TypeAdapter[IntervalSchedule | CronSchedule | OnceSchedule]] = TypeAdapter(Schedule)
-ALWAYS: Final = IntervalSchedule()
+ALWAYS: Final = IntervalSchedule(kind="interval")
 
 
 def read_schedule(stored: dict[str, Any] | None) -> Schedule:

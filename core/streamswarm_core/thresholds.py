@@ -37,7 +37,7 @@ _HOLDS: Final[Mapping[Comparison, Callable[[float, float], bool]]] = {
     Comparison.AT_MOST: operator.le,
 }
 
-Limit = Annotated[float, Field(allow_inf_nan=False)]
+Limit = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
 class Threshold(BaseModel):
@@ -54,8 +54,12 @@ class Threshold(BaseModel):
     comparison: Comparison = Field(Comparison.ABOVE, description="A value is beyond a limit if this holds.")
     warn: Limit | None = Field(None, description="Limit beyond which the test is degraded, in the field's unit.")
     bad: Limit | None = Field(None, description="Limit beyond which the test is bad, in the field's unit.")
-    window: float = Field(300.0, ge=0, le=86_400, description="Seconds that are looked back; 0 for the newest value.")
-    share: float = Field(0.5, gt=0, le=1, description="Share of the window's values that have to be beyond a limit.")
+    window: float = Field(
+        300.0, ge=0, le=86_400, strict=True, description="Seconds that are looked back; 0 for the newest value."
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, strict=True, description="Share of the window's values that have to be beyond a limit."
+    )
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> Self:
@@ -86,8 +90,8 @@ class Objective(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: float = Field(gt=0, lt=1, examples=[0.999], description="Such as 0.999 for 99.9 %.")
-    days: int = Field(30, ge=1, le=366, description="Days that are looked back.")
+    target: float = Field(gt=0, lt=1, strict=True, examples=[0.999], description="Such as 0.999 for 99.9 %.")
+    days: int = Field(30, ge=1, le=366, strict=True, description="Days that are looked back.")
 
     @property
     def allowed_seconds(self) -> float:

@@ -36,6 +36,11 @@ BRIEF = {**CONFIG, "phases": {"coverage": {"enabled": False}}}
 # What a value may be depends on more than the description can say, so that one that fits it may be refused.
 RULES = {
     "POST /api/v1/tests": "target and options depend on the probe",
+    "PATCH /api/v1/tests/{test_id}": "target and options depend on the probe",
+    "POST /api/v1/schedules/preview": "cron expressions and time zones are no patterns",
+    "POST /api/v1/selectors/preview": "a selector is no pattern",
+    "POST /api/v1/maintenance": "what is given has to make one time and one scope",
+    "PUT /api/v1/maintenance/{window_id}": "what is given has to make one time and one scope",
     "POST /api/v1/tokens": "the scope agent is for agents",
     "GET /api/v1/tests/{test_id}/results": "moments and durations are texts of many forms, fields those of the probe",
     "GET /api/v1/tests/{test_id}/results/latest": "the same",

@@ -40,7 +40,7 @@ class MaintenanceCreate(BaseModel):
     cron: CronExpression | None = Field(None, description="For a window that recurs, such as `0 2 * * *`.")
     zone: ZoneName = Field("UTC", description="Time zone of the cron expression.")
     duration: float | None = Field(
-        None, ge=60, le=7 * 86_400, description="Seconds that it goes on from each moment; with cron only."
+        None, ge=60, le=7 * 86_400, strict=True, description="Seconds that it goes on from each moment; with cron only."
     )
     everything: bool = Field(False, description="Silence all alerts; otherwise agents, tests or a selector are needed.")
     agent_ids: Ids = Field([], description="Alerts of these agents only, or of those that the selector matches.")

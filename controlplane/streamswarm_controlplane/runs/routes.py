@@ -1,10 +1,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from streamswarm_controlplane.deps import AgentDep, Operator, SessionDep, SettingsDep, Viewer
 from streamswarm_controlplane.etags import ReadingDep
+from streamswarm_controlplane.fields import Moment
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.runs import service
@@ -25,8 +25,8 @@ def list_runs(
     agent_id: Annotated[str, Query(max_length=64, description="Only those of this agent.")] = "",
     status: Annotated[RunStatus | None, Query(description="Only those with this status.")] = None,
     kind: Annotated[RunKind | None, Query(description="Only scheduled, or only manual ones.")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only those made since then.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Only those made before then.")] = None,
+    since: Annotated[Moment | None, Query(description="Only those made since then.")] = None,
+    until: Annotated[Moment | None, Query(description="Only those made before then.")] = None,
 ) -> Page[RunPublic]:
     """Newest first. A record is an occasion of a test; the runs of its probe are its results."""
     service.expire(db)
