@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamswarm_core.moment import Moment
 
 MOST_REPORTS: Final = 200
 """Runs that one request may report."""
@@ -41,7 +43,7 @@ class RunRequest(BaseModel):
 
     id: str = Field(description="Id of the run record; a run that the agent has had before is not made again.")
     assignment_id: str
-    expires_at: AwareDatetime = Field(description="An agent that hears of it later doesn't make it.")
+    expires_at: Moment = Field(description="An agent that hears of it later doesn't make it.")
 
 
 class AssignmentSet(BaseModel):
@@ -100,9 +102,9 @@ class RunReport(BaseModel):
     assignment_id: str = Field(min_length=1, max_length=64)
     kind: RunKind
     status: RunStatus
-    due_at: AwareDatetime | None = Field(None, description="When it should have begun, if a calendar said so.")
-    started_at: AwareDatetime | None = None
-    finished_at: AwareDatetime | None = None
+    due_at: Moment | None = Field(None, description="When it should have begun, if a calendar said so.")
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
     executions: int = Field(0, ge=0, le=2**31 - 1, strict=True, description="Runs of the probe that have ended.")
     failures: int = Field(
         0,

@@ -20,8 +20,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from streamswarm_core.moment import Moment
 from streamswarm_core.probespecs.demand import RunCost
 
 ALIASES: Final = {
@@ -123,8 +124,8 @@ class _Timed(BaseModel):
 
 
 class _Bounded(_Timed):
-    start: AwareDatetime | None = Field(None, description="Not before.")
-    until: AwareDatetime | None = Field(None, description="Not from then on.")
+    start: Moment | None = Field(None, description="Not before.")
+    until: Moment | None = Field(None, description="Not from then on.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -158,7 +159,7 @@ class OnceSchedule(_Timed):
     """At one moment: one run, or runs for `duration` seconds."""
 
     kind: Literal["once"]
-    at: AwareDatetime = Field(description="When; with time zone or offset.")
+    at: Moment = Field(description="When; with time zone or offset.")
     grace: float = Field(
         3600.0, ge=0, le=86_400, strict=True, description="Seconds late that a missed start is still made up for."
     )

@@ -1,9 +1,10 @@
 from datetime import datetime
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from streamswarm_controlplane.testplans.schemas import SelectorText
+from streamswarm_core.moment import Moment
 from streamswarm_core.schedule import CronExpression, ZoneName
 
 Ids = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=64)]], Field(max_length=1000)]
@@ -35,8 +36,8 @@ class MaintenanceCreate(BaseModel):
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     note: Annotated[str, StringConstraints(max_length=1000)] = Field("", description="Why, or whom to ask.")
-    starts_at: AwareDatetime | None = Field(None, description="Beginning; with cron: no moment before.")
-    ends_at: AwareDatetime | None = Field(None, description="End; with cron: none from then on.")
+    starts_at: Moment | None = Field(None, description="Beginning; with cron: no moment before.")
+    ends_at: Moment | None = Field(None, description="End; with cron: none from then on.")
     cron: CronExpression | None = Field(None, description="For a window that recurs, such as `0 2 * * *`.")
     zone: ZoneName = Field("UTC", description="Time zone of the cron expression.")
     duration: float | None = Field(
