@@ -7,10 +7,10 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from streamswarm_controlplane.notifications import silences
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event
 from streamswarm_controlplane.notifications.findings import Finding, Look, Verdict
 from streamswarm_controlplane.notifications.models import Alert, Delivery, Silence
+from streamswarm_controlplane.notifications.silences import Quiet
 
 _OF_TESTS: Final = frozenset({Event.TEST_DOWN, Event.NO_DATA, Event.THRESHOLD, Event.ANOMALY})
 _RECOVERED: Final = "recovered"
@@ -29,7 +29,7 @@ def reconcile(db: Session, look: Look, at: datetime) -> None:
     from the agent; its agent is revoked) is closed, and says so.
     """
     known = {alert.fingerprint: alert for alert in open_alerts(db)}
-    silenced = silences.active(db, at)
+    quiet = Quiet(db, at)
     looked_at = set()
     for finding in look.findings:
         looked_at.add(finding.fingerprint)
@@ -40,12 +40,12 @@ def reconcile(db: Session, look: Look, at: datetime) -> None:
                 known[alert.fingerprint] = alert
             _update(alert, finding, at)
         elif finding.verdict is Verdict.GOOD and alert is not None:
-            _close(alert, at, _RECOVERED, silenced)
+            _close(alert, at, _RECOVERED, quiet)
     for fingerprint, alert in known.items():
         if alert.closed_at is None and fingerprint not in looked_at and not _watched(alert, look):
-            _close(alert, at, _GONE, silenced)
+            _close(alert, at, _GONE, quiet)
     db.flush()
-    _hold_back(db, look, silenced, at)
+    _hold_back(db, look, quiet, at)
 
 
 def _open(db: Session, finding: Finding, at: datetime) -> Alert:
@@ -69,9 +69,9 @@ def _update(alert: Alert, finding: Finding, at: datetime) -> None:
     alert.value, alert.unit, alert.seen_at = finding.value, finding.unit, at
 
 
-def _close(alert: Alert, at: datetime, reason: str, silenced: Sequence[Silence]) -> None:
+def _close(alert: Alert, at: datetime, reason: str, quiet: Quiet) -> None:
     # That its agent was silent until now is no reason any longer to keep the good news back.
-    alert.held_back = silences.covering(silenced, alert)
+    alert.held_back = quiet.reason(alert)
     alert.closed_at = at
     alert.close_reason = reason
     alert.open_key = None
@@ -86,10 +86,10 @@ def _watched(alert: Alert, look: Look) -> bool:
     return (agent, alert.labels.get("test", "")) in look.subjects
 
 
-def _hold_back(db: Session, look: Look, silenced: Sequence[Silence], at: datetime) -> None:
+def _hold_back(db: Session, look: Look, quiet: Quiet, at: datetime) -> None:
     """Say at each open alert why nobody is told of it, if so."""
     for alert in open_alerts(db):
-        alert.held_back = _dependent(alert, look, at, db) or silences.covering(silenced, alert)
+        alert.held_back = _dependent(alert, look, at, db) or quiet.reason(alert)
 
 
 def _dependent(alert: Alert, look: Look, at: datetime, db: Session) -> str:

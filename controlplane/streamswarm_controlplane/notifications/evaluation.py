@@ -7,6 +7,7 @@ from typing import Final
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.jobs.lease import hold, release
 from streamswarm_controlplane.notifications.alerts import open_alerts, purge, reconcile
+from streamswarm_controlplane.notifications.limits import ThresholdWatch
 from streamswarm_controlplane.notifications.routing import Route, route
 from streamswarm_controlplane.notifications.watch import look_at_agents, look_at_results
 from streamswarm_controlplane.settings import ControlPlaneSettings
@@ -42,6 +43,7 @@ class Evaluator:
         self._settings = settings
         self._worker = worker
         self._clock = clock
+        self._limits = ThresholdWatch()
 
     def evaluate(self) -> bool:
         """One round; whether it was this worker's to do.
@@ -55,7 +57,7 @@ class Evaluator:
                 return False
             settings = effective(db, self._settings)
             look = look_at_agents(db, settings, at)
-        look_at_results(look, self._reader, settings, at)
+        look_at_results(look, self._reader, settings, at, self._limits)
         with self._database.session() as db:
             if not hold(db, LEASE, self._worker, self._lease_seconds, self._clock()):
                 return False

@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from streamswarm_controlplane.notifications.events import Event, Severity
+from streamswarm_controlplane.testplans.models import TestPlan
 
 _DESCRIPTIVE = frozenset({"site", "target", "detector"})
 """Labels that may change while it is still the same thing that is wrong."""
@@ -65,8 +67,9 @@ class Subject:
         name: of the test.
         probe: of the test.
         target: of the test.
-        limit: seconds without a point after which there is no data.
-        since: when it was assigned, seconds since the epoch.
+        test_plan: the test itself.
+        limit: seconds without a point after which there is no data, for a test that is always going.
+        since: when it was assigned or changed.
         unreachable: why nothing can be known of it now, such as an agent that is offline; else "".
         more: the agent's own labels.
     """
@@ -77,8 +80,9 @@ class Subject:
     name: str
     probe: str
     target: str
+    test_plan: TestPlan
     limit: float
-    since: float
+    since: datetime
     unreachable: str = ""
     more: Mapping[str, str] = field(default_factory=dict)
 

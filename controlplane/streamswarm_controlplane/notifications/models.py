@@ -81,7 +81,7 @@ class RuleGroup(Base):
     rule_id: Mapped[str] = mapped_column(ForeignKey("notification_rules.id", ondelete="CASCADE"))
     key: Mapped[str]
     told: Mapped[list[str]] = mapped_column(default=list)
-    """Ids of alerts that they know to be open."""
+    """Ids of alerts that they know to be open, each with the severity that they were told."""
     wait_since: Mapped[datetime | None]
     last_sent_at: Mapped[datetime | None]
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from streamswarm_controlplane.notifications.events import MessageKind
+from streamswarm_controlplane.notifications.events import MessageKind, Severity
 from streamswarm_controlplane.notifications.matching import labels_of, rule_matches
 from streamswarm_controlplane.notifications.models import Alert, Channel, Rule, RuleGroup
 from streamswarm_controlplane.notifications.outbox import enqueue
@@ -66,9 +66,9 @@ class _Group:
         self._channels = channels
         self._open = list(alerts)
         self._audible = [alert for alert in alerts if not alert.held_back]
-        known = set(group.told)
-        self._new = [alert for alert in self._audible if alert.id not in known]
-        missing = known - {alert.id for alert in self._open}
+        known = dict(one.split() for one in group.told)
+        self._new = [alert for alert in self._audible if _rank(alert.severity) > _rank(known.get(alert.id, ""))]
+        missing = known.keys() - {alert.id for alert in self._open}
         self._closed = list(db.scalars(select(Alert).where(Alert.id.in_(missing)).order_by(Alert.closed_at)))
 
     def tell(self, shape: Route, at: datetime) -> None:
@@ -113,8 +113,9 @@ class _Group:
 
     def _forget(self, *learnt: Alert) -> None:
         """What its recipients know now: what they knew and is still open, and what they have just learnt."""
-        still = {alert.id for alert in self._open}
-        self._group.told = [one for one in self._group.told if one in still] + [alert.id for alert in learnt]
+        still = {alert.id for alert in self._open} - {alert.id for alert in learnt}
+        kept = [one for one in self._group.told if one.split()[0] in still]
+        self._group.told = kept + [f"{alert.id} {alert.severity}" for alert in learnt]
 
 
 def message(
@@ -169,6 +170,11 @@ def _kind(new: Sequence[Alert], audible: Sequence[Alert], closed: Sequence[Alert
 def _key(rule: Rule, alert: Alert) -> str:
     labels = labels_of(alert)
     return json.dumps({name: labels.get(name, "") for name in rule.group_by}, sort_keys=True, ensure_ascii=False)
+
+
+def _rank(severity: str) -> int:
+    """That something became worse is news; that it became a little better is not."""
+    return list(Severity).index(Severity(severity)) if severity else -1
 
 
 def _time(moment: datetime) -> str:

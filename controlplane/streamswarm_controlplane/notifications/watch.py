@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -14,16 +14,21 @@ from streamswarm_controlplane.agents.service import state_of
 from streamswarm_controlplane.assignments.service import list_assignments
 from streamswarm_controlplane.notifications.events import Event, Severity
 from streamswarm_controlplane.notifications.findings import Finding, Look, Subject, Verdict
+from streamswarm_controlplane.notifications.limits import ThresholdWatch
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
 from streamswarm_core.catalogue.ml import ANOMALY
-from streamswarm_core.clock import NANOSECONDS, to_ns
+from streamswarm_core.clock import NANOSECONDS, from_ns, to_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.probespecs import SPECS
-from streamswarm_core.reader import Reader, Select
+from streamswarm_core.reader import Condition, Reader, Select
+from streamswarm_core.schedule import is_always, is_over, read_schedule
+from streamswarm_core.schedule import is_silent as schedule_is_silent
 
 _ANOMALY_SECONDS: Final = 900
+_LONG_SECONDS: Final = 40 * 86_400.0
+"""How far back a test of a calendar is looked for: monthly ones are found, of rarer ones nothing is said in between."""
 _SILENT: Final = {AgentState.LATE: "late", AgentState.OFFLINE: "offline", AgentState.NEVER_SEEN: "not seen yet"}
 _ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector", "measurement", "field"})
 
@@ -38,7 +43,8 @@ def look_at_agents(db: Session, settings: ControlPlaneSettings, at: datetime) ->
             look.unreachable[agent.name] = f"agent {agent.name} is {_SILENT[state]}"
         look.findings.append(_agent(agent, state, at))
     for row in list_assignments(db):
-        if row.test.paused or row.agent.name not in look.agents or row.test.probe not in SPECS:
+        schedule = read_schedule(row.test.schedule)
+        if row.test.paused or is_over(schedule, at) or row.agent.name not in look.agents or row.test.probe not in SPECS:
             continue
         limit = settings.no_data_intervals * row.test.interval + row.test.timeout
         subject = Subject(
@@ -50,7 +56,8 @@ def look_at_agents(db: Session, settings: ControlPlaneSettings, at: datetime) ->
             target=row.test.target,
             # An agent is called late before its tests are called silent: one alert instead of many.
             limit=max(limit, 2 * settings.late_seconds),
-            since=max(row.created_at, row.test.updated_at).timestamp(),
+            since=max(row.created_at, row.test.updated_at),
+            test_plan=row.test,
             unreachable=look.unreachable.get(row.agent.name, ""),
             more=row.agent.labels,
         )
@@ -75,10 +82,12 @@ def _agent(agent: Agent, state: AgentState, at: datetime) -> Finding:
     )
 
 
-def look_at_results(look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime) -> None:
+def look_at_results(
+    look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime, limits: ThresholdWatch
+) -> None:
     """Add what the store has on the assignments; a store that can't be read is a finding, and all else is unknown."""
     try:
-        found = [*_runs(look, reader, settings, at), *_anomalies(look, reader, at)]
+        found = [*_runs(look, reader, settings, at), *_anomalies(look, reader, at), *limits.look(look, reader, at)]
     except (Unavailable, Refused) as error:
         verdict, found, detail = Verdict.BAD, [], str(error)
     else:
@@ -98,20 +107,24 @@ def look_at_results(look: Look, reader: Reader, settings: ControlPlaneSettings, 
 
 def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime) -> Iterator[Finding]:
     """Tests that are down, and tests without data."""
-    by_probe: dict[str, list[Subject]] = defaultdict(list)
+    together: dict[tuple[str, str], list[Subject]] = defaultdict(list)
     for subject in look.subjects.values():
-        by_probe[subject.probe].append(subject)
-    for probe, subjects in by_probe.items():
-        newest = _newest(reader, probe, max(one.limit for one in subjects), settings.down_runs, at)
+        # One question for all tests of a probe that are always going; one for each that waits for its next occasion.
+        alone = "" if is_always(read_schedule(subject.test_plan.schedule)) else subject.test
+        together[subject.probe, alone].append(subject)
+    for (probe, test), subjects in together.items():
+        seconds = _LONG_SECONDS if test else max(one.limit for one in subjects)
+        newest = _newest(reader, probe, test, seconds, settings.down_runs, at)
         for subject in subjects:
             records = newest.get(subject.key, [])
-            yield _data(subject, records, at)
+            silent = is_silent(subject, records, at)
+            yield _data(subject, silent=silent)
             if UP in SPECS[probe].measurements[0].fields:
-                yield _down(subject, records, settings.down_runs, at)
+                yield _down(subject, records, settings.down_runs, silent=silent)
 
 
 def _newest(
-    reader: Reader, probe: str, seconds: float, count: int, at: datetime
+    reader: Reader, probe: str, test: str, seconds: float, count: int, at: datetime
 ) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
     measurement = SPECS[probe].measurements[0]
     columns = [one.name for one in (UP, ERROR, ERROR_DETAIL) if one in measurement.fields]
@@ -119,6 +132,7 @@ def _newest(
         measurement.name,
         columns or [SPECS[probe].headline],
         start_ns=to_ns(at) - int(seconds * NANOSECONDS),
+        where=[Condition("test", test)] if test else [],
         group_by=("agent", "test"),
         descending=True,
         limit=count,
@@ -127,29 +141,37 @@ def _newest(
     return {(one.tags.get("agent", ""), one.tags.get("test", "")): list(one.records()) for one in answer}
 
 
-def _fresh(subject: Subject, records: list[Mapping[str, Any]], at: datetime) -> bool:
-    return bool(records) and (to_ns(at) - int(records[0]["time"])) / NANOSECONDS <= subject.limit
-
-
-def _data(subject: Subject, records: list[Mapping[str, Any]], at: datetime) -> Finding:
-    if _fresh(subject, records, at):
-        verdict = Verdict.GOOD
+def is_silent(subject: Subject, records: list[Mapping[str, Any]], at: datetime) -> bool | None:
+    """Whether the newest point is older than it should be; None where there is none, and none is due yet."""
+    plan = subject.test_plan
+    schedule = read_schedule(plan.schedule)
+    # What was due before that can't be seen by the question that was asked.
+    earliest = max(subject.since, at - timedelta(seconds=_LONG_SECONDS))
+    last = from_ns(int(records[0]["time"])) if records else earliest
+    if is_always(schedule):
+        late = (at - last).total_seconds() > subject.limit
     else:
-        verdict = Verdict.BAD if at.timestamp() - subject.since > subject.limit else Verdict.UNKNOWN
+        late = schedule_is_silent(schedule, plan.interval, plan.timeout, last=last, at=at)
+    return late if late or records else None
+
+
+def _data(subject: Subject, *, silent: bool | None) -> Finding:
+    verdict = {True: Verdict.BAD, False: Verdict.GOOD, None: Verdict.UNKNOWN}[silent]
+    always = is_always(read_schedule(subject.test_plan.schedule))
     return Finding(
         Event.NO_DATA,
         subject.labels,
         verdict,
         Severity.WARNING,
         summary=f"No data of {subject.name} on {subject.agent}",
-        detail=f"no point within {subject.limit:g} s",
+        detail=f"no point within {subject.limit:g} s" if always else "no point since a run was due",
         more=subject.more,
     )
 
 
-def _down(subject: Subject, records: list[Mapping[str, Any]], count: int, at: datetime) -> Finding:
+def _down(subject: Subject, records: list[Mapping[str, Any]], count: int, *, silent: bool | None) -> Finding:
     ups = [record.get(UP.name) for record in records]
-    if not _fresh(subject, records, at) or ups[0] is None:
+    if silent is not False or not ups or ups[0] is None:
         verdict = Verdict.UNKNOWN
     elif ups[0] != 0:
         verdict = Verdict.GOOD

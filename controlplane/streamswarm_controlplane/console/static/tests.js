@@ -51,7 +51,7 @@ function row(test, names) {
     mayChange ? element("td", { class: "choose" }, element("input", { type: "checkbox", checked: chosen.has(test.id),
       "aria-label": `Choose ${test.name}`, onclick: (event) => choose(test, event.target.checked) })) : null,
     element("td", {}, element("button", { class: "link", type: "button", onclick: () => detail.open(test) }, test.name),
-      element("span", { class: "sub" }, test.key)),
+      element("span", { class: "sub" }, test.key, " · ", element("a", { href: `/results?test=${test.id}` }, "results"))),
     element("td", { class: "probe" }, test.probe), element("td", { class: "wide" }, test.target || "the agent's host"),
     element("td", {}, when, more ? element("span", { class: "sub" }, more) : null),
     element("td", { class: "wide agents", title: assigned.join(", ") }, agents,
