@@ -83,6 +83,7 @@ def create_app(settings: MlSettings) -> Starlette:
                 "failures": counts.failures,
                 "last_error": counts.last_error,
                 "state_bytes": pipeline.state_bytes,
+                "memory_bytes": pipeline.memory_bytes,
                 "open_anomalies": anomalies,
             }
         )
@@ -130,6 +131,7 @@ class _Metrics:
         self._lag = Gauge("streamswarm_ml_lag_seconds", "Age of the newest scored point.", registry=self.registry)
         self._cycle = Gauge("streamswarm_ml_cycle_seconds", "Duration of the last cycle.", registry=self.registry)
         self._state = Gauge("streamswarm_ml_state_bytes", "Size of the state on disk.", registry=self.registry)
+        self._memory = Gauge("streamswarm_ml_memory_bytes", "Memory of the detectors.", registry=self.registry)
         self._points = Counter("streamswarm_ml_points", "Points scored.", registry=self.registry)
         self._failures = Counter("streamswarm_ml_failures", "Cycles that failed.", registry=self.registry)
         self._told_points = 0
@@ -142,6 +144,7 @@ class _Metrics:
         self._lag.set(counts.lag_seconds or 0)
         self._cycle.set(counts.last_seconds)
         self._state.set(pipeline.state_bytes)
+        self._memory.set(pipeline.memory_bytes)
         self._points.inc(counts.points - self._told_points)
         self._failures.inc(counts.failures - self._told_failures)
         self._told_points, self._told_failures = counts.points, counts.failures

@@ -6,47 +6,35 @@ the same detectors, which gives the same scores for the same series and times, a
 
 import logging
 import math
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 
 from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, now_ns
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.lineprotocol import encode_lines
-from streamswarm_core.point import Point
 from streamswarm_core.reader import Reader, Select, Series
 from streamswarm_core.writer import LineWriter
-from streamswarm_ml.detectors import Detector, Ensemble, StateDetector
+from streamswarm_ml.detectors import threshold_for
+from streamswarm_ml.maintenance import in_maintenance
+from streamswarm_ml.records import Records
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
+from streamswarm_ml.watched import Batch, SeriesKey, Watched, shard_of
 
 log = logging.getLogger(__name__)
 
-_CHUNK_NS: Final = 3600 * NANOSECONDS
-_LINES_A_WRITE: Final = 5000
-_VERSION: Final = 1
-
-SeriesKey = tuple[str, tuple[tuple[str, str], ...], str]
-"""Measurement, sorted tags, field."""
-
-
-@dataclass(slots=True)
-class SeriesState:
-    """One watched series.
-
-    Attributes:
-        detector: its detector.
-        cursor: time of the newest scored point, nanoseconds since the epoch.
-        flag: whether it is in an anomaly.
-    """
-
-    detector: Detector
-    cursor: int
-    flag: bool = False
+_SHORTEST_SPAN_NS: Final = 60 * NANOSECONDS
+_FIRST_SPAN_NS: Final = 3600 * NANOSECONDS
+_LONGEST_SPAN_NS: Final = 30 * 86_400 * NANOSECONDS
+_MANY_POINTS: Final = 100_000
+_LINES_A_WRITE: Final = 20_000
 
 
 @dataclass(slots=True)
@@ -55,22 +43,62 @@ class Counts:
 
     cycles: int = 0
     points: int = 0
-    late: int = 0
     failures: int = 0
     last_seconds: float = 0.0
     last_error: str = ""
     lag_seconds: float | None = None
 
 
-@dataclass(slots=True)
-class _Saved:
-    version: int
-    read_until: dict[str, int]
-    series: dict[SeriesKey, SeriesState] = field(default_factory=dict)
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        measurement: what is being read.
+        share: 0..1 of all.
+        points: scored so far.
+        seconds: since it began.
+    """
+
+    measurement: str
+    share: float
+    points: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a training did.
+
+    Attributes:
+        points: scored.
+        series: watched now.
+        seconds: it took.
+        cancelled: whether it was; a cancelled reset has changed no detector.
+    """
+
+    points: int
+    series: int
+    seconds: float
+    cancelled: bool
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error
+    """The caller wants no more."""
+
+
+Watcher = Callable[[Progress], bool]
+"""Gets the progress; returns whether to go on."""
+
+
+def _go_on(_progress: Progress) -> bool:
+    return True
 
 
 class Pipeline:
-    """Scores every feature of the catalogue, and `up`, of every series in the store.
+    """Scores every feature of the catalogue, and `up`, of every series of this service's shard.
+
+    Safe to use from several threads: one scores at a time.
 
     Args:
         settings: the service's settings.
@@ -93,22 +121,30 @@ class Pipeline:
         self._writer = writer
         self._state = state
         self._clock = clock
+        self._lock = threading.Lock()
+        self._spans: dict[str, int] = {}
+        self._records = Records()
         self.counts = Counts()
-        self._saved = self._load()
+        self._watched = self._load()
 
     @property
-    def series(self) -> Mapping[SeriesKey, SeriesState]:
+    def series(self) -> list[SeriesKey]:
         """All watched series."""
-        return self._saved.series
+        return list(self._watched.keys)
 
     @property
     def state_bytes(self) -> int:
         """Size of the state on disk."""
         return self._state.size
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the detectors take in memory."""
+        return self._watched.bytes_in_memory()
+
     def open_anomalies(self) -> list[SeriesKey]:
         """The series that are in an anomaly."""
-        return [key for key, state in self.series.items() if state.flag]
+        return self._watched.open()
 
     def cycle(self) -> int:
         """Score what is new; returns how many points.
@@ -117,94 +153,186 @@ class Pipeline:
             Unavailable: the store can't be reached; nothing is lost, the next cycle begins at the same place.
             Refused: the store doesn't take the query or the scores.
         """
+        return self.train().points
+
+    def train(self, watcher: Watcher = _go_on) -> Training:
+        """Catch up with the store: score and learn what came since the last time.
+
+        Args:
+            watcher: told of the progress; what was scored until it says stop is kept.
+
+        Raises:
+            Unavailable: as `cycle`.
+            Refused: as `cycle`.
+        """
+        with self._lock:
+            begun = time.monotonic()
+            try:
+                done = self._score_all(watcher, first_start=self._lookback(), save=True)
+            except (Unavailable, Refused):
+                # The detectors have learned points whose scores were not stored: go back to where they were saved.
+                self._watched = self._load()
+                raise
+            self.counts.cycles += 1
+            self.counts.last_seconds = time.monotonic() - begun
+            return Training(done[0], len(self._watched.keys), self.counts.last_seconds, done[1])
+
+    def reset(self, watcher: Watcher = _go_on) -> Training:
+        """Forget everything and learn it again from all stored history, whose scores are written anew.
+
+        Until it is done the old state stays on disk; a reset that was cancelled, failed or killed has changed no
+        detector, only scores.
+
+        Raises:
+            Unavailable: as `cycle`.
+            Refused: as `cycle`.
+        """
+        with self._lock:
+            begun, before, heads = time.monotonic(), self._watched, self._records
+            self._watched, self._records = self._fresh(), Records()
+            done = (0, True)
+            try:
+                done = self._score_all(watcher, first_start=None, save=False)
+                if not done[1]:
+                    self._state.save(self._watched.save())
+            finally:
+                if done[1]:
+                    self._watched, self._records = before, heads
+            return Training(done[0], len(self._watched.keys), time.monotonic() - begun, done[1])
+
+    def _fresh(self) -> Watched:
+        return Watched(threshold_for(self._settings.false_alarms), self._settings.warmup_points)
+
+    def _load(self) -> Watched:
+        watched, saved = self._fresh(), self._state.load()
+        self._records = Records()
+        if saved is None:
+            return watched
         try:
-            return self._cycle()
-        except (Unavailable, Refused):
-            # The detectors have learned points whose scores were not stored: go back to where the state was saved.
-            self._saved = self._load()
-            raise
+            watched.restore(saved)
+        except (ValueError, KeyError) as error:
+            log.warning("%s is of another version (%s); starting afresh", self._state.path, error)
+            return self._fresh()
+        return watched
 
-    def _load(self) -> _Saved:
-        saved = self._state.load()
-        return saved if isinstance(saved, _Saved) and saved.version == _VERSION else _Saved(_VERSION, {})
+    def _lookback(self) -> int:
+        return self._clock() - int(self._settings.lookback_hours * 3600 * NANOSECONDS)
 
-    def _cycle(self) -> int:
-        begun = time.monotonic()
-        scored = 0
+    def _score_all(self, watcher: Watcher, *, first_start: int | None, save: bool) -> tuple[int, bool]:
+        """Score every measurement up to now; how many points, and whether it was cancelled."""
+        begun, scored = time.monotonic(), 0
         stored = set(self._reader.measurements())
-        for measurement in CATALOGUE.values():
-            fields = watched_fields(measurement)
-            if fields and measurement.name in stored:
-                scored += self._score_measurement(measurement, fields)
-        self.counts.cycles += 1
-        self.counts.points += scored
-        self.counts.last_seconds = time.monotonic() - begun
-        return scored
+        chosen = [
+            (measurement, fields)
+            for measurement in CATALOGUE.values()
+            if measurement.name in stored and (fields := watched_fields(measurement))
+        ]
+        for number, (measurement, fields) in enumerate(chosen):
 
-    def _score_measurement(self, measurement: Measurement, fields: list[str]) -> int:
-        now = self._clock()
-        first_start = now - int(self._settings.lookback_hours * 3600 * NANOSECONDS)
-        known = self._saved.read_until.get(measurement.name)
+            def go_on(share: float, points: int, number: int = number, name: str = measurement.name) -> bool:
+                whole = (number + share) / len(chosen)
+                return watcher(Progress(name, whole, scored + points, time.monotonic() - begun))  # noqa: B023 - at once
+
+            points, stopped = self._score_measurement(measurement, fields, go_on, first_start, save=save)
+            scored += points
+            if stopped:
+                return scored, True
+        return scored, False
+
+    def _score_measurement(
+        self,
+        measurement: Measurement,
+        fields: list[str],
+        go_on: Callable[[float, int], bool],
+        first_start: int | None,
+        *,
+        save: bool,
+    ) -> tuple[int, bool]:
+        now, name = self._clock(), measurement.name
         late = int(self._settings.lateness_seconds * NANOSECONDS)
-        start = first_start if known is None else known - late
-        scored = 0
+        known = self._watched.read_until.get(name)
+        if known is not None:
+            start = known - late
+        else:
+            start = self._earliest(name, fields, now) if first_start is None else first_start
+        begin, scored = start, 0
+        span = min(self._spans.get(name, _FIRST_SPAN_NS), _LONGEST_SPAN_NS)
         while start < now:
-            stop = min(start + _CHUNK_NS, now)
-            statement = Select(measurement.name, fields, start_ns=start, stop_ns=stop, group_by=("*",))
-            scores = list(self._scores(measurement.name, self._reader.select(statement)))
-            for first in range(0, len(scores), _LINES_A_WRITE):
-                self._writer.write(encode_lines(scores[first : first + _LINES_A_WRITE]))
-            newest = max((point.time_ns or 0 for point in scores), default=0)
-            if newest:
-                self.counts.lag_seconds = (self._clock() - newest) / NANOSECONDS
-            self._saved.read_until[measurement.name] = max(known or 0, newest, stop - late)
-            if scores or known is None:
-                self._state.save(self._saved)
-            scored += len(scores)
+            stop = min(start + span, now)
+            statement = Select(name, fields, start_ns=start, stop_ns=stop, group_by=("*",))
+            points, read = self._score_answer(name, self._reader.select(statement))
+            scored += points
+            reached = max(self._watched.read_until.get(name, 0), stop - late)
+            self._watched.read_until[name] = reached
+            if save and (points or known is None):
+                self._state.save(self._watched.save())
+            if read > _MANY_POINTS:
+                span = max(span // 2, _SHORTEST_SPAN_NS)
+            elif read < _MANY_POINTS // 4:
+                span = min(span * 2, _LONGEST_SPAN_NS)
+            self._spans[name] = span
             start = stop
-        return scored
+            if not go_on((start - begin) / max(now - begin, 1), scored):
+                return scored, True
+        return scored, False
 
-    def _scores(self, measurement: str, answer: list[Series]) -> Iterator[Point]:
+    def _earliest(self, name: str, fields: list[str], now: int) -> int:
+        found = self._reader.select(Select(name, fields, stop_ns=now, limit=1))
+        return min((int(row[0] or 0) for series in found for row in series.rows), default=now)
+
+    def _score_answer(self, measurement: str, answer: list[Series]) -> tuple[int, int]:
+        """Score an answer and store the scores; how many points were new, and how many there were."""
+        read = self._batch(measurement, answer)
+        batch = self._watched.news(read)
+        if len(batch):
+            told = self._watched.judge(batch)
+            lines = self._records.lines(batch, told, list(self._watched.keys), self._watched.threshold)
+            for first in range(0, len(lines), _LINES_A_WRITE):
+                self._writer.write(("\n".join(lines[first : first + _LINES_A_WRITE]) + "\n").encode())
+            self.counts.points += len(batch)
+            self.counts.lag_seconds = (self._clock() - int(batch.times_ns.max())) / NANOSECONDS
+        return len(batch), len(read)
+
+    def _batch(self, measurement: str, answer: list[Series]) -> Batch:
+        numbers: list[int] = []
+        counts: list[int] = []
+        values: list[float] = []
+        times: list[int] = []
+        settings = self._settings
         for series in answer:
             tags = tuple(sorted((key, value) for key, value in series.tags.items() if value))
-            for record in series.records():
-                time_ns = int(record["time"] or 0)
-                for name in series.columns[1:]:
-                    value = record[name]
-                    if isinstance(value, int | float) and math.isfinite(value):
-                        point = self._score_value((measurement, tags, name), float(value), time_ns)
-                        if point is not None:
-                            yield point
+            if settings.shards > 1 and shard_of(measurement, tags, settings.shards) != settings.shard:
+                continue
+            columns = list(zip(*series.rows, strict=True))
+            if not columns:
+                continue
+            for name, column in zip(series.columns[1:], columns[1:], strict=True):
+                good = [
+                    (moment, value)
+                    for moment, value in zip(columns[0], column, strict=True)
+                    if isinstance(value, int | float) and math.isfinite(value)
+                ]
+                if good:
+                    numbers.append(self._watched.number((measurement, tags, name)))
+                    counts.append(len(good))
+                    times.extend(int(moment or 0) for moment, _ in good)
+                    values.extend(float(value) for _, value in good)
+        batch = Batch(
+            np.repeat(np.array(numbers, dtype=np.int64), counts),
+            np.array(values, dtype=np.float64),
+            np.array(times, dtype=np.int64),
+        )
+        return self._outside_maintenance(batch)
 
-    def _score_value(self, key: SeriesKey, value: float, time_ns: int) -> Point | None:
-        """Score a value unless it is not newer than what its series has seen."""
-        state = self._saved.series.get(key)
-        if state is None:
-            state = self._saved.series[key] = SeriesState(self._new_detector(key[2]), cursor=time_ns - 1)
-        if time_ns <= state.cursor:
-            return None
-        verdict = state.detector.update(value, time_ns)
-        state.cursor = time_ns
-        state.flag = verdict.flag
-        measurement, tags, name = key
-        fields: dict[str, Any] = {
-            "score": verdict.score,
-            "threshold": verdict.threshold,
-            "flag": verdict.flag,
-            "expected": verdict.expected,
-            "value": value,
-        }
-        judged = {**dict(tags), "measurement": measurement, "field": name, "detector": state.detector.name}
-        return ANOMALY.point(judged, time_ns=time_ns, **fields)
-
-    def _new_detector(self, name: str) -> Detector:
-        if name == UP.name:
-            return StateDetector()
-        return Ensemble(threshold=self._settings.threshold, warmup=self._settings.warmup_points)
+    def _outside_maintenance(self, batch: Batch) -> Batch:
+        kept = ~in_maintenance(batch.times_ns, self._settings.maintenance)
+        return batch if kept.all() else Batch(batch.series[kept], batch.values[kept], batch.times_ns[kept])
 
 
 def watched_fields(measurement: Measurement) -> list[str]:
-    """The features of a measurement, and `up` of a probe's."""
+    """The features of a measurement, and `up` of a probe's; none of our own scores."""
+    if measurement.name == ANOMALY.name:
+        return []
     names = [declared.name for declared in measurement.features]
     if UP.name in measurement and UP.help == measurement[UP.name].help:
         names.append(UP.name)

@@ -4,6 +4,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from streamswarm_core.reader import StoreSettings
+from streamswarm_ml.maintenance import window_ns
 
 Limit = Annotated[float, Field(gt=0, le=3600)]
 Limits = tuple[Limit, Limit]
@@ -27,7 +28,14 @@ class MlSettings(StoreSettings, table="ml"):
     lookback_hours: float = Field(6.0, gt=0, le=720, description="How far the first start looks back.")
     lateness_seconds: float = Field(120.0, ge=0, le=86_400, description="Points that arrive later are not scored.")
     warmup_points: int = Field(100, ge=10, le=100_000, description="Points of a series before it can be flagged.")
-    threshold: float = Field(0.6, gt=0, lt=1, description="Score from which a point opens an anomaly.")
+    false_alarms: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="Anomalies of a healthy series in a week that are put up with; sets the threshold.",
+    )
+    shards: int = Field(1, ge=1, le=1024, description="How many ML services share the series.")
+    shard: int = Field(0, ge=0, le=1023, validate_default=True, description="Which share is this service's, from 0.")
 
     latency_limits: Limits = Field((0.15, 0.4), description="Seconds from which a target is degraded, and bad.")
     loss_limits: Limits = Field((0.02, 0.1), description="Loss ratio from which a target is degraded, and bad.")
@@ -53,6 +61,25 @@ class MlSettings(StoreSettings, table="ml"):
                 "a store that scrapes takes no scores; give a collector's URL, such as http://127.0.0.1:8801"
             )
         return url
+
+    maintenance: tuple[str, ...] = Field(
+        (), description="Windows that are neither judged nor learned, each as 2026-01-05T22:00Z/2026-01-06T02:00Z."
+    )
+
+    @field_validator("maintenance")
+    @classmethod
+    def _are_windows(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        for window in windows:
+            window_ns(window)
+        return windows
+
+    @field_validator("shard")
+    @classmethod
+    def _is_one_of_the_shards(cls, shard: int, info: ValidationInfo) -> int:
+        shards = info.data.get("shards", 1)
+        if shard >= shards:
+            raise ValueError(f"there are {shards} shards, so this must be 0 to {shards - 1}")
+        return shard
 
     @property
     def scores_url(self) -> str:

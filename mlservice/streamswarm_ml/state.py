@@ -1,23 +1,43 @@
 """The detectors' state on disk: written whole and atomically, read back only if nobody has touched it.
 
-River's models have no portable form, so the state is a pickle, and loading a pickle runs whatever is in it. Therefore
-the file is sealed with an HMAC whose key is made on first start and readable by this user only: a file that was
-swapped, cut short or edited is refused before a byte of it is unpickled, and the service starts afresh.
+A header and named arrays, as numpy's `npz` without pickles: nothing in it can run, whoever wrote it. It is sealed with
+an HMAC whose key is made on first start and readable by this user only; so a file that was swapped, cut short or edited
+is told from one of ours, is set aside, and the service starts afresh. The header carries the version of the layout.
 """
 
 import hashlib
 import hmac
+import io
+import json
 import logging
 import os
-import pickle
 import secrets
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 log = logging.getLogger(__name__)
 
-_MAGIC: Final = b"STREAMSWARM-ML-1\n"
+_MAGIC: Final = b"STREAMSWARM-ML-2\n"
 _SEAL_BYTES: Final = 32
+_HEADER: Final = "header"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What is remembered.
+
+    Attributes:
+        header: whatever JSON holds.
+        arrays: numbers, by name.
+    """
+
+    header: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
 
 
 class StateFile:
@@ -25,11 +45,12 @@ class StateFile:
 
     Args:
         folder: keeps the file and the key.
+        name: of the file, without its suffix.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "detectors") -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path: Final = folder / "detectors.state"
+        self.path: Final = folder / f"{name}.state"
         self._key = _load_or_create_key(folder / "state.key")
 
     @property
@@ -37,31 +58,45 @@ class StateFile:
         """Bytes on disk; 0 before the first save."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def save(self, content: Any) -> None:
+    def save(self, content: Saved) -> None:
         """Replace the file's content; a crash leaves the old or the new one, never a mixture."""
-        body = _MAGIC + pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+        buffer = io.BytesIO()
+        buffer.write(bytes(_SEAL_BYTES) + _MAGIC)
+        header = np.frombuffer(json.dumps(content.header).encode(), dtype=np.uint8)
+        np.savez(buffer, allow_pickle=False, **{_HEADER: header, **content.arrays})
+        whole = buffer.getbuffer()
+        whole[:_SEAL_BYTES] = self._seal(whole[_SEAL_BYTES:])
         temporary = self.path.with_suffix(".new")
         with temporary.open("wb") as file:
-            file.write(self._seal(body) + body)
+            file.write(whole)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.path)
 
-    def load(self) -> Any | None:
+    def load(self) -> Saved | None:
         """What was saved last; None if there is nothing, or nothing that can be trusted."""
         try:
-            sealed = self.path.read_bytes()
+            sealed = memoryview(self.path.read_bytes())
         except FileNotFoundError:
             return None
         seal, body = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
-        if not hmac.compare_digest(seal, self._seal(body)) or not body.startswith(_MAGIC):
-            aside = self.path.with_suffix(".refused")
-            self.path.replace(aside)
-            log.error("%s is damaged or not ours; set aside as %s, starting afresh", self.path, aside.name)
+        if not hmac.compare_digest(seal, self._seal(body)) or bytes(body[: len(_MAGIC)]) != _MAGIC:
+            self._set_aside("damaged or not ours")
             return None
-        return pickle.loads(body[len(_MAGIC) :])  # noqa: S301 - sealed by our own key, see the module's docstring
+        try:
+            with np.load(io.BytesIO(body[len(_MAGIC) :]), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            return Saved(json.loads(arrays.pop(_HEADER).tobytes()), arrays)
+        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+            self._set_aside(f"unreadable ({error})")
+            return None
 
-    def _seal(self, body: bytes) -> bytes:
+    def _set_aside(self, reason: str) -> None:
+        aside = self.path.with_suffix(".refused")
+        self.path.replace(aside)
+        log.error("%s is %s; set aside as %s, starting afresh", self.path, reason, aside.name)
+
+    def _seal(self, body: memoryview) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)
 
 

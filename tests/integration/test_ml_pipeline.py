@@ -1,12 +1,18 @@
 """The ML service on a real collector: every point is scored once, whatever happens in between."""
 
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from benchmarks.servers import collector
+from pydantic import ValidationError
 
 from streamswarm_collector.app import create_app as create_collector
 from streamswarm_collector.settings import CollectorSettings
@@ -15,9 +21,9 @@ from streamswarm_core.errors import Unavailable
 from streamswarm_core.reader import InfluxQLReader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.app import create_app
-from streamswarm_ml.pipeline import Pipeline
+from streamswarm_ml.pipeline import Pipeline, Progress
 from streamswarm_ml.settings import MlSettings
-from streamswarm_ml.state import StateFile
+from streamswarm_ml.state import Saved, StateFile
 from tests.support import eventually, find_free_port, serve_app
 
 START = 1_700_000_000
@@ -42,6 +48,21 @@ class Bench:
         rtt = f",rtt_mean={0.01 + random.Random(second).random() / 1000}" if up else ""
         self.writer.write(f"icmp,target={target} up={up}i,loss={1 - up}.0{rtt} {second * NANOSECONDS}\n".encode())
         self.now = max(self.now, second + 1)
+
+    def measure_minutes(self, minutes: int, *, target: str = "gw", outage: range = range(0)) -> None:
+        """A run a minute up to now, which moves on; RTT is a thousandfold during the outage."""
+        lines = []
+        for minute in range(minutes):
+            rtt = (10.0 if minute in outage else 0.01) * (1 + random.Random(minute).random() / 10)
+            stamp = (START + minute * 60) * NANOSECONDS
+            lines.append(f"icmp,target={target} up=1i,loss=0.0,rtt_mean={rtt} {stamp}\n")
+        self.writer.write("".join(lines).encode())
+        self.now = max(self.now, START + minutes * 60)
+
+    def events(self) -> list[tuple[str, str, int]]:
+        answer = self.reader.execute("SELECT event, kind FROM anomaly WHERE target = 'gw'")
+        rows = [row for series in answer for row in series.rows if row[1]]
+        return [(str(event), str(kind or ""), (int(at or 0) // NANOSECONDS - START) // 60) for at, event, kind in rows]
 
     def scores(self) -> Scores:
         found: Scores = {}
@@ -128,3 +149,172 @@ def test_a_store_that_is_away_is_said_so_and_nothing_stops(tmp_path: Path) -> No
         assert "Connection refused" in status["last_error"]
         assert httpx.get(f"{url}/health").status_code == 200
         assert "streamswarm_ml_failures_total" in httpx.get(f"{url}/metrics").text
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from streamswarm_core.reader import InfluxQLReader
+from streamswarm_core.writer import LineWriter
+from streamswarm_ml.pipeline import Pipeline
+from streamswarm_ml.settings import MlSettings
+from streamswarm_ml.state import Saved, StateFile
+url, folder, now = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+settings = MlSettings(data=folder, store_url=url, lookback_hours=720)
+reader = InfluxQLReader(url, database="streamswarm")
+writer = LineWriter(url, lambda: "", bucket="streamswarm")
+pipeline = Pipeline(settings, reader, writer, StateFile(settings.folder), lambda: now)
+print("ready", flush=True)
+pipeline.cycle()
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def process_bench(tmp_path: Path) -> Iterator[Bench]:
+    with collector(tmp_path / "store") as server:
+        made = Bench(f"http://127.0.0.1:{server.port}", tmp_path / "ml")
+        yield made
+        made.reader.close()
+        made.writer.close()
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_any_moment_it_scores_each_point_once_and_the_same(process_bench: Bench, tmp_path: Path) -> None:
+    bench = process_bench
+    bench.measure_minutes(1500, outage=range(1200, 1210))
+    folder, done, killed = tmp_path / "killed", False, 0
+    for attempt in range(8):
+        command = [sys.executable, "-c", KILLED, bench.url, str(folder), str(bench.now * NANOSECONDS)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.05 * 3**attempt)
+            process.kill()
+            done = "done" in process.stdout.read()
+        killed += not done
+        if done:
+            break
+    assert done
+    assert killed > 0
+    interrupted = bench.scores()
+    assert len(interrupted) == 1500 * 3
+
+    whole = Bench(bench.url, tmp_path / "another")
+    whole.now = bench.now
+    whole.pipeline(lookback_hours=720).cycle()
+    assert whole.scores() == interrupted
+    whole.reader.close()
+    whole.writer.close()
+
+
+def test_one_incident_is_one_anomaly_that_opens_and_closes_and_says_why(bench: Bench) -> None:
+    bench.measure_minutes(1500, outage=range(1200, 1210))
+    bench.pipeline(lookback_hours=720).cycle()
+    events = bench.events()
+    assert [event for event, _, _ in events] == ["open", "close"]
+    assert events[0][2] == 1200
+    assert events[1][1] == "incident"
+    why = bench.reader.execute("SELECT \"view\", baseline FROM anomaly WHERE target = 'gw'")
+    told = [row[1:] for series in why for row in series.rows if row[1]]
+    assert len(told) == 1
+    assert told[0][1] in {"recent values", "this hour of the day", "this hour of the week"}
+
+
+def test_a_reset_learns_everything_again_and_gives_the_same_scores_as_the_first_time(bench: Bench) -> None:
+    bench.measure_minutes(600)
+    pipeline = bench.pipeline(lookback_hours=720)
+    pipeline.cycle()
+    before = bench.scores()
+    seen: list[Progress] = []
+    done = pipeline.reset(lambda progress: seen.append(progress) or True)
+    assert (done.points, done.series, done.cancelled) == (1800, 3, False)
+    assert seen[-1].share == 1
+    assert [one.share for one in seen] == sorted(one.share for one in seen)
+    assert bench.scores() == before
+    assert pipeline.cycle() == 0
+
+
+def test_a_reset_reads_what_the_first_start_did_not_look_back_to(bench: Bench) -> None:
+    bench.measure_minutes(600)
+    pipeline = bench.pipeline(lookback_hours=1)
+    assert pipeline.cycle() == 180
+    assert pipeline.reset().points == 1800
+
+
+def test_a_cancelled_reset_changes_no_detector(bench: Bench) -> None:
+    bench.measure_minutes(600)
+    pipeline = bench.pipeline(lookback_hours=720)
+    pipeline.cycle()
+    saved = StateFile(MlSettings(data=bench.folder).folder).path.read_bytes()
+    done = pipeline.reset(lambda progress: progress.share < 0.1)
+    assert done.cancelled
+    assert done.series == 3
+    assert StateFile(MlSettings(data=bench.folder).folder).path.read_bytes() == saved
+    bench.measure_minutes(610)
+    assert pipeline.cycle() == 30
+    assert bench.pipeline(lookback_hours=720).cycle() == 0
+
+
+def test_training_that_is_stopped_keeps_what_it_did_and_goes_on_there(bench: Bench) -> None:
+    bench.measure_minutes(600)
+    pipeline = bench.pipeline(lookback_hours=10.5)
+    first = pipeline.train(lambda progress: progress.points == 0)
+    assert first.cancelled
+    assert 0 < first.points < 1800
+    assert first.points + pipeline.train().points == 1800
+    assert len(bench.scores()) == 1800
+
+
+def test_shards_share_the_series_without_overlap_and_without_a_gap(bench: Bench, tmp_path: Path) -> None:
+    for number in range(12):
+        bench.measure(START, target=f"t{number}")
+    watched = []
+    for shard in range(3):
+        service = Bench(bench.url, tmp_path / f"shard{shard}")
+        service.now = bench.now
+        pipeline = service.pipeline(shards=3, shard=shard)
+        pipeline.cycle()
+        watched.append({key[1] for key in pipeline.series})
+        service.reader.close()
+        service.writer.close()
+    assert all(watched)
+    assert sum(map(len, watched)) == len(set.union(*watched)) == 12
+    assert len(bench.scores()) == 36
+
+
+def test_maintenance_is_neither_judged_nor_learned(bench: Bench) -> None:
+    bench.measure_minutes(600, outage=range(300, 400))
+    window = f"{stamp(300)}/{stamp(400)}"
+    pipeline = bench.pipeline(lookback_hours=720, maintenance=[window])
+    pipeline.cycle()
+    assert bench.events() == []
+    assert not any(300 * 60 <= second < 400 * 60 for _, _, second in bench.scores())
+    assert len(bench.scores()) == 500 * 3
+
+
+def stamp(minute: int) -> str:
+    return datetime.fromtimestamp(START + minute * 60, UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    "windows", [["tomorrow"], ["2026-01-05T22:00/2026-01-06T02:00"], ["2026-01-06T22:00Z/2026-01-05T02:00Z"]]
+)
+def test_a_window_that_is_none_is_refused_with_an_example(windows: list[str]) -> None:
+    with pytest.raises(ValidationError, match="2026-01-05T22:00Z/2026-01-06T02:00Z"):
+        MlSettings(maintenance=tuple(windows))
+
+
+def test_a_shard_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must be 0 to 2"):
+        MlSettings(shards=3, shard=3)
+
+
+def test_a_state_of_another_version_starts_afresh(bench: Bench) -> None:
+    bench.measure(START)
+    bench.pipeline().cycle()
+    state = StateFile(MlSettings(data=bench.folder).folder)
+    saved = state.load()
+    assert saved is not None
+    state.save(Saved({**saved.header, "version": 1}, saved.arrays))
+    assert bench.pipeline().series == []

@@ -1,8 +1,24 @@
-"""Streaming detectors, one a file: each scores a value against what it has seen, then learns it."""
+"""Streaming detectors: each scores a value against what it has seen, then learns it."""
 
-from streamswarm_ml.detectors.base import Detector, Verdict
-from streamswarm_ml.detectors.ensemble import Ensemble
-from streamswarm_ml.detectors.range_novelty import RangeNovelty
+from streamswarm_ml.detectors.bank import Bank, Verdicts
+from streamswarm_ml.detectors.base import TOLD_VIEWS, Baseline, Detector, Ending, Verdict, threshold_for
+from streamswarm_ml.detectors.detection import Detection, detect, detect_anomalies, detect_many
 from streamswarm_ml.detectors.state import StateDetector
+from streamswarm_ml.detectors.stream import StreamDetector
 
-__all__ = ["Detector", "Ensemble", "RangeNovelty", "StateDetector", "Verdict"]
+__all__ = [
+    "TOLD_VIEWS",
+    "Bank",
+    "Baseline",
+    "Detection",
+    "Detector",
+    "Ending",
+    "StateDetector",
+    "StreamDetector",
+    "Verdict",
+    "Verdicts",
+    "detect",
+    "detect_anomalies",
+    "detect_many",
+    "threshold_for",
+]

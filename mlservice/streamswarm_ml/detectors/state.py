@@ -1,6 +1,7 @@
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Self
 
-from streamswarm_ml.detectors.base import Verdict
+from streamswarm_ml.detectors.base import TOLD_VIEWS, Ending, Verdict
 
 _RARE_SHARE: Final = 0.05
 
@@ -30,10 +31,28 @@ class StateDetector:
         self._bad_share = 0.0
         self._open = False
 
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """Everything that is to be remembered."""
+        return float(self._seen), self._bad_share, float(self._open)
+
+    @classmethod
+    def restored(cls, numbers: Sequence[float]) -> Self:
+        """The detector whose `numbers` these were."""
+        made = cls()
+        made._seen, made._bad_share, made._open = int(numbers[0]), float(numbers[1]), bool(numbers[2])
+        return made
+
+    @property
+    def open(self) -> bool:
+        """Whether the series is in an anomaly."""
+        return self._open
+
     def update(self, value: float, time_ns: int) -> Verdict:
         """Score a value, then learn it."""
         _ = time_ns
         is_bad = value == self._bad
+        was_open = self._open
         score = (1 - self._bad_share) ** 2 if is_bad and self._seen >= self._warmup else 0.0
         if not is_bad:
             self._open = False
@@ -45,4 +64,12 @@ class StateDetector:
         if not self._open or weight < 0.01:
             self._bad_share += weight * (float(is_bad) - self._bad_share)
         usual = self._bad if self._bad_share > 0.5 else 1.0 - self._bad
-        return Verdict(score, (1 - _RARE_SHARE) ** 2, self._open, usual)
+        return Verdict(
+            score,
+            (1 - _RARE_SHARE) ** 2,
+            self._open,
+            usual,
+            opened=self._open and not was_open,
+            ending=Ending.INCIDENT if was_open and not self._open else Ending.NONE,
+            view=TOLD_VIEWS.index("value"),
+        )

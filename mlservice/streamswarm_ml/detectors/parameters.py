@@ -1,0 +1,76 @@
+"""The numbers of the detector.
+
+They were chosen for all series at once, on the development half of NAB (`benchmarks/nab.py`) and on made-up telemetry
+(`benchmarks/ml_series.py`), in the middle of a range within which results hardly change. docs/anomalies.md has figures.
+"""
+
+from typing import Final
+
+WARMUP: Final = 100
+"""Points of a series before it is judged."""
+
+FORGET: Final = 0.00015
+FORGET_SECONDS: Final = 300.0
+"""Share of its width by which a range shrinks at each point, for points at least this far apart; closer ones shrink it
+in proportion, so that a range forgets by time: half its width in eight days."""
+SLOW: Final = 10.0
+"""Weight of a point in the slow means, in units of the share that is forgotten."""
+FAST: Final = 0.01
+"""Weight of a point in the fast mean and spread."""
+SHORT: Final = 0.1
+LONG: Final = 0.03
+"""Weights of a point in the smoothed views."""
+SHORT_VARIATION: Final = 0.2
+LONG_VARIATION: Final = 0.05
+
+SEASON_KEEP: Final = 0.999
+DAY_LEAST: Final = 3.0
+WEEK_LEAST: Final = 6.0
+"""What a mean of an hour keeps at each of its points; points before an hour of the day, or of the week, is used."""
+
+SEASON_LIMIT: Final = 10.0
+"""How far, in spreads, a value moves the season's means at most."""
+
+LEAK: Final = 0.8
+"""What accumulated novelty keeps from point to point."""
+REST: Final = 80
+"""Points for which only a greater novelty than the last begins a new incident."""
+USUAL_NOVELTY: Final = 0.1
+USUAL_WEIGHT: Final = 0.1
+"""A series that often surprises by this much is believed half; weight of one surprise in what is usual for it."""
+ONCE_A_WEEK: Final = 0.6
+"""Novelty that a healthy series shows once a week; twice as much is shown half as often. Measured by
+`benchmarks/incidents.py`."""
+
+LASTING_FROM: Final = 4.0
+LASTING_MOST: Final = 6.0
+LASTING_KEEP: Final = 0.9
+LASTING_LIMIT: Final = 25.0
+"""Deviations of the residual from so many on gather, each at most so much, and leak; what gathered to the limit opens
+an anomaly even if no view is out of its range."""
+
+HALF_DEVIATION: Final = 5.0
+"""Deviation, in mean absolute deviations, that gives half of what a point can score that begins no incident."""
+QUIET_DEVIATION: Final = 6.0
+QUIET_POINTS: Final = 5
+"""An anomaly ends when so many points in a row were less far, in spreads, from what was expected."""
+
+SETTLED_POINTS: Final = 240
+"""Steady points, by the Page–Hinkley test, after which an open anomaly is a new normal."""
+DRIFT_ALLOWANCE: Final = 0.5
+DRIFT_LIMIT: Final = 20.0
+"""Page–Hinkley: change to put up with, and the accumulated change that is one, both as the inverse hyperbolic sine of
+deviations."""
+RESTARTED_POINTS: Final = 5.0
+"""How many points a mean is taken to have seen when a new normal begins: it moves at once."""
+
+COUNTER_POINTS: Final = 64
+COUNTER_FALLS: Final = 4
+"""A series that never fell in so many points and rose in most of them is a counter, whose rate is judged; one that
+falls as often as this within as many points is not."""
+
+MOST_ALARMS: Final = 7.0
+"""What a healthy series shows more often than this in a week begins no incident."""
+
+GREATEST_VALUE: Final = 1e150
+"""Values beyond count as this, so that no square overflows."""

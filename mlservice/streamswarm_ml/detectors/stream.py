@@ -1,0 +1,312 @@
+"""The detector for one series, one value after the other; `kernel.py` tells where the formulas come from."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from streamswarm_ml.detectors import parameters as p
+from streamswarm_ml.detectors.base import FEATURES, VIEWS, Baseline, Ending, Verdict
+from streamswarm_ml.detectors.drift import PageHinkley
+from streamswarm_ml.detectors.kernel import LOG_FLOOR, NEVER, NOTHING, TINY, VARIATION_FLOOR
+from streamswarm_ml.detectors.layout import CENTRES, DAY_HOURS, HIGH, HOURS, LOW, SPREADS, Row
+
+_GREATEST: Final = p.GREATEST_VALUE
+
+_NUMBERS: Final = (
+    (Row.COUNT, "_count", int),
+    (Row.ADAPTED, "_adapted", float),
+    (Row.INTERVAL, "_interval", float),
+    (Row.RAW_COUNT, "_raw_count", int),
+    (Row.RAW, "_raw", float),
+    (Row.IS_COUNTER, "_is_counter", bool),
+    (Row.FELL, "_fell", bool),
+    (Row.RISES, "_rises", int),
+    (Row.FALLS, "_falls", int),
+    (Row.RATE, "_rate", float),
+    (Row.PREVIOUS, "_previous", float),
+    (Row.LOCATION, "_location", float),
+    (Row.SCALE, "_scale", float),
+    (Row.SHORT_MEAN, "_short_mean", float),
+    (Row.LONG_MEAN, "_long_mean", float),
+    (Row.SHORT_LEVEL, "_short_level", float),
+    (Row.LONG_LEVEL, "_long_level", float),
+    (Row.SHORT_RESIDUAL, "_short_residual", float),
+    (Row.LONG_RESIDUAL, "_long_residual", float),
+    (Row.RESIDUAL_SIZE, "_residual_size", float),
+    (Row.SHORT_STEP, "_short_step", float),
+    (Row.LONG_STEP, "_long_step", float),
+    (Row.NOVELTY, "_novelty", float),
+    (Row.USUAL_NOVELTY, "_usual_novelty", float),
+    (Row.PEAK, "_peak", float),
+    (Row.REST, "_rest", int),
+    (Row.LASTING, "_lasting", float),
+    (Row.OPEN, "_open", bool),
+    (Row.QUIET, "_quiet", int),
+    (Row.STEADY, "_steady", int),
+    (Row.BEFORE, "_before", float),
+)
+_DRIFT: Final = slice(Row.DRIFT_COUNT, Row.DRIFT_DOWN_GREATEST + 1)
+
+
+def _asinh(value: float) -> float:
+    """Numpy's, not `math`'s, whose last digit can differ: one series is judged here or in the bank, as is quicker."""
+    return float(np.arcsinh(value))
+
+
+def _log(value: float) -> float:
+    return float(np.log(value))
+
+
+class StreamDetector:
+    """Scores one series.
+
+    Args:
+        threshold: score from which an anomaly opens.
+        warmup: values before anything is judged.
+
+    >>> detector = StreamDetector()
+    >>> flags = [detector.update(20 + i % 3, i * 10**10).flag for i in range(300)]
+    >>> any(flags), detector.update(400.0, 300 * 10**10).flag
+    (False, True)
+    """
+
+    name: Final = "stream"
+
+    def __init__(self, threshold: float = 0.75, warmup: int = p.WARMUP) -> None:
+        self._threshold = threshold
+        self._warmup = warmup
+        self._interval = 0.0
+        self._raw_count, self._raw, self._last_ns = 0, 0.0, 0
+        self._is_counter = self._fell = False
+        self._rises = self._falls = 0
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._count = 0
+        self._adapted = 0.0
+        self._rate = self._previous = 0.0
+        self._location = self._scale = 0.0
+        self._short_mean = self._long_mean = self._short_level = self._long_level = 0.0
+        self._short_residual = self._long_residual = self._residual_size = self._short_step = self._long_step = 0.0
+        self._sums, self._weights = [0.0] * HOURS, [0.0] * HOURS
+        self._low, self._high = [0.0] * len(VIEWS), [0.0] * len(VIEWS)
+        self._centres, self._spreads = [0.0] * len(FEATURES), [0.0] * len(FEATURES)
+        self._novelty = self._usual_novelty = 0.0
+        self._peak, self._rest, self._lasting = 0.0, 0, 0.0
+        self._open, self._quiet, self._steady, self._before = False, 0, 0, 0.0
+        self._drift = PageHinkley()
+
+    def dump(self) -> tuple[list[float], int, list[float], list[float]]:
+        """The state as the bank keeps it: a column, the last time, the season's sums and weights."""
+        column = [float(getattr(self, name)) for _, name, _ in _NUMBERS] + list(self._drift.numbers)
+        column += [*self._low, *self._high, *self._centres, *self._spreads]
+        return column, self._last_ns, self._sums, self._weights
+
+    def load(self, column: list[float], last_ns: int, sums: list[float], weights: list[float]) -> None:
+        """Go on where `dump` was asked."""
+        for row, name, kind in _NUMBERS:
+            setattr(self, name, kind(column[row]))
+        self._drift.restore(column[_DRIFT])
+        self._low, self._high = column[LOW], column[HIGH]
+        self._centres, self._spreads = column[CENTRES], column[SPREADS]
+        self._last_ns, self._sums, self._weights = last_ns, sums, weights
+
+    def update(self, value: float, time_ns: int) -> Verdict:
+        """Score a finite value, then learn it."""
+        value = self._rate_of(max(-_GREATEST, min(_GREATEST, value)), time_ns)
+        hours = time_ns // (3600 * 10**9)
+        day, week = hours % DAY_HOURS, hours % (7 * DAY_HOURS) + DAY_HOURS
+        expected, baseline = self._expect(value, day, week)
+        begins, view = self._begins(value, expected)
+        deviated, feature, lasting = self._deviate(value, expected)
+        self._learn(value, expected, day, week)
+        score = score_of(begins, deviated)
+        opened, ending = self._follow(score >= self._threshold or lasting, value, expected)
+        verdict = Verdict(
+            score,
+            self._threshold,
+            self._open,
+            expected,
+            opened,
+            ending,
+            view if score >= 0.5 else feature + len(VIEWS),
+            baseline,
+        )
+        if self._raw_count % p.COUNTER_POINTS == 0:
+            self._decide_counter()
+        return verdict
+
+    def _rate_of(self, value: float, time_ns: int) -> float:
+        """The value, or the rate if the series is a counter."""
+        rate = self._rate
+        if self._raw_count:
+            seconds = (time_ns - self._last_ns) / 1e9
+            bounded = min(seconds, 3 * self._interval) if self._interval > 0 else seconds
+            self._interval += max(1 / self._raw_count, 0.02) * (bounded - self._interval)
+            step = value - self._raw
+            self._rises += step > 0
+            self._falls += step < 0
+            self._fell = self._fell or (step < 0 and not self._is_counter)
+            rate = step / max(seconds, 1e-3) if step >= 0 else self._rate
+        self._raw_count, self._raw, self._last_ns = self._raw_count + 1, value, time_ns
+        if not self._is_counter:
+            return value
+        self._rate = rate
+        return rate
+
+    def _decide_counter(self) -> None:
+        becomes = not self._is_counter and not self._fell and self._rises > p.COUNTER_POINTS / 2
+        ceases = self._is_counter and self._falls >= p.COUNTER_FALLS
+        self._rises = self._falls = 0
+        if becomes or ceases:
+            self._is_counter = becomes
+            self._fell = self._fell or ceases
+            self._start_afresh()
+
+    def _forgetting(self) -> float:
+        return p.FORGET * (min(1.0, self._interval / p.FORGET_SECONDS) if self._interval > 0 else 1.0)
+
+    def _expect(self, value: float, day: int, week: int) -> tuple[float, Baseline]:
+        if self._count == 0:
+            self._location = self._previous = value
+        if self._weights[week] >= p.WEEK_LEAST:
+            return self._sums[week] / self._weights[week], Baseline.HOUR_OF_WEEK
+        if self._weights[day] >= p.DAY_LEAST:
+            return self._sums[day] / self._weights[day], Baseline.HOUR_OF_DAY
+        return self._location, Baseline.RECENT
+
+    def _begins(self, value: float, expected: float) -> tuple[float, int]:
+        """How far the views are outside what they have shown, where that begins an incident; the foremost."""
+        level = abs(self._location) * NOTHING
+        scale = self._scale if self._scale > 0 else (level if level > 0 else 1.0)
+        stabilised = _asinh((value - self._location) / scale)
+        weight = 1 / (self._count + 1)
+        short = max(weight, p.SHORT)
+        self._short_mean += short * (stabilised - self._short_mean)
+        self._long_mean += max(weight, p.LONG) * (stabilised - self._long_mean)
+        self._short_level += short * (value - self._short_level)
+        self._long_level += max(weight, p.FAST) * (value - self._long_level)
+        trend = self._short_level - self._long_level
+        views = (value - expected, self._short_mean, self._long_mean, trend, value)
+        least = max(scale, level)
+        outside = [
+            self._stretch(number, view, least if number in {0, 3, 4} else 1.0) for number, view in enumerate(views)
+        ]
+        self._novelty = self._novelty * p.LEAK + math.sqrt(sum(one * one for one in outside))
+        begins = 0.0
+        if self._rested(self._novelty) and self._count >= self._warmup:
+            usual = self._usual_novelty
+            begins = self._novelty * p.USUAL_NOVELTY / (p.USUAL_NOVELTY + usual)
+            self._usual_novelty += p.USUAL_WEIGHT * (min(self._novelty, 3 * usual + p.USUAL_NOVELTY) - usual)
+        return begins, outside.index(max(outside))
+
+    def _rested(self, level: float) -> bool:
+        """Whether the level is above the last peak, which holds for a while."""
+        if self._rest == 0:
+            self._peak = 0.0
+        else:
+            self._rest -= 1
+        if level <= self._peak:
+            return False
+        self._peak, self._rest = level, p.REST
+        return True
+
+    def _stretch(self, number: int, view: float, least: float) -> float:
+        """How far a view is outside its range, in widths; the range takes it in."""
+        low, high = self._low[number], self._high[number]
+        if self._count == 0:
+            self._low[number] = self._high[number] = view
+            return 0.0
+        width = high - low
+        shrink = self._forgetting() * width
+        self._low[number], self._high[number] = min(low + shrink, view), max(high - shrink, view)
+        return max(low - view, view - high, 0.0) / max(width, least)
+
+    def _deviate(self, value: float, expected: float) -> tuple[float, int, bool]:
+        """The greatest deviation of a feature from its slow mean; that feature; whether it has now lasted."""
+        residual, step = value - expected, abs(value - self._previous)
+        self._previous = value
+        weight = 1 / (self._count + 1)
+        self._short_residual += max(weight, p.SHORT) * (residual - self._short_residual)
+        self._long_residual += max(weight, p.LONG) * (residual - self._long_residual)
+        self._residual_size += max(weight, p.LONG_VARIATION) * (abs(residual) - self._residual_size)
+        self._short_step += max(weight, p.SHORT_VARIATION) * (step - self._short_step)
+        self._long_step += max(weight, p.LONG_VARIATION) * (step - self._long_step)
+        if self._count == 0:
+            self._centres[-1] = value
+        floor = TINY + NOTHING * abs(self._centres[-1])
+        still = VARIATION_FLOOR * max(self._spreads[-1], floor)
+        sizes = (_log(size + still) for size in (self._residual_size, self._short_step, self._long_step))
+        features = (residual, self._short_residual, self._long_residual, *sizes, value)
+        weight = max(1 / (self._adapted + 1), p.SLOW * self._forgetting())
+        deviations = [
+            self._apart(number, feature, LOG_FLOOR if number in {3, 4, 5} else floor, weight)
+            for number, feature in enumerate(features)
+        ]
+        greatest = max(deviations)
+        foremost = deviations.index(greatest)
+        if self._count < self._warmup:
+            self._lasting = 0.0
+            return 0.0, foremost, False
+        before = self._lasting
+        more = max(0.0, min(p.LASTING_MOST, deviations[0] - p.LASTING_FROM))
+        self._lasting = before * p.LASTING_KEEP + more
+        crossed = before < p.LASTING_LIMIT <= self._lasting
+        return greatest, foremost, crossed
+
+    def _apart(self, number: int, feature: float, floor: float, weight: float) -> float:
+        """How far a feature is from its slow mean, in mean absolute deviations; the mean takes it in."""
+        if self._count == 0:
+            self._centres[number] = feature
+        centre, spread = self._centres[number], self._spreads[number]
+        apart = feature - centre
+        limit = 3 * spread if self._adapted > 30 and spread > 0 else math.inf
+        self._centres[number] = centre + weight * max(-limit, min(limit, apart))
+        self._spreads[number] = spread + weight * (min(abs(apart), 2 * limit) - spread)
+        return abs(apart) / max(spread, floor)
+
+    def _learn(self, value: float, expected: float, day: int, week: int) -> None:
+        limit = p.SEASON_LIMIT * self._scale if self._adapted > 30 and self._scale > 0 else math.inf
+        learned = max(expected - limit, min(expected + limit, value))
+        for hour in (day, week):
+            self._sums[hour] = self._sums[hour] * p.SEASON_KEEP + learned
+            self._weights[hour] = self._weights[hour] * p.SEASON_KEEP + 1
+        weight = max(1 / (self._adapted + 1), p.FAST)
+        apart = value - self._location
+        limit = 3 * self._scale if self._adapted > 10 and self._scale > 0 else math.inf
+        self._location += weight * max(-limit, min(limit, apart))
+        self._scale += weight * (min(abs(apart), limit * (5 / 3)) - self._scale)
+        self._count += 1
+        self._adapted += 1
+
+    def _follow(self, begins: bool, value: float, expected: float) -> tuple[bool, Ending]:  # noqa: FBT001 - private
+        opened = begins and not self._open
+        if opened:
+            self._open, self._quiet, self._steady, self._before = True, 0, 0, expected
+            self._drift.restart()
+        floor = TINY + NOTHING * abs(self._centres[-1])
+        spread = max(self._spreads[0], floor)
+        deviations = (value - expected) / spread
+        changed = self._drift.changed(_asinh(deviations))
+        self._steady = 0 if changed else self._steady + 1
+        if not self._open:
+            return False, Ending.NONE
+        self._quiet = self._quiet + 1 if abs(deviations) < p.QUIET_DEVIATION and not begins else 0
+        if self._quiet >= p.QUIET_POINTS and abs(value - self._before) / spread < p.QUIET_DEVIATION:
+            self._open = False
+            return opened, Ending.INCIDENT
+        if self._steady >= p.SETTLED_POINTS:
+            self._open = False
+            self._adapted = p.RESTARTED_POINTS
+            self._sums, self._weights = [0.0] * HOURS, [0.0] * HOURS
+            return opened, Ending.NEW_NORMAL
+        return opened, Ending.NONE
+
+
+def score_of(begins: float, deviated: float) -> float:
+    """From 0.5 what begins an incident, by how often a week a healthy series would; below by how far it is out."""
+    alarms = p.ONCE_A_WEEK / max(begins, TINY) if begins > 0 else NEVER
+    if alarms < p.MOST_ALARMS:
+        return 0.5 + 0.5 / (1 + alarms)
+    return 0.5 * deviated / (deviated + p.HALF_DEVIATION)

@@ -1,0 +1,164 @@
+"""The watched series: which there are, their detectors, how far each was judged; and what of it goes to disk."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamswarm_core.catalogue.common import UP
+from streamswarm_ml.detectors import Bank, StateDetector, Verdicts
+from streamswarm_ml.state import Saved
+
+VERSION: Final = 2
+_BANK: Final = "stream"
+_STATE: Final = "state"
+
+SeriesKey = tuple[str, tuple[tuple[str, str], ...], str]
+"""Measurement, sorted tags, field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Values to judge: of each its series' number, the value, and the time in nanoseconds; rising within a series."""
+
+    series: NDArray[np.int64]
+    values: NDArray[np.float64]
+    times_ns: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+class Watched:
+    """All watched series.
+
+    Args:
+        threshold: score from which an anomaly of a measured value opens.
+        warmup: values of a series before it is judged.
+    """
+
+    def __init__(self, threshold: float, warmup: int) -> None:
+        self._bank = Bank(threshold, warmup)
+        self._states: list[StateDetector] = []
+        self._numbers: dict[SeriesKey, int] = {}
+        self._cursors = np.zeros(0, dtype=np.int64)
+        self._slots = np.zeros(0, dtype=np.int64)
+        self.read_until: dict[str, int] = {}
+
+    @property
+    def keys(self) -> Mapping[SeriesKey, int]:
+        """Every series and its number."""
+        return self._numbers
+
+    @property
+    def threshold(self) -> float:
+        """Score from which an anomaly of a measured value opens."""
+        return self._bank.threshold
+
+    def number(self, key: SeriesKey) -> int:
+        """A series' number; a new series is watched from now on."""
+        known = self._numbers.get(key)
+        if known is not None:
+            return known
+        number = self._numbers[key] = len(self._numbers)
+        if number >= len(self._cursors):
+            more = max(256, len(self._cursors) // 2)
+            self._cursors = np.pad(self._cursors, (0, more), constant_values=np.iinfo(np.int64).min)
+            self._slots = np.pad(self._slots, (0, more))
+        if detector_of(key) == _STATE:
+            self._slots[number] = -1 - len(self._states)
+            self._states.append(StateDetector())
+        else:
+            self._slots[number] = self._bank.add(1)[0]
+        return number
+
+    def news(self, batch: Batch) -> Batch:
+        """What is newer than everything that its series was judged by, in the order of time within each series."""
+        order = np.lexsort((batch.times_ns, batch.series))
+        series, times = batch.series[order], batch.times_ns[order]
+        new = times > self._cursors[series]
+        # One of several values of the same time is enough; the last is the one that a store keeps.
+        new[:-1] &= (series[1:] != series[:-1]) | (times[1:] != times[:-1])
+        kept = order[new]
+        return Batch(batch.series[kept], batch.values[kept], batch.times_ns[kept])
+
+    def judge(self, batch: Batch) -> Verdicts:
+        """Judge news and learn them."""
+        told = Verdicts.empty(len(batch))
+        slots = self._slots[batch.series]
+        of_bank = np.flatnonzero(slots >= 0)
+        if len(of_bank):
+            some = self._bank.judge(slots[of_bank], batch.values[of_bank], batch.times_ns[of_bank])
+            for name in Verdicts.__slots__:
+                getattr(told, name)[of_bank] = getattr(some, name)
+        for at in np.flatnonzero(slots < 0).tolist():
+            verdict = self._states[-1 - int(slots[at])].update(float(batch.values[at]), int(batch.times_ns[at]))
+            for name in Verdicts.__slots__:
+                getattr(told, name)[at] = getattr(verdict, name)
+        np.maximum.at(self._cursors, batch.series, batch.times_ns)
+        return told
+
+    def open(self) -> list[SeriesKey]:
+        """The series that are in an anomaly."""
+        of_bank = self._bank.open
+        slots = self._slots
+        return [
+            key
+            for key, number in self._numbers.items()
+            if (of_bank[slots[number]] if slots[number] >= 0 else self._states[-1 - slots[number]].open)
+        ]
+
+    def bytes_in_memory(self) -> int:
+        """What the detectors take, without the series' names."""
+        return sum(array.nbytes for array in self._bank.arrays().values()) + self._cursors.nbytes + self._slots.nbytes
+
+    def save(self) -> Saved:
+        """Everything that is to be remembered."""
+        count = len(self._numbers)
+        header = {
+            "version": VERSION,
+            "read_until": self.read_until,
+            "series": [[measurement, list(tags), field] for measurement, tags, field in self._numbers],
+        }
+        states = np.array([one.numbers for one in self._states], dtype=np.float64).reshape(-1, 3)
+        return Saved(
+            header,
+            {"cursors": self._cursors[:count], "slots": self._slots[:count], "states": states, **self._bank.arrays()},
+        )
+
+    def restore(self, saved: Saved) -> None:
+        """Go on where `saved` was made.
+
+        Raises:
+            ValueError: it is of another version or layout.
+        """
+        if saved.header.get("version") != VERSION:
+            raise ValueError(f"version {saved.header.get('version')}, not {VERSION}")
+        arrays = saved.arrays
+        self._bank.restore(arrays)
+        self._states = [StateDetector.restored(numbers) for numbers in arrays["states"].tolist()]
+        self._cursors, self._slots = arrays["cursors"].copy(), arrays["slots"].copy()
+        keys = [
+            (measurement, tuple((str(key), str(value)) for key, value in tags), field)
+            for measurement, tags, field in saved.header["series"]
+        ]
+        self._numbers = {key: number for number, key in enumerate(keys)}
+        self.read_until = {str(name): int(until) for name, until in saved.header["read_until"].items()}
+
+
+def detector_of(key: SeriesKey) -> str:
+    """The `detector` tag of a series."""
+    return _STATE if key[2] == UP.name else _BANK
+
+
+def shard_of(measurement: str, tags: Sequence[tuple[str, str]], shards: int) -> int:
+    """Which shard watches a series; the same on every machine, and the same for all fields of a series.
+
+    >>> shard_of("icmp", [("agent", "a"), ("target", "gw")], 1)
+    0
+    """
+    digest = hashlib.blake2b(repr((measurement, list(tags))).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % shards
