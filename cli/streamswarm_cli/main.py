@@ -4,7 +4,8 @@ A service's package is imported only by its own commands, so that an agent's mac
 """
 
 import sys
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -59,6 +60,17 @@ def _keep_subcommand() -> None:
 def run_ml() -> None:
     """Run the ML service until Ctrl-C."""
     ML.run()
+
+
+@ml_app.command("score")
+def score_file(
+    path: Annotated[Path, typer.Argument(help="CSV with the columns timestamp and value.")],
+    false_alarms: Annotated[float, typer.Option(min=0.001, max=100, help="Anomalies a healthy week may show.")] = 1.0,
+) -> None:
+    """Score a series from a file and print it as CSV, each value by those before it."""
+    from streamswarm_ml.files import score_csv  # noqa: PLC0415 - only where the service is installed
+
+    typer.echo(score_csv(path, false_alarms=false_alarms), nl=False)
 
 
 @app.command()

@@ -1,0 +1,48 @@
+"""Scores a series from a file, for those who want to see what the detector says of data of their own."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from streamswarm_core.errors import ConfigError
+from streamswarm_ml.detectors import detect_anomalies
+
+
+def score_csv(path: Path, *, false_alarms: float = 1.0) -> str:
+    """Score a CSV file with the columns `timestamp` (or `time`) and `value`.
+
+    Args:
+        path: the file; times are ISO 8601, or seconds since the epoch.
+        false_alarms: anomalies of a healthy series in a week that are put up with.
+
+    Returns:
+        CSV: the two columns, and score, anomaly (0 or 1) and expected.
+
+    Raises:
+        ConfigError: the file can't be read or lacks a column.
+    """
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    time_column = next((name for name in ("timestamp", "time") if name in frame), None)
+    if time_column is None or "value" not in frame:
+        raise ConfigError(f"{path} has the columns {', '.join(map(str, frame))}; it needs timestamp and value")
+    stamps = frame[time_column]
+    try:
+        values = pd.to_numeric(frame["value"], errors="coerce").to_numpy(dtype=float)
+        times = stamps.to_numpy() if pd.api.types.is_numeric_dtype(stamps) else _instants(stamps)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; times are ISO 8601 or seconds since the epoch") from None
+    found = detect_anomalies(values, times, false_alarms=false_alarms)
+    told = frame[[time_column, "value"]].assign(
+        score=found.score.round(6), anomaly=found.flag.astype(int), expected=found.expected
+    )
+    return str(told.to_csv(index=False))
+
+
+def _instants(stamps: "pd.Series[str]") -> NDArray[np.datetime64]:
+    aware = pd.to_datetime(stamps, utc=True, format="ISO8601")
+    return aware.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")

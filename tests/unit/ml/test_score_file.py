@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from streamswarm_cli.main import app
+from streamswarm_core.errors import ConfigError
+from streamswarm_ml.files import score_csv
+
+
+def written(folder: Path, times: list[str]) -> Path:
+    values = [*[10.0 + index % 5 for index in range(len(times) - 1)], 500.0]
+    path = folder / "series.csv"
+    pd.DataFrame({"timestamp": times, "value": values}).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("shape", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S+00:00", "%s"])
+def test_a_file_is_scored_whichever_way_its_times_are_written(tmp_path: Path, shape: str) -> None:
+    moments = pd.date_range("2026-01-05", periods=300, freq="5min", tz="UTC")
+    times = [str(int(one.timestamp())) if shape == "%s" else one.strftime(shape) for one in moments]
+    result = CliRunner().invoke(app, ["ml", "score", str(written(tmp_path, times))])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "timestamp,value,score,anomaly,expected"
+    assert len(lines) == 301
+    assert [line.split(",")[3] for line in lines[1:]] == ["0"] * 299 + ["1"]
+
+
+def test_a_file_that_is_missing_or_lacks_a_column_is_refused_with_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.csv"):
+        score_csv(tmp_path / "none.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigError, match="a, b; it needs timestamp and value"):
+        score_csv(tmp_path / "other.csv")
+    (tmp_path / "times.csv").write_text("timestamp,value\nyesterday,2\n")
+    with pytest.raises(ConfigError, match="ISO 8601"):
+        score_csv(tmp_path / "times.csv")
