@@ -7,8 +7,8 @@ SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victo
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-api bench-ml-models bench-accuracy lint format generate \
-  dashboards dashboards-preview secrets lock clean
+.PHONY: help up test differential bench-store bench-agent bench-api bench-ml bench-ml-models bench-accuracy lint \
+  format generate dashboards dashboards-preview secrets lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -24,6 +24,12 @@ test: $(VENV)/.dev $(VENV)/.system-packages ## Set up whatever the tests need, l
 bench-accuracy: $(VENV)/.dev $(VENV)/.system-packages ## Probes beside captures and their peers in the network lab; about an hour
 	@for one in lab_accuracy $(basename $(notdir $(wildcard benchmarks/accuracy_*.py))) tcp_bottleneck; do \
 	  echo "## $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
+
+bench-ml: $(VENV)/.dev ## Detectors on made-up incidents and their speed; on NAB too with NAB=path of a checkout
+	$(BIN)/python -m benchmarks.incidents
+	$(BIN)/python -m benchmarks.ml_speed
+	@if [ -n "$(NAB)" ]; then $(BIN)/python -m benchmarks.nab "$(NAB)"; else \
+	  echo "NAB is left out: make bench-ml NAB=path of a checkout of numenta/NAB"; fi
 
 lint: $(VENV)/.dev ## Check style, types and generated files
 	$(BIN)/ruff format --check --quiet $(LINTED)
