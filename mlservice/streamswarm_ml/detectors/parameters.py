@@ -28,7 +28,7 @@ DAY_LEAST: Final = 3.0
 WEEK_LEAST: Final = 6.0
 """What a mean of an hour keeps at each of its points; points before an hour of the day, or of the week, is used."""
 
-SEASON_LIMIT: Final = 10.0
+SEASON_LIMIT: Final = 100.0
 """How far, in spreads, a value moves the season's means at most."""
 
 LEAK: Final = 0.8
