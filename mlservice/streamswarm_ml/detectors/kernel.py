@@ -161,7 +161,7 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
     greatest = np.take_along_axis(deviations, foremost[None, :], axis=0)[0]
     judged = count >= warmup
     more = np.clip(deviations[0] - p.LASTING_FROM, 0.0, p.LASTING_MOST)
-    before = state[Row.LASTING]
+    before = state[Row.LASTING].copy()
     lasting = state[Row.LASTING] = np.where(judged, before * p.LASTING_KEEP + more, 0.0)
     crossed = (lasting >= p.LASTING_LIMIT) & (before < p.LASTING_LIMIT)
     return np.where(judged, greatest, 0.0), foremost.astype(np.int8), np.asarray(crossed)
