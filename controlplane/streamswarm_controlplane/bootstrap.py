@@ -23,18 +23,27 @@ from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_controlplane.testplans.models import Marker, TestPlan
 from streamswarm_controlplane.testplans.schemas import TestCreate
 from streamswarm_controlplane.testplans.service import create_test
+from streamswarm_controlplane.tokens.models import StaticToken
 from streamswarm_controlplane.tokens.service import issue_token, living_token
 from streamswarm_controlplane.users import service as users
 from streamswarm_controlplane.users.models import Role
 from streamswarm_core.clock import now
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.tokens import Scope, SigningKey
+from streamswarm_core.settings import variable_name
+from streamswarm_core.tokens import Scope, SecretKind, SigningKey, hash_secret
 
 FIRST_ADMIN: Final = "admin"
 _SERVICE_TOKENS: Final[Mapping[str, tuple[Scope, ...]]] = {
     "collector": (Scope.INTROSPECT,),
     "ml": (Scope.READ, Scope.WRITE),
 }
+_HANDED_TOKENS: Final[Mapping[str, tuple[Scope, ...]]] = {
+    **_SERVICE_TOKENS,
+    "grafana": (Scope.READ,),
+    "prometheus": (Scope.READ,),
+}
+_SHORTEST_SECRET: Final = 40
+_FIRST_ENROLMENT: Final = "first enrolment token"
 _LOCK: Final = 7_317_042_992
 """Of several processes one sets the installation up, and the others find it done."""
 _STARTER_MARKER: Final = "starter tests"
@@ -74,9 +83,16 @@ def bootstrap(settings: ControlPlaneSettings) -> Bootstrap:
         lock_out_others(db, _LOCK)
         password = None
         if users.count_users(db) == 0:
-            _, password = users.create_user(db, SYSTEM, FIRST_ADMIN, Role.ADMIN)
-        for name, scopes in _SERVICE_TOKENS.items():
-            _ensure_service_token(db, settings.data / "secrets" / f"{name}.token", name, scopes)
+            given = settings.first_password.get_secret_value()
+            _, made = users.create_user(db, SYSTEM, FIRST_ADMIN, Role.ADMIN, password=given or None)
+            password = None if given else made
+        if settings.secrets is not None:
+            _take_over_tokens(db, settings.secrets)
+        else:
+            for name, scopes in _SERVICE_TOKENS.items():
+                _ensure_service_token(db, settings.data / "secrets" / f"{name}.token", name, scopes)
+        if token := settings.first_enrolment_token.get_secret_value():
+            _take_over_enrolment(db, token)
     return Bootstrap(password)
 
 
@@ -145,6 +161,40 @@ def _transaction(settings: ControlPlaneSettings) -> Iterator[Session]:
             yield db
     finally:
         database.close()
+
+
+def _take_over_tokens(db: Session, folder: Path) -> None:
+    """Know the tokens that were made beforehand; one that is known already, revoked or not, stays as it is.
+
+    Raises:
+        ConfigError: one can't be read, or is none that could not be guessed.
+    """
+    for name, scopes in _HANDED_TOKENS.items():
+        path = folder / f"{name}.token"
+        if not path.exists():
+            continue
+        try:
+            secret = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: {error}") from None
+        _check_secret(secret, SecretKind.STATIC, str(path))
+        if db.scalar(select(StaticToken.id).where(StaticToken.token_hash == hash_secret(secret))) is None:
+            issue_token(db, SYSTEM, f"service:{name}", scopes, None, secret=secret)
+
+
+def _take_over_enrolment(db: Session, secret: str) -> None:
+    """Once in the life of an installation: a token that was used up or has expired does not come back."""
+    _check_secret(secret, SecretKind.ENROLMENT, variable_name(ControlPlaneSettings, "first_enrolment_token"))
+    if db.get(Marker, _FIRST_ENROLMENT) is None:
+        mint(db, SYSTEM, agent_name="", site="", hours=24, secret=secret)
+        db.add(Marker(name=_FIRST_ENROLMENT, made_at=now()))
+
+
+def _check_secret(secret: str, kind: SecretKind, where: str) -> None:
+    if not secret.startswith(f"{kind}_") or len(secret) < _SHORTEST_SECRET:
+        raise ConfigError(
+            f"{where}: no token; one begins with {kind}_ and has {_SHORTEST_SECRET} characters or more (make secrets)"
+        )
 
 
 def _ensure_service_token(db: Session, path: Path, name: str, scopes: Sequence[Scope]) -> None:

@@ -21,6 +21,17 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
         SecretStr(""),
         description="SQLAlchemy URL, such as postgresql+psycopg://…; a SQLite file in the data folder if empty.",
     )
+    secrets: Path | None = Field(
+        None,
+        description="Folder with tokens made beforehand, collector.token, ml.token, grafana.token, prometheus.token, "
+        "which are taken over at the start; by default the first two are made, in secrets/ of the data folder.",
+    )
+    first_password: SecretStr = Field(
+        SecretStr(""), description="Password of the first admin, until they change it; made and shown once if empty."
+    )
+    first_enrolment_token: SecretStr = Field(
+        SecretStr(""), description="Enrolment token, made beforehand, that one agent may use in the first day."
+    )
     workers: int = Field(1, ge=1, le=64, description="Processes that answer requests; about one for each core.")
     session_idle_minutes: float = Field(60, gt=0, le=10_080, description="A session ends after this long without use.")
     session_hours: float = Field(12, gt=0, le=720, description="A session ends after this long in any case.")

@@ -20,9 +20,10 @@ def mint(
     hours: float,
     labels: Mapping[str, str] | None = None,
     uses: int = 1,
+    secret: str = "",
 ) -> tuple[EnrolmentToken, str]:
-    """Make a token for so many agents; returns it with its secret, which is not kept."""
-    secret = new_secret(SecretKind.ENROLMENT)
+    """Make a token for so many agents, with a new secret unless one is given; it is returned, too, and not kept."""
+    secret = secret or new_secret(SecretKind.ENROLMENT)
     token = EnrolmentToken(
         token_hash=hash_secret(secret),
         agent_name=agent_name,

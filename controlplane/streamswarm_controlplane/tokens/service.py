@@ -13,10 +13,10 @@ from streamswarm_core.tokens import Scope, SecretKind, hash_secret, new_secret
 
 
 def issue_token(
-    db: Session, actor: Actor, name: str, scopes: Iterable[Scope], expires_at: datetime | None
+    db: Session, actor: Actor, name: str, scopes: Iterable[Scope], expires_at: datetime | None, *, secret: str = ""
 ) -> tuple[StaticToken, str]:
-    """Make a static token; returns it with its secret, which is not kept."""
-    secret = new_secret(SecretKind.STATIC)
+    """Make a static token, with a new secret unless one is given; returns it with its secret, which is not kept."""
+    secret = secret or new_secret(SecretKind.STATIC)
     token = StaticToken(
         name=name,
         token_hash=hash_secret(secret),
