@@ -8,5 +8,7 @@ compile() { # OUTPUT ARGUMENT...
     --no-annotate --quiet --output-file "$output"
 }
 compile requirements.lock --extra all --group build
-compile requirements-agent.lock --extra agent --group build
+for extra in agent collector controlplane ml; do
+  compile "requirements-$extra.lock" --extra "$extra" --group build
+done
 compile requirements-dev.lock --extra all --extra dashboards --group dev
