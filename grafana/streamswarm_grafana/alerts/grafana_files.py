@@ -74,7 +74,7 @@ def data_sources() -> dict[str, Any]:
             "httpHeaderName1": "Authorization",
             "timeInterval": "10s",
         },
-        "secureJsonData": {"httpHeaderValue1": "Token ${STREAMSWARM_INFLUXDB_TOKEN}"},
+        "secureJsonData": {"httpHeaderValue1": "Token $__file{/run/secrets/grafana_token}"},
     }
     prometheus = {
         "name": "StreamSwarm Prometheus",

@@ -89,7 +89,7 @@ def test_files_hold_no_secret_and_no_address_but_names_of_the_environment() -> N
         assert "://" not in text
         assert "@" not in text
     (influx, prometheus) = load(GRAFANA / "datasources/streamswarm.yml")["datasources"]
-    assert influx["secureJsonData"] == {"httpHeaderValue1": "Token ${STREAMSWARM_INFLUXDB_TOKEN}"}
+    assert influx["secureJsonData"] == {"httpHeaderValue1": "Token $__file{/run/secrets/grafana_token}"}
     assert influx["url"] == "${STREAMSWARM_INFLUXDB_URL}"
     assert prometheus["url"] == "${STREAMSWARM_PROMETHEUS_URL}"
 
