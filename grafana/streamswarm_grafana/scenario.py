@@ -88,6 +88,7 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "detector": ("ensemble",),
     "measurement": ("icmp",),
     "field": ("rtt_mean", "loss", "jitter"),
+    "horizon": ("1h", "24h"),
 }
 _TEXTS: Final = {
     "path_hash": ("a1b2c3", "d4e5f6"),

@@ -115,7 +115,7 @@ def test_points_of_every_probe_come_through_api_and_influxql(
     test = next(one for one in admin.call("GET", "/tests")["items"] if one["key"] == "loopback-ping")
     path = f"/tests/{test['id']}/results"
     eventually(
-        lambda: admin.call("GET", path, params={"field": "rtt_mean"})["items"],
+        lambda: admin.call("GET", path, params={"field": "rtt_mean"})["series"],
         lambda history: len(history) == 1 and len(history[0]["rows"]) >= 3,
     )
 

@@ -10,6 +10,8 @@ import pytest
 from streamswarm_agent.exporter import PointCollector
 from streamswarm_controlplane.app import create_app as create_controlplane
 from streamswarm_controlplane.results import service
+from streamswarm_controlplane.results.history import history
+from streamswarm_controlplane.results.times import TimeRange, rfc3339
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans import models
 from streamswarm_core.catalogue.network import ICMP
@@ -102,14 +104,14 @@ def test_the_control_plane_shows_what_is_in_victoriametrics(victoriametrics: str
     with PromQLReader(victoriametrics) as reader:
         measured = service._measure(reader, ["icmp"], newest + NANOSECONDS)
         plan = models.TestPlan(key="t1", probe="icmp")
-        span = {"start_ns": newest - 60 * NANOSECONDS, "stop_ns": newest + NANOSECONDS}
-        (shown,) = service.history(reader, plan, **span, every_seconds=None, fields=["rtt_mean"], agent="a1")
+        span = TimeRange(newest - 60 * NANOSECONDS, newest + NANOSECONDS)
+        (shown,) = history(reader, plan, span, every_ns=None, names=["rtt_mean"], agents=["a1"]).series
     assert (measured.latest["a1", "t1"]["time"], measured.latest["a1", "t1"]["up"]) == (newest, 1)
     # Text isn't kept there; the state is.
     assert (measured.latest["a2", "t1"]["up"], measured.latest["a2", "t1"]["error"]) == (0, None)
     assert [value for _, value in measured.sparklines["a1", "t1"]][-1] == pytest.approx(0.02)
     assert shown.tags == TAGS
-    assert shown.rows == [[newest - 20 * NANOSECONDS, 0.02], [newest, 0.02]]
+    assert shown.rows == [[rfc3339(newest - 20 * NANOSECONDS), 0.02], [rfc3339(newest), 0.02]]
 
 
 @pytest.mark.needs("prometheus", "prometheus")
