@@ -261,6 +261,19 @@ def test_a_head_that_does_not_come_or_does_not_end_is_given_up(tmp_path: Path, m
         assert httpx.get(f"{url}/ping").status_code == 204
 
 
+@pytest.mark.parametrize("path", ["/query?db=d", "/write?db=d", "/api/v2/write?bucket=d"])
+def test_a_sender_that_goes_away_is_no_failure_of_the_collector(
+    url: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    for _ in range(3):
+        with connect(url) as gone:
+            gone.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: 900\r\n\r\nq=".encode())
+    eventually(lambda: samples(url)["streamswarm_collector_intake_bytes"], lambda size: size == 0)
+    assert httpx.get(f"{url}/ping").status_code == 204
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_connections_beyond_the_limit_are_told_so(tmp_path: Path) -> None:
     with serve_app(create_app(CollectorSettings(data=tmp_path, auth=False)), limit_concurrency=3) as url:
         with connect(url), connect(url), connect(url):

@@ -4,11 +4,12 @@ import asyncio
 import zlib
 from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from streamswarm_collector.intake import Room
 
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
+_GONE: Final = "the sender went away before the body was whole"
 _PLAIN: Final = frozenset({"", "identity"})
 
 
@@ -57,6 +58,8 @@ async def read_body(request: Request, room: Room, *, most_bytes: int, seconds: f
                 room.grow(len(body))
     except TimeoutError:
         raise BodyError(f"the body did not arrive within {seconds:g} s", status=408) from None
+    except ClientDisconnect:
+        raise BodyError(_GONE, status=400) from None
     except zlib.error:
         raise BodyError("the body is not valid gzip although Content-Encoding says so", status=400) from None
     if unpack and body and not unpack.complete:
@@ -84,6 +87,8 @@ async def bounded_form(request: Request, most_bytes: int, seconds: float) -> dic
             return {key: value for key, value in form.items() if isinstance(value, str)}
     except TimeoutError:
         raise BodyError(f"the body did not arrive within {seconds:g} s", status=408) from None
+    except ClientDisconnect:
+        raise BodyError(_GONE, status=400) from None
 
 
 class _Gunzip:
