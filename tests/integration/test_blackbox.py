@@ -88,7 +88,16 @@ def modules(trust: Path) -> dict[str, object]:
             "tcp": {"query_response": [{"send": "NICK prober"}, {"expect": "PING :([^ ]+)", "send": "PONG ${1}"}]},
         },
         "icmp": {"prober": "icmp"},
-        "icmp_4": {"prober": "icmp", "icmp": {"preferred_ip_protocol": "ip4", "payload_size": 100}},
+        "icmp_4": {
+            "prober": "icmp",
+            "icmp": {
+                "preferred_ip_protocol": "ip4",
+                "payload_size": 100,
+                "ttl": 5,
+                "dont_fragment": True,
+                "source_ip_address": "127.0.0.1",
+            },
+        },
         "dns_udp": {"prober": "dns", "dns": query},
         "dns_tcp": {"prober": "dns", "dns": {**query, "transport_protocol": "tcp"}},
         "dns_tls": {
@@ -435,7 +444,7 @@ def test_the_files_that_debian_ships_are_read(path: str) -> None:
         pytest.skip(f"{path} isn't there")
     found = load_modules(Path(path))
     asked = set(yaml.safe_load(Path(path).read_text())["modules"])
-    # Left out, each with its reason: gRPC, a proxy, a source address, a TTL, and "^+OK", which only Go takes.
-    unsupported = {"grpc", "grpc_plain", "http_with_proxy", "icmp_example", "icmp_ttl5", "pop3s_banner"}
+    # Left out, each with its reason: gRPC, a proxy, and "^+OK", which only Go takes.
+    unsupported = {"grpc", "grpc_plain", "http_with_proxy", "pop3s_banner"}
     assert asked - set(found.known) <= unsupported
     assert all(found.refused.values())

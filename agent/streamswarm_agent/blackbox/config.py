@@ -167,6 +167,7 @@ class IcmpProber(Prober):
 
     dont_fragment: bool = False
     payload_size: int | None = Field(None, ge=0, le=65_000)
+    source_ip_address: str = ""
     ttl: int | None = Field(None, ge=0, le=255)
 
 

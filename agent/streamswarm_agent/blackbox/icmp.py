@@ -23,9 +23,8 @@ class IcmpModule:
             wanted["ttl"] = config.icmp.ttl
         if config.icmp.dont_fragment:
             wanted["df"] = True
-        unknown = next((name for name in wanted if name not in IcmpParams.model_fields), None)
-        if unknown:
-            raise ValueError(f"icmp: this agent's probe has no {unknown}")
+        if config.icmp.source_ip_address:
+            wanted["source"] = config.icmp.source_ip_address
         self._params = IcmpParams.model_validate({"count": 1, **wanted})
 
     async def run(self, job: Job) -> bool:
