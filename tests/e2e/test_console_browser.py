@@ -76,6 +76,8 @@ def test_from_the_first_login_to_a_live_value(stack: Stack, page: Page) -> None:
     page.fill("[name=target]", "127.0.0.1:9")
     page.fill("[name=interval]", "1")
     page.click("#form button[type=submit]")
+    # Whoever leaves the page before the answer is there breaks the request off.
+    expect(page.locator("tbody tr", has_text="Closed port")).to_be_visible(timeout=20_000)
     page.goto(stack.console)
     expect(page.locator("tr[data-test=closed-port]")).to_have_attribute("data-state", "down", timeout=40_000)
     expect(page.locator("tr[data-test=closed-port]")).to_contain_text("refused: Connection refused")
