@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from streamswarm_controlplane import development, openapi, problems, refusals
+from streamswarm_controlplane import development, openapi, problems
 from streamswarm_controlplane.agents import routes as agents
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import list_agents, state_of
@@ -129,7 +129,6 @@ def _create_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    refusals.install(app)
     api = APIRouter(prefix=API_PREFIX)
     for router in _ROUTERS:
         api.include_router(router)

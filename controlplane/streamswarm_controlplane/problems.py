@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 
 PASSWORD_CHANGE_REQUIRED = "urn:streamswarm:problem:password-change-required"  # noqa: S105 - a name, not a password
 _RETRY: Final = {"Retry-After": "5"}
-_KEY_COLUMNS: Final = re.compile(r"UNIQUE constraint failed: \w+\.(\w+)|Key \((\w+).*already exists")
+_TAKEN: Final = re.compile(
+    r"UNIQUE constraint failed: (?P<sqlite>[\w., ]+)|Key \((?P<postgresql>[^)]*)\)=.*already exists"
+)
+_REFERENCE: Final = re.compile("foreign key", re.IGNORECASE)
 
 
 class ApiError(Exception):
@@ -135,14 +138,7 @@ def _take_database_errors(app: FastAPI) -> None:
 
     @app.exception_handler(IntegrityError)
     def conflict(_request: Request, error: IntegrityError) -> JSONResponse:
-        detail = "something that it refers to was removed at the same time; read it again"
-        errors: tuple[InvalidField, ...] = ()
-        found = _KEY_COLUMNS.search(str(error.orig))
-        if found:
-            column = found[1] or found[2]
-            detail = f"another with the same {column.removesuffix('_key')} was stored at the same time"
-            errors = (InvalidField(field=f"body.{column.removesuffix('_key')}", message=detail),)
-        return respond(Problem(title="Conflict", status=409, detail=detail, errors=errors))
+        return respond(_conflict(error))
 
     @app.exception_handler(DataError)
     def unusable(_request: Request, _error: DataError) -> JSONResponse:
@@ -159,6 +155,25 @@ def _take_database_errors(app: FastAPI) -> None:
 
     for kind in (OperationalError, InterfaceError, NoConnection):
         app.exception_handler(kind)(away)
+
+
+def _conflict(error: IntegrityError) -> Problem:
+    """What a person can make of a constraint that doesn't hold. Values are left out: they may be secret."""
+    reason = str(error.orig)
+    found = _TAKEN.search(reason)
+    errors: tuple[InvalidField, ...] = ()
+    if found:
+        named = (found["sqlite"] or found["postgresql"]).split(",")
+        columns = [name.strip().rpartition(".")[2].removesuffix("_key") for name in named]
+        detail = f"another with the same {' and '.join(columns)} was stored at the same time"
+        errors = (InvalidField(field=f"body.{columns[0]}", message=detail),)
+    elif _REFERENCE.search(reason):
+        detail = "something that it refers to was removed at the same time, or is still in use; read it again"
+    else:
+        # PostgreSQL's second line shows the whole row.
+        log.error("database: %s", reason.splitlines()[0])
+        detail = "it contradicts what another request did at the same time; read it again"
+    return Problem(title="Conflict", status=409, detail=detail, errors=errors)
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:

@@ -92,6 +92,7 @@ def test_an_answer_that_the_database_refuses_is_a_conflict_that_names_the_field(
 ) -> None:
     """Two requests at the same time both find the name free; the second is refused by the constraint."""
     agent, _ = enrol_agent(admin)
+    test = admin.http.post("/tests", json={"name": "x", "probe": "icmp", "target": "127.0.0.1"}).json()["id"]
     app = create_app(settings)
 
     @app.post("/race")
@@ -104,7 +105,15 @@ def test_an_answer_that_the_database_refuses_is_a_conflict_that_names_the_field(
         with app.state.database.session() as db:
             db.add(AssignmentRow(test_id="no such test", agent_id=agent, created_at=now()))
 
+    @app.post("/again")
+    def again() -> None:
+        with app.state.database.session() as db:
+            for _ in range(2):
+                db.add(AssignmentRow(test_id=test, agent_id=agent, created_at=now()))
+
     with serve_app(app) as url:
+        both = is_problem(httpx.post(f"{url}/again"), 409, "body.test_id")
+        assert "same test_id and agent_id" in both["detail"]
         taken = httpx.post(f"{url}/race")
         assert "same username" in is_problem(taken, 409, "body.username")["detail"]
         assert "removed" in is_problem(httpx.post(f"{url}/gone"), 409)["detail"]
