@@ -128,7 +128,7 @@ def _create_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    problems.install(app)
+    problems.install(app, API_PREFIX, _ROUTERS)
     api = APIRouter(prefix=API_PREFIX)
     for router in _ROUTERS:
         api.include_router(router)

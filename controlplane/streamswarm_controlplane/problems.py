@@ -3,13 +3,14 @@
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
@@ -61,14 +62,14 @@ class Answered(Exception):  # noqa: N818 - an answer, no error
         self.response = response
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the app a problem document."""
-    _take_refusals(app)
+def install(app: FastAPI, prefix: str, routers: Iterable[APIRouter]) -> None:
+    """Make every error of the app, whose API these routers are, a problem document."""
+    _take_refusals(app, prefix, [one for router in routers for one in router.routes if isinstance(one, APIRoute)])
     _take_faults(app)
     _take_database_errors(app)
 
 
-def _take_refusals(app: FastAPI) -> None:
+def _take_refusals(app: FastAPI, prefix: str, routes: Sequence[APIRoute]) -> None:
     """What the caller can mend."""
 
     @app.exception_handler(ApiError)
@@ -87,7 +88,7 @@ def _take_refusals(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.NOT_FOUND and detail == title:
             detail = f"nothing is at {path}; {app.openapi_url} lists what there is"
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_methods(app, path)) or headers.get("Allow", "")
+            headers["Allow"] = ", ".join(_methods(routes, path.removeprefix(prefix))) or headers.get("Allow", "")
             detail = f"{path} doesn't take {request.method}; it takes {headers['Allow']}"
         elif error.status_code == HTTPStatus.BAD_REQUEST:
             detail = "body: it can't be read; send JSON in UTF-8"
@@ -176,13 +177,12 @@ def _conflict(error: IntegrityError) -> Problem:
     return Problem(title="Conflict", status=409, detail=detail, errors=errors)
 
 
-def _methods(app: FastAPI, path: str) -> list[str]:
+def _methods(routes: Sequence[APIRoute], path: str) -> list[str]:
     """What a path takes, of all of its routes; each route by itself knows only its own."""
-    paths: dict[str, dict[str, object]] = app.openapi()["paths"]
-    operations = paths.get(path) or next(
-        (found for template, found in paths.items() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)), {}
-    )
-    return sorted(method.upper() for method in operations)
+    found = [route for route in routes if route.path == path] or [
+        route for route in routes if route.path_regex.match(path)
+    ]
+    return sorted({method for route in found for method in route.methods})
 
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
