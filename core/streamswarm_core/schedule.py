@@ -34,6 +34,8 @@ ALIASES: Final = {
 }
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_SECONDS: Final = 366 * 86_400.0
+_SPANS: Final = tuple(timedelta(days=days) for days in (1 / 24, 1, 8, 32, 366, 5 * 366))
+"""A calendar's last start is looked for in each, the shortest first, as cron expressions are read forwards only."""
 
 
 @lru_cache(maxsize=512)
@@ -246,6 +248,26 @@ def is_silent(schedule: Schedule, interval: float, timeout: float, *, last: date
     following = next_occasion(schedule, last)
     late = timedelta(seconds=schedule.grace + timeout + 60)
     return following is not None and at > following + late
+
+
+def look_back(schedule: Schedule, interval: float, timeout: float, at: datetime) -> timedelta:
+    """How far back the newest result can be while nothing is wrong; of a calendar as far as a start that is done with.
+
+    Args:
+        schedule: when the test is going.
+        interval: seconds between two runs, while it is.
+        timeout: seconds that a run may take.
+        at: now.
+    """
+    patience = timedelta(seconds=3 * interval + timeout)
+    if isinstance(schedule, IntervalSchedule):
+        return patience
+    done = at - timedelta(seconds=schedule.grace + timeout)
+    for span in _SPANS:
+        begun = next_occasion(schedule, done - span)
+        if begun is not None and begun <= done:
+            return at - begun
+    return patience
 
 
 def demand(schedule: Schedule, interval: float, cost: RunCost) -> RunCost:

@@ -1,7 +1,8 @@
 """Reads what was measured, through the one reader, whatever the store is."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -25,9 +26,9 @@ from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, from_ns, now, to_ns
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.probespecs import SPECS
-from streamswarm_core.reader import Aggregate, Reader, Select
-from streamswarm_core.schedule import is_over, is_silent, read_schedule
+from streamswarm_core.probespecs import SPECS, ProbeSpec
+from streamswarm_core.reader import Aggregate, Condition, Reader, Select
+from streamswarm_core.schedule import is_over, is_silent, look_back, read_schedule
 
 _LATEST_SECONDS: Final = 3600
 _SPARKLINE_SECONDS: Final = 1800
@@ -49,7 +50,9 @@ class _Measured:
 
 
 def status(db: Session, reader: Reader, settings: ControlPlaneSettings) -> Status:
-    """All assignments with their newest value, in a number of queries that doesn't grow with their number.
+    """All assignments with their newest value.
+
+    The number of queries doesn't grow with theirs, but for tests that last ran longer than an hour ago by their schedule.
 
     A store that can't be read is said so in the answer; the assignments are listed all the same.
     """
@@ -59,6 +62,7 @@ def status(db: Session, reader: Reader, settings: ControlPlaneSettings) -> Statu
     measured = _Measured()
     try:
         measured = _measure(reader, {row.test.probe for row in rows}, to_ns(at))
+        _look_further(reader, rows, measured, at)
     except (Unavailable, Refused) as error:
         store = StoreState(ok=False, detail=str(error))
     items = [_item(row, measured, settings, at=to_ns(at)) for row in rows]
@@ -70,16 +74,7 @@ def _measure(reader: Reader, probes: Iterable[str], at: int) -> _Measured:
     for probe in probes:
         spec = SPECS[probe]
         measurement = spec.measurements[0]
-        columns = [spec.headline, *(one.name for one in (UP, ERROR, ERROR_DETAIL) if one.name in measurement)]
-        latest = Select(
-            measurement.name,
-            columns,
-            start_ns=at - _LATEST_SECONDS * NANOSECONDS,
-            group_by=_GROUP,
-            descending=True,
-            limit=1,
-        )
-        for series in reader.select(latest):
+        for series in reader.select(_newest(spec, at - _LATEST_SECONDS * NANOSECONDS)):
             measured.latest[_key(series.tags)] = next(series.records())
         windows = Select(
             measurement.name,
@@ -95,6 +90,31 @@ def _measure(reader: Reader, probes: Iterable[str], at: int) -> _Measured:
             ]
     measured.anomalies = _anomalies(reader, at)
     return measured
+
+
+def _newest(spec: ProbeSpec, since_ns: int, where: Sequence[Condition] = ()) -> Select:
+    """The newest point of each agent and test."""
+    measurement = spec.measurements[0]
+    columns = [spec.headline, *(one.name for one in (UP, ERROR, ERROR_DETAIL) if one.name in measurement)]
+    return Select(
+        measurement.name, columns, start_ns=since_ns, where=where, group_by=_GROUP, descending=True, limit=1
+    )
+
+
+def _look_further(reader: Reader, rows: Iterable[AssignmentRow], measured: _Measured, at: datetime) -> None:
+    """Find what a nightly test measured last, and the like: each of them is asked for by itself."""
+    missing = {
+        row.test.id: row.test
+        for row in rows
+        if not row.test.paused and (row.agent.name, row.test.key) not in measured.latest
+    }
+    for test in missing.values():
+        back = look_back(read_schedule(test.schedule), test.interval, test.timeout, at)
+        if back.total_seconds() <= _LATEST_SECONDS:
+            continue
+        newest = _newest(SPECS[test.probe], to_ns(at - back), [Condition("test", test.key)])
+        for series in reader.select(newest):
+            measured.latest.setdefault(_key(series.tags), next(series.records()))
 
 
 def _anomalies(reader: Reader, at: int) -> dict[_Key, AnomalyState]:

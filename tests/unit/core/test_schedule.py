@@ -13,6 +13,7 @@ from streamswarm_core.schedule import (
     demand,
     is_over,
     is_silent,
+    look_back,
     next_occasion,
     occasions,
     read_schedule,
@@ -154,3 +155,21 @@ def test_a_result_is_too_old_only_if_another_was_due(
 ) -> None:
     found = is_silent(read_schedule(schedule), 30, 10, last=utc(last), at=utc(at))
     assert found == silent
+
+
+@pytest.mark.parametrize(
+    ("schedule", "at", "hours"),
+    [
+        (cron("30 3 * * *", "UTC"), "2024-05-10T02:00:00", 22.5),
+        (cron("30 3 * * *", "UTC"), "2024-05-10T03:31:00", 24 + 1 / 60),
+        (cron("30 3 * * 1-5", "UTC"), "2024-05-13T03:00:00", 71.5),
+        (cron("0 0 1 * *", "UTC"), "2024-05-30T12:00:00", 29.5 * 24),
+        ({"kind": "once", "at": "2024-05-01T00:00:00Z"}, "2024-05-10T00:00:00", 9 * 24),
+        ({"kind": "once", "at": "2024-06-01T00:00:00Z"}, "2024-05-10T00:00:00", 100 / 3600),
+        ({"kind": "interval"}, "2024-05-10T00:00:00", 100 / 3600),
+    ],
+)
+def test_one_looks_back_to_a_start_that_is_done_with(schedule: dict[str, object], at: str, hours: float) -> None:
+    back = look_back(read_schedule(schedule), 30, 10, utc(at))
+    assert back.total_seconds() / 3600 >= hours - 1e-9
+    assert back.total_seconds() / 3600 < 8 * max(hours, 1)
