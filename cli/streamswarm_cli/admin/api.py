@@ -79,6 +79,9 @@ class Api:
         Raises:
             ConfigError: there is none, or there are several.
         """
+        known = self._by_id(path, name)
+        if known is not None:
+            return known
         found = [item for item in self.items(path) if name in {str(item.get("id")), str(item.get(by))}]
         exact = [item for item in found if str(item.get("id")) == name] or found
         noun = path.strip("/").replace("-", " ").removesuffix("s")
@@ -88,6 +91,16 @@ class Api:
         if not exact:
             raise ConfigError(f"no {noun} with the {by} or id {name!r}")
         return exact[0]
+
+    def _by_id(self, path: str, name: str) -> dict[str, Any] | None:
+        """What has this id, without reading the whole list, which may leave out what is over."""
+        if not _ID.fullmatch(name):
+            return None
+        try:
+            found: dict[str, Any] = self.get(f"{path}/{name}")
+        except ConfigError:
+            return None
+        return found
 
 
 def _refusal(answer: httpx.Response) -> ConfigError | Refused | Unavailable:

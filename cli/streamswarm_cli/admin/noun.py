@@ -139,10 +139,19 @@ def add_update(app: typer.Typer, noun: Noun) -> None:
 
 def change(noun: Noun, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Change fields of what has this name."""
+    return rework(noun, name, lambda _api, _present: body)
+
+
+def rework(
+    noun: Noun, name: str, make: Callable[[Api, dict[str, Any]], Mapping[str, Any]], method: str = "PATCH"
+) -> dict[str, Any]:
+    """Change what has this name, by what it is at present; not if somebody else changes it meanwhile."""
     with connect() as api:
         path = _path(api, noun, name)
-        tag = api.send("GET", path).headers.get("ETag")
-        changed: dict[str, Any] = api.send("PATCH", path, body=body, headers={"If-Match": tag} if tag else {}).json()
+        present = api.send("GET", path)
+        tag = present.headers.get("ETag")
+        body = make(api, present.json())
+        changed: dict[str, Any] = api.send(method, path, body=body, headers={"If-Match": tag} if tag else {}).json()
         return changed
 
 
@@ -156,11 +165,29 @@ def add_delete(app: typer.Typer, noun: Noun, verb: str = "delete", what: str = "
             if not yes:
                 typer.confirm(f"{what} the {noun.title} {found.get(noun.by) or found['id']}?", abort=True, err=True)
             api.send("DELETE", f"{noun.path}/{found['id']}")
-        typer.echo(f"{noun.title} {found.get(noun.by) or found['id']}: {verb}d", err=True)
+        done = verb + ("d" if verb.endswith("e") else "ed")
+        typer.echo(f"{noun.title} {found.get(noun.by) or found['id']}: {done}", err=True)
 
 
-def add_act(app: typer.Typer, noun: Noun, verb: str, text: str, *, ask: bool = False) -> None:
-    """A verb that the API has as `POST …/{id}/verb`."""
+def add_act(
+    app: typer.Typer,
+    noun: Noun,
+    verb: str,
+    text: str,
+    *,
+    ask: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> None:
+    """A verb that the API has as `POST …/{id}/verb`.
+
+    Args:
+        app: gets the command.
+        noun: on what.
+        verb: the command, and the end of the path.
+        text: what it does.
+        ask: whether to ask first.
+        columns: if the answer is a list of something else.
+    """
     USED.add(f"{noun.path}/{{}}/{verb}")
 
     @app.command(verb, help=text)
@@ -170,10 +197,13 @@ def add_act(app: typer.Typer, noun: Noun, verb: str, text: str, *, ask: bool = F
             called = found.get(noun.by) or found["id"]
             if not yes:
                 typer.confirm(f"{text.rstrip('.')}: {called}?", abort=True, err=True)
-            body = bodies.assignments(fields or ()) or None
-            answer = api.send("POST", f"{noun.path}/{found['id']}/{verb}", body=body)
+            answer = api.send("POST", f"{noun.path}/{found['id']}/{verb}", body=bodies.assignments(fields or ()))
         if answer.content:
-            output.show_one(answer.json(), as_json=as_json)
+            made = answer.json()
+            if isinstance(made, list):
+                output.show_list(made, columns or noun.columns, as_json=as_json)
+            else:
+                output.show_one(made, as_json=as_json)
         else:
             typer.echo(f"{noun.title} {called}: {verb}: done", err=True)
 

@@ -6,9 +6,9 @@ COLUMNS = {
     "agent": "agent.name",
     "target": "test.target",
     "state": "state",
-    "value": "headline.value",
+    "value": "value",
     "unit": "headline.unit",
-    "measured": "time",
+    "measured": "last_time",
     "error": "error",
 }
 

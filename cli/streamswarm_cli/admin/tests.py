@@ -18,10 +18,25 @@ TESTS: Final = Noun(
         "probe": "probe",
         "target": "target",
         "interval": "interval",
+        "schedule": "schedule.kind",
+        "selector": "selector",
         "paused": "paused",
         "options": "params",
     },
 )
+RUN_COLUMNS: Final = {
+    "made": "created_at",
+    "test": "test_key",
+    "agent": "agent_name",
+    "kind": "kind",
+    "status": "status",
+    "done": "executions",
+    "failed": "failures",
+    "asked by": "requested_by",
+    "error": "error",
+    "id": "id",
+}
+"""Of run records."""
 app: Final = noun.group("What is measured.")
 noun.add_list(app, TESTS)
 noun.add_show(app, TESTS)
@@ -41,6 +56,9 @@ def create(
         list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="One of the probe's options.")
     ] = None,
     agent: Annotated[list[str] | None, typer.Option("--agent", "-a", help="Assign it to this agent, by name.")] = None,
+    selector: Annotated[
+        str | None, typer.Option(help="And to all agents with these labels, such as site=berlin.")
+    ] = None,
     fields: Set = None,
     file: File = None,
     as_json: Json = False,
@@ -54,6 +72,7 @@ def create(
         "interval": interval,
         "params": bodies.assignments(option, "--option") if option else None,
         "agents": agent or None,
+        "selector": selector,
         **bodies.assignments(fields or ()),
     }
     known = {field: one for field, one in given.items() if one is not None}
@@ -106,6 +125,3 @@ def unassign(name: Name, agent: Annotated[str, typer.Argument(help="The agent's 
 
 
 noun.add_delete(app, TESTS)
-noun.add_act(app, TESTS, "clone", "Copy a test.")
-noun.add_act(app, TESTS, "run", "Run a test now.")
-noun.add_act(app, TESTS, "stop", "Stop a test.")

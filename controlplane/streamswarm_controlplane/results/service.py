@@ -52,7 +52,7 @@ class _Measured:
 def status(db: Session, reader: Reader, settings: ControlPlaneSettings) -> Status:
     """All assignments with their newest value.
 
-    The number of queries doesn't grow with theirs, but for tests that last ran longer than an hour ago by their schedule.
+    The number of queries doesn't grow with theirs, but for tests that last ran over an hour ago by their schedule.
 
     A store that can't be read is said so in the answer; the assignments are listed all the same.
     """
@@ -96,9 +96,7 @@ def _newest(spec: ProbeSpec, since_ns: int, where: Sequence[Condition] = ()) -> 
     """The newest point of each agent and test."""
     measurement = spec.measurements[0]
     columns = [spec.headline, *(one.name for one in (UP, ERROR, ERROR_DETAIL) if one.name in measurement)]
-    return Select(
-        measurement.name, columns, start_ns=since_ns, where=where, group_by=_GROUP, descending=True, limit=1
-    )
+    return Select(measurement.name, columns, start_ns=since_ns, where=where, group_by=_GROUP, descending=True, limit=1)
 
 
 def _look_further(reader: Reader, rows: Iterable[AssignmentRow], measured: _Measured, at: datetime) -> None:

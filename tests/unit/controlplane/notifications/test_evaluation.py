@@ -30,6 +30,8 @@ from tests.unit.controlplane.notifications.conftest import SECRET, Clock, add_ch
 
 DATABASE = "alerts"
 INTERVAL = 10.0
+decides = pytest.mark.parametrize("templates", ["sqlite"], indirect=True, scope="session")
+"""For what is decided from the store's answers, where the database has no part in; all else runs on each."""
 TAGS = {"site": "berlin", "target": "192.0.2.1", "family": "ipv4"}
 
 
@@ -188,6 +190,7 @@ def add_rule(world: World, name: str, **more: Any) -> None:
         db.add(made)
 
 
+@decides
 def test_nothing_is_wrong_while_all_is_well(rule: World) -> None:
     rule.add_agent("a", "ping", "dns")
     rule.run(300)
@@ -212,6 +215,7 @@ def test_a_test_is_down_after_two_failed_runs_and_up_after_one_good(rule: World)
     assert rule.told() == [("opened", ["test_down open"]), ("closed", ["test_down closed"])]
 
 
+@decides
 def test_a_test_without_data_is_an_alert_of_its_own_and_never_good_news(rule: World) -> None:
     rule.add_agent("a", "ping", "other")
     rule.down = {"ping"}
@@ -225,6 +229,7 @@ def test_a_test_without_data_is_an_alert_of_its_own_and_never_good_news(rule: Wo
     assert rule.alerts() == {}
 
 
+@decides
 def test_a_test_that_never_measured_anything_is_an_alert_after_a_while(rule: World) -> None:
     rule.unmeasured = {"ping"}
     rule.add_agent("a", "ping")
@@ -234,6 +239,7 @@ def test_a_test_that_never_measured_anything_is_an_alert_after_a_while(rule: Wor
     assert list(rule.alerts()) == ["no_data ping"]
 
 
+@decides
 def test_an_offline_agent_is_one_message_and_its_tests_alerts_say_why_they_are_not_told(rule: World) -> None:
     rule.add_agent("a", "ping", "dns", "web")
     rule.add_agent("b", "ping")
@@ -256,6 +262,7 @@ def test_an_offline_agent_is_one_message_and_its_tests_alerts_say_why_they_are_n
     assert sorted(one for _, contents in told[2:] for one in contents) == ["agent_offline closed", "test_down closed"]
 
 
+@decides
 def test_a_returning_agent_has_time_to_send_before_its_tests_are_called_silent(rule: World) -> None:
     rule.add_agent("a", "ping")
     rule.run(30)
@@ -269,6 +276,7 @@ def test_a_returning_agent_has_time_to_send_before_its_tests_are_called_silent(r
     assert rule.told()[-1] == ("opened", ["no_data open"])
 
 
+@decides
 def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) -> None:
     rule.add_agent("a", "ping")
     rule.run(30)
@@ -286,6 +294,7 @@ def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) ->
     assert rule.alerts() == {}
 
 
+@decides
 def test_what_nobody_watches_any_longer_is_closed_and_says_so(rule: World) -> None:
     rule.add_agent("a", "ping", "dns")
     rule.down = {"ping", "dns"}
@@ -300,6 +309,7 @@ def test_what_nobody_watches_any_longer_is_closed_and_says_so(rule: World) -> No
     assert {one.close_reason for one in rule.alerts(opened=False).values()} == {"no longer watched"}
 
 
+@decides
 def test_a_store_that_cannot_be_read_is_an_alert_and_no_recovery(rule: World) -> None:
     rule.add_agent("a", "ping")
     rule.down = {"ping"}
@@ -335,6 +345,7 @@ def test_alerts_of_a_group_within_the_wait_are_one_message_and_what_passes_withi
     ]
 
 
+@decides
 def test_open_alerts_are_repeated_until_somebody_takes_care(world: World) -> None:
     add_rule(world, "insistent", repeat=120)
     world.add_agent("a", "ping")
@@ -374,6 +385,7 @@ def test_a_silence_keeps_alerts_from_being_told_until_it_ends(rule: World) -> No
     assert len(rule.messages()) == 2
 
 
+@decides
 def test_a_rule_hears_only_what_it_asked_for(world: World) -> None:
     add_rule(world, "agents", events=["agent_offline"])
     add_rule(world, "warnings", severities=["warning"])
@@ -459,6 +471,7 @@ def change_test(world: World, test: str, **values: Any) -> None:
             setattr(plan, name, value)
 
 
+@decides
 def test_a_crossed_threshold_is_told_and_told_again_when_it_gets_worse_and_closed_when_it_recovers(rule: World) -> None:
     rule.add_agent("a", "ping", "other")
     limits = {"field": "rtt_mean", "warn": 0.02, "bad": 0.2, "window": 60, "share": 0.5}
@@ -482,6 +495,7 @@ def test_a_crossed_threshold_is_told_and_told_again_when_it_gets_worse_and_close
     assert [one["alerts"][0]["severity"] for one in rule.messages()] == ["warning", "critical", "warning"]
 
 
+@decides
 def test_a_threshold_without_values_is_no_recovery(rule: World) -> None:
     rule.add_agent("a", "ping", "other")
     change_test(rule, "ping", thresholds=[{"field": "rtt_mean", "bad": 0.02, "window": 0}])
@@ -493,6 +507,7 @@ def test_a_threshold_without_values_is_no_recovery(rule: World) -> None:
     assert sorted(rule.alerts()) == ["no_data ping", "threshold ping"]
 
 
+@decides
 def test_each_agent_is_held_against_the_threshold_by_itself(rule: World) -> None:
     rule.add_agent("a", "ping")
     rule.add_agent("b", "ping")
@@ -541,6 +556,7 @@ def test_maintenance_keeps_what_it_covers_from_being_told(rule: World) -> None:
     assert len(rule.messages()) == 2
 
 
+@decides
 def test_a_test_of_a_calendar_is_silent_only_once_a_run_was_due(rule: World) -> None:
     rule.unmeasured = {"ping"}
     rule.add_agent("a", "ping", "other")

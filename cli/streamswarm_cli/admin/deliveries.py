@@ -1,0 +1,25 @@
+from typing import Final
+
+from streamswarm_cli.admin import noun
+from streamswarm_cli.admin.noun import Noun
+
+DELIVERIES: Final = Noun(
+    "/deliveries",
+    "message",
+    "id",
+    {
+        "made": "created_at",
+        "channel": "channel_name",
+        "rule": "rule_name",
+        "kind": "kind",
+        "status": "status",
+        "attempts": "attempts",
+        "delivered": "delivered_at",
+        "error": "last_error",
+        "id": "id",
+    },
+)
+app: Final = noun.group("Messages on their way and at their end; `list -w status=dead` has those that were given up.")
+noun.add_list(app, DELIVERIES)
+noun.add_show(app, DELIVERIES)
+noun.add_act(app, DELIVERIES, "retry", "Try a message again at once.")
