@@ -31,6 +31,8 @@ Codes = NDArray[np.int8]
 
 TINY: Final = 1e-9
 NEVER: Final = 1e12
+SAME: Final = 1e-6
+"""Share of a value within which another is the same but for how it was rounded."""
 NOTHING: Final = 0.01
 """Share of a level that counts as no spread."""
 VARIATION_FLOOR: Final = 0.02
@@ -81,7 +83,11 @@ def novelty(state: Floats, value: Floats, expected: Floats, warmup: int) -> tupl
     """How far the views are outside what they have shown, where that begins an incident, else 0; the foremost view."""
     count, location = state[Row.COUNT], state[Row.LOCATION]
     level = np.abs(location) * NOTHING
+    step, least_step = np.abs(value - state[Row.PREVIOUS]), state[Row.LEAST_STEP]
+    smaller = (step > SAME * np.abs(value)) & ((least_step == 0) | (step < least_step))
+    least_step = state[Row.LEAST_STEP] = np.where(smaller, step, least_step)
     scale = np.where(state[Row.SCALE] > 0, state[Row.SCALE], np.where(level > 0, level, 1.0))
+    scale = np.maximum(scale, p.STEP_SHARE * least_step)
     stabilised = np.arcsinh((value - location) / scale)
     weight = 1 / (count + 1)
     short = np.maximum(weight, p.SHORT)
@@ -160,7 +166,8 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
     foremost = np.argmax(deviations, axis=0)
     greatest = np.take_along_axis(deviations, foremost[None, :], axis=0)[0]
     judged = count >= warmup
-    more = np.clip(deviations[0] - p.LASTING_FROM, 0.0, p.LASTING_MOST)
+    recent = np.abs(value - state[Row.LOCATION]) / np.maximum(spread[0], floors[0])
+    more = np.clip(np.minimum(deviations[0], recent) - p.LASTING_FROM, 0.0, p.LASTING_MOST)
     before = state[Row.LASTING].copy()
     lasting = state[Row.LASTING] = np.where(judged, before * p.LASTING_KEEP + more, 0.0)
     crossed = (lasting >= p.LASTING_LIMIT) & (before < p.LASTING_LIMIT)

@@ -26,6 +26,7 @@ class Row(IntEnum):
     FALLS = auto()
     RATE = auto()
     PREVIOUS = auto()
+    LEAST_STEP = auto()
     # Fast robust mean and spread; the smoothed views.
     LOCATION = auto()
     SCALE = auto()

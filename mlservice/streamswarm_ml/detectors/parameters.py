@@ -20,6 +20,9 @@ FAST: Final = 0.01
 SHORT: Final = 0.1
 LONG: Final = 0.03
 """Weights of a point in the smoothed views."""
+STEP_SHARE: Final = 0.3
+"""Novelty is told in no finer unit than this share of the least step that the series makes: one lost packet of ten is
+the least there can be, however seldom it comes."""
 SHORT_VARIATION: Final = 0.2
 LONG_VARIATION: Final = 0.05
 
@@ -38,7 +41,7 @@ REST: Final = 80
 USUAL_NOVELTY: Final = 0.1
 USUAL_WEIGHT: Final = 0.1
 """A series that often surprises by this much is believed half; weight of one surprise in what is usual for it."""
-ONCE_A_WEEK: Final = 0.6
+ONCE_A_WEEK: Final = 0.8
 """Novelty that a healthy series shows once a week; twice as much is shown half as often. Measured by
 `benchmarks/incidents.py`."""
 
@@ -46,8 +49,9 @@ LASTING_FROM: Final = 4.0
 LASTING_MOST: Final = 6.0
 LASTING_KEEP: Final = 0.9
 LASTING_LIMIT: Final = 25.0
-"""Deviations of the residual from so many on gather, each at most so much, and leak; what gathered to the limit opens
-an anomaly even if no view is out of its range."""
+"""Deviations from so many on gather, each at most so much, and leak; what gathered to the limit opens an anomaly even
+if no view is out of its range. A value has to be so far both from its season and from the recent mean: else an incident
+that a season has learned would be told again, the other way round, at the same hour of the next days."""
 
 HALF_DEVIATION: Final = 5.0
 """Deviation, in mean absolute deviations, that gives half of what a point can score that begins no incident."""
@@ -69,7 +73,7 @@ COUNTER_FALLS: Final = 4
 """A series that never fell in so many points and rose in most of them is a counter, whose rate is judged; one that
 falls as often as this within as many points is not."""
 
-MOST_ALARMS: Final = 7.0
+MOST_ALARMS: Final = 9.0
 """What a healthy series shows more often than this in a week begins no incident."""
 
 GREATEST_VALUE: Final = 1e150

@@ -8,7 +8,7 @@ import numpy as np
 from streamswarm_ml.detectors import parameters as p
 from streamswarm_ml.detectors.base import FEATURES, VIEWS, Baseline, Ending, Verdict
 from streamswarm_ml.detectors.drift import PageHinkley
-from streamswarm_ml.detectors.kernel import LOG_FLOOR, NEVER, NOTHING, TINY, VARIATION_FLOOR
+from streamswarm_ml.detectors.kernel import LOG_FLOOR, NEVER, NOTHING, SAME, TINY, VARIATION_FLOOR
 from streamswarm_ml.detectors.layout import CENTRES, DAY_HOURS, HIGH, HOURS, LOW, SPREADS, Row
 
 _GREATEST: Final = p.GREATEST_VALUE
@@ -25,6 +25,7 @@ _NUMBERS: Final = (
     (Row.FALLS, "_falls", int),
     (Row.RATE, "_rate", float),
     (Row.PREVIOUS, "_previous", float),
+    (Row.LEAST_STEP, "_least_step", float),
     (Row.LOCATION, "_location", float),
     (Row.SCALE, "_scale", float),
     (Row.SHORT_MEAN, "_short_mean", float),
@@ -85,7 +86,7 @@ class StreamDetector:
     def _start_afresh(self) -> None:
         self._count = 0
         self._adapted = 0.0
-        self._rate = self._previous = 0.0
+        self._rate = self._previous = self._least_step = 0.0
         self._location = self._scale = 0.0
         self._short_mean = self._long_mean = self._short_level = self._long_level = 0.0
         self._short_residual = self._long_residual = self._residual_size = self._short_step = self._long_step = 0.0
@@ -179,7 +180,11 @@ class StreamDetector:
     def _begins(self, value: float, expected: float) -> tuple[float, int]:
         """How far the views are outside what they have shown, where that begins an incident; the foremost."""
         level = abs(self._location) * NOTHING
+        step = abs(value - self._previous)
+        if step > SAME * abs(value) and (self._least_step == 0 or step < self._least_step):
+            self._least_step = step
         scale = self._scale if self._scale > 0 else (level if level > 0 else 1.0)
+        scale = max(scale, p.STEP_SHARE * self._least_step)
         stabilised = _asinh((value - self._location) / scale)
         weight = 1 / (self._count + 1)
         short = max(weight, p.SHORT)
@@ -240,6 +245,7 @@ class StreamDetector:
         sizes = (_log(size + still) for size in (self._residual_size, self._short_step, self._long_step))
         features = (residual, self._short_residual, self._long_residual, *sizes, value)
         weight = max(1 / (self._adapted + 1), p.SLOW * self._forgetting())
+        residual_spread = self._spreads[0]
         deviations = [
             self._apart(number, feature, LOG_FLOOR if number in {3, 4, 5} else floor, weight)
             for number, feature in enumerate(features)
@@ -250,7 +256,8 @@ class StreamDetector:
             self._lasting = 0.0
             return 0.0, foremost, False
         before = self._lasting
-        more = max(0.0, min(p.LASTING_MOST, deviations[0] - p.LASTING_FROM))
+        recent = abs(value - self._location) / max(residual_spread, floor)
+        more = max(0.0, min(p.LASTING_MOST, min(deviations[0], recent) - p.LASTING_FROM))
         self._lasting = before * p.LASTING_KEEP + more
         crossed = before < p.LASTING_LIMIT <= self._lasting
         return greatest, foremost, crossed

@@ -153,3 +153,24 @@ def test_values_and_times_of_different_lengths_are_refused() -> None:
 
 def test_fewer_false_alarms_to_put_up_with_means_a_higher_threshold() -> None:
     assert threshold_for(0.1) > threshold_for(1.0) > threshold_for(5.0) > 0.5
+
+
+def test_an_incident_that_its_hour_has_learned_is_not_told_again_on_the_next_days() -> None:
+    values = np.array(noise(6 * 1440, mean=0.003, spread=0.0001, seed=7))
+    outage = slice(2 * 1440 + 600, 2 * 1440 + 630)
+    values[outage] = 5.0
+    opened = np.flatnonzero(detect_anomalies(values).opened)
+    assert [place for place in opened if outage.start <= place < outage.stop]
+    assert [place for place in opened if place >= outage.stop + 60] == []
+
+
+def test_rare_single_losses_are_no_anomalies_and_a_burst_of_them_is() -> None:
+    source = np.random.default_rng(3)
+    opened = 0
+    for _ in range(6):
+        lost = source.binomial(10, 0.001, 7 * 1440) / 10
+        lost[6 * 1440 : 6 * 1440 + 10] = 0.5
+        found = np.flatnonzero(detect_anomalies(lost).opened)
+        assert ((found >= 6 * 1440) & (found < 6 * 1440 + 10)).any()
+        opened += int((found < 6 * 1440).sum())
+    assert opened <= 6
