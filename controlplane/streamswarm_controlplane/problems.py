@@ -182,7 +182,7 @@ def _methods(routes: Sequence[APIRoute], path: str) -> list[str]:
     found = [route for route in routes if route.path == path] or [
         route for route in routes if route.path_regex.match(path)
     ]
-    return sorted({method for route in found for method in route.methods})
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:

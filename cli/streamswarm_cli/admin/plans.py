@@ -9,6 +9,8 @@ from streamswarm_cli.admin.noun import Json, Name
 from streamswarm_cli.admin.tests import RUN_COLUMNS, TESTS, app
 from streamswarm_core.errors import ConfigError
 
+__all__ = ["app"]
+
 _ACTIONS: Final = ("pause", "resume", "run", "stop", "restart", "delete")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what it would mean.")]
 
