@@ -54,6 +54,8 @@ class Bench:
             lines = [f"icmp,agent=a{n % 50},target=t{n} rtt_mean={v:.6f} {stamp}" for n, v in enumerate(values)]
             self.writer.write(("\n".join(lines) + "\n").encode())
             self.now += STEP
+        # The store takes writes in by and by; what is timed begins when it is done.
+        self.reader.measurements()
 
 
 @contextmanager

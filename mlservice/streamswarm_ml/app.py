@@ -17,6 +17,7 @@ from streamswarm_core.errors import ConfigError, Refused, Unavailable
 from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
+from streamswarm_ml.operations import MODELS, Operations
 from streamswarm_ml.pipeline import Pipeline
 from streamswarm_ml.service import ModelService
 from streamswarm_ml.settings import MlSettings
@@ -90,6 +91,7 @@ def create_app(settings: MlSettings) -> Starlette:
 
     async def exposition(request: Request) -> Response:
         metrics.observe(pipeline)
+        await asyncio.to_thread(metrics.observe_models, models.operations)
         return expose(metrics.registry, request)
 
     return Starlette(
@@ -134,8 +136,23 @@ class _Metrics:
         self._memory = Gauge("streamswarm_ml_memory_bytes", "Memory of the detectors.", registry=self.registry)
         self._points = Counter("streamswarm_ml_points", "Points scored.", registry=self.registry)
         self._failures = Counter("streamswarm_ml_failures", "Cycles that failed.", registry=self.registry)
+        self._samples = self._of_model("samples", "Examples that a model has learned from.")
+        self._trained = self._of_model("trained_until_timestamp_seconds", "End of the newest window a model has seen.")
+        self._model_lag = self._of_model("lag_seconds", "Age of the newest window that a model has seen.")
+        self._bytes = self._of_model("bytes", "Size of a model's versions on disk.")
         self._told_points = 0
         self._told_failures = 0
+
+    def _of_model(self, name: str, told: str) -> Gauge:
+        return Gauge(f"streamswarm_ml_model_{name}", told, ["model"], registry=self.registry)
+
+    def observe_models(self, operations: Operations) -> None:
+        for name in MODELS:
+            known = operations.gauge(name)
+            self._samples.labels(name).set(known.samples)
+            self._trained.labels(name).set(known.trained_until)
+            self._model_lag.labels(name).set(known.lag)
+            self._bytes.labels(name).set(known.bytes_on_disk)
 
     def observe(self, pipeline: Pipeline) -> None:
         counts = pipeline.counts

@@ -19,6 +19,7 @@ from streamswarm_ml.health.model import HealthModel, UnknownWindowError
 from streamswarm_ml.health.rule import Limits
 from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
 from streamswarm_ml.labels import Label, LabelLog, learn_label
+from streamswarm_ml.multivariate.model import MultivariateModel
 from streamswarm_ml.qos.model import QosModel
 from streamswarm_ml.registry import ModelRefused, ModelStore, Version
 from streamswarm_ml.windows import WINDOW_NS, Window, learned_fields, learned_measurements, read_windows
@@ -56,6 +57,7 @@ MODELS: Final[Mapping[str, Callable[[], Model]]] = {
     "health": HealthModel,
     "qos": QosModel,
     "infrastructure": InfrastructureModel,
+    "multivariate": MultivariateModel,
 }
 
 
@@ -108,6 +110,23 @@ class Trained:
     model: Model
     next_window: int
     refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGauge:
+    """What metrics tell of a model.
+
+    Attributes:
+        samples: examples learned.
+        trained_until: end of the newest window that it has seen, seconds since the epoch.
+        lag: age of that, seconds.
+        bytes_on_disk: of all its versions.
+    """
+
+    samples: int
+    trained_until: float
+    lag: float
+    bytes_on_disk: int
 
 
 @dataclass(slots=True)
@@ -291,6 +310,21 @@ class Operations:
                 "refused": trained.refused or None,
                 "figures": trained.model.report(),
             }
+
+    def gauge(self, name: str) -> ModelGauge:
+        """What metrics tell of a model. Waits for no lock, so that a training in progress doesn't hold up a scrape.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        trained = self._trained[name]
+        until = trained.next_window * WINDOW_NS
+        return ModelGauge(
+            samples=trained.model.samples,
+            trained_until=until / NANOSECONDS,
+            lag=max(0.0, (self._clock() - until) / NANOSECONDS),
+            bytes_on_disk=self.store.size(name),
+        )
 
     def _complete(self) -> int:
         return (self._clock() - self._lateness_ns) // WINDOW_NS

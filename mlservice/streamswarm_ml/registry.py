@@ -10,6 +10,7 @@ is unpickled. Models can't be brought in from elsewhere; `reset` makes them agai
     models/forecast/current            the number of the version in use
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -134,6 +135,13 @@ class ModelStore:
             except ModelRefused as refusal:
                 log.warning("%s", refusal)
         return found
+
+    def size(self, model: str) -> int:
+        """Bytes on disk of all versions, whether they can be trusted or not."""
+        paths = (self._path(model, number) for number in self._numbers(model))
+        with contextlib.suppress(FileNotFoundError):  # one that is being dropped
+            return sum(path.stat().st_size for path in paths)
+        return 0
 
     def current(self, model: str) -> int | None:
         """The number of the version in use; None if nothing was ever saved."""

@@ -12,7 +12,7 @@ from streamswarm_core.catalogue.common import UP
 from streamswarm_ml.detectors import Bank, StateDetector, Verdicts
 from streamswarm_ml.state import Saved
 
-VERSION: Final = 2
+VERSION: Final = 3
 _BANK: Final = "stream"
 _STATE: Final = "state"
 

@@ -98,6 +98,28 @@ def test_what_models_say_is_written_to_the_store_with_the_tags_of_the_series(ben
     assert len(status["figures"]["1h"]["over_time"]) >= 2
 
 
+def test_fields_that_part_are_told_as_one_anomaly_of_all_fields(bench: Bench) -> None:
+    operations, source = bench.operations(), random.Random(4)
+    operations._trained["multivariate"].next_window = START
+    days, odd, lines = 6, range(5 * 288, 5 * 288 + 12), []
+    for index in range(days * 288):
+        load = 1 + 0.2 * math.sin(index / 46) + source.gauss(0, 0.02)
+        rtt, jitter = 0.02 * load, 0.001 * (load - 1) * 4 + 0.002 + source.gauss(0, 0.0001)
+        if index in odd:
+            jitter += 0.002 * (1.2 - load) * 4 + 0.002
+        stamp = (START + index) * WINDOW_NS
+        lines.append(f"icmp,agent=a,target=gw,test=ping up=1i,loss=0.0,rtt_mean={rtt},jitter={jitter} {stamp}")
+    bench.writer.write(("\n".join(lines) + "\n").encode())
+    bench.now = (START + days * 288) * WINDOW_NS
+    operations.cycle()
+    answer = bench.reader.execute(
+        'SELECT event, "view" FROM anomaly WHERE detector = \'multivariate\' GROUP BY target, "field"'
+    )
+    assert [(one.tags["target"], one.tags["field"]) for one in answer] == [("gw", "all")]
+    opened = [int(at or 0) // WINDOW_NS - START for at, event, _ in answer[0].rows if event == "open"]
+    assert [at for at in opened if odd.start <= at < odd.stop + 5] == [odd.start]
+
+
 def test_a_window_is_read_once_and_only_when_it_is_over(bench: Bench) -> None:
     operations = bench.operations()
     bench.measure(0, 3)
@@ -254,7 +276,13 @@ def test_every_model_says_how_it_does_beside_a_baseline(service: tuple[str, Sign
     assert done["state"] == "done"
     versions = httpx.get(f"{url}/models/qos/versions", headers=OWN).json()
     assert [known["version"] for known in versions["versions"]] == [versions["current"]]
-    assert httpx.get(f"{url}/models/qos", headers=OWN).json()["bytes_on_disk"] > 0
+    size = httpx.get(f"{url}/models/qos", headers=OWN).json()["bytes_on_disk"]
+    assert size > 0
+    metrics = httpx.get(f"{url}/metrics").text
+    assert f'streamswarm_ml_model_bytes{{model="qos"}} {float(size)!r}' in metrics
+    for name in MODELS:
+        for told in ("samples", "trained_until_timestamp_seconds", "lag_seconds", "bytes"):
+            assert f'streamswarm_ml_model_{told}{{model="{name}"}}' in metrics
 
 
 @pytest.mark.parametrize(
