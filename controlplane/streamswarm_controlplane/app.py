@@ -6,14 +6,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from streamswarm_controlplane import development, openapi, problems
 from streamswarm_controlplane.agents import routes as agents
-from streamswarm_controlplane.agents.schemas import AgentState
-from streamswarm_controlplane.agents.service import list_agents, state_of
 from streamswarm_controlplane.assignments import routes as assignments
 from streamswarm_controlplane.audit import routes as audit
 from streamswarm_controlplane.auth import oidc_routes as oidc
@@ -27,6 +24,7 @@ from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.installer import routes as installer
 from streamswarm_controlplane.jobs.periodic import running
 from streamswarm_controlplane.maintenance import routes as maintenance
+from streamswarm_controlplane.metrics import Metrics, Timed
 from streamswarm_controlplane.notifications import routes as notifications
 from streamswarm_controlplane.notifications.start import make_notifications
 from streamswarm_controlplane.results import routes as results
@@ -160,8 +158,9 @@ class TokenSource:
 
 def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSettings) -> None:
     """Add `/health` and `/metrics`."""
-    registry = CollectorRegistry()
-    states = Gauge("streamswarm_controlplane_agents", "Agents by state.", ["state"], registry=registry)
+    own = Metrics()
+    own.watch(database.engine)
+    app.add_middleware(Timed, metrics=own, prefix=API_PREFIX)
 
     @app.get("/health", include_in_schema=False)
     def health() -> Response:
@@ -174,9 +173,6 @@ def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSett
 
     @app.get("/metrics", include_in_schema=False)
     def metrics(request: Request) -> Response:
-        with database.session() as session:
-            in_force = effective(session, settings)
-            found = [state_of(agent, in_force, now()) for agent in list_agents(session)]
-        for state in AgentState:
-            states.labels(state.value).set(found.count(state))
-        return expose(registry, request)
+        with database.session(reading=True) as session:
+            own.read(session, effective(session, settings))
+        return expose(own.registry, request)

@@ -143,13 +143,19 @@ def agent_token(client: Client) -> str:
 
 
 @pytest.fixture(scope="module")
-def admin(client: Client, agent_token: str, database: Database) -> Caller:
-    return Caller(add_user(client, "ada", "admin"), agent_token, database)
+def callers(client: Client, agent_token: str, database: Database) -> dict[str, Caller]:
+    """Both at once: later the address is blocked for the wrong passwords that were sent."""
+    return {role: Caller(add_user(client, f"a-{role}", role), agent_token, database) for role in ("admin", "viewer")}
 
 
 @pytest.fixture(scope="module")
-def viewer(client: Client, agent_token: str, database: Database) -> Caller:
-    return Caller(add_user(client, "vera", "viewer"), agent_token, database)
+def admin(callers: dict[str, Caller]) -> Caller:
+    return callers["admin"]
+
+
+@pytest.fixture(scope="module")
+def viewer(callers: dict[str, Caller]) -> Caller:
+    return callers["viewer"]
 
 
 @api.parametrize()

@@ -13,7 +13,7 @@ from streamswarm_controlplane.results import service
 from streamswarm_controlplane.results.history import history
 from streamswarm_controlplane.results.times import TimeRange, rfc3339
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from streamswarm_controlplane.testplans import models
+from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.clock import NANOSECONDS, now_ns
 from streamswarm_core.lineprotocol import encode_lines
@@ -103,15 +103,16 @@ def test_the_control_plane_shows_what_is_in_victoriametrics(victoriametrics: str
     write(victoriametrics, points)
     with PromQLReader(victoriametrics) as reader:
         measured = service._measure(reader, ["icmp"], newest + NANOSECONDS)
-        plan = models.TestPlan(key="t1", probe="icmp")
+        plan = TestPlan(key="t1", probe="icmp")
         span = TimeRange(newest - 60 * NANOSECONDS, newest + NANOSECONDS)
-        (shown,) = history(reader, plan, span, every_ns=None, names=["rtt_mean"], agents=["a1"]).series
+        found = history(reader, plan, span, every_ns=None, aggregate=None, names=["rtt_mean"], agents=["a1"])
     assert (measured.latest["a1", "t1"]["time"], measured.latest["a1", "t1"]["up"]) == (newest, 1)
     # Text isn't kept there; the state is.
     assert (measured.latest["a2", "t1"]["up"], measured.latest["a2", "t1"]["error"]) == (0, None)
     assert [value for _, value in measured.sparklines["a1", "t1"]][-1] == pytest.approx(0.02)
+    (shown,) = found.series
     assert shown.tags == TAGS
-    assert shown.rows == [[rfc3339(newest - 20 * NANOSECONDS), 0.02], [rfc3339(newest), 0.02]]
+    assert shown.rows == [[rfc3339(newest - age * NANOSECONDS), 0.02] for age in (20, 0)]
 
 
 @pytest.mark.needs("prometheus", "prometheus")
