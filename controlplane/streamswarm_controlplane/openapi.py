@@ -44,6 +44,13 @@ _TAGS: Final = {
     "configuration": "Settings of the whole installation, and who changed them.",
     "audit": "Who changed what, and when.",
 }
+_MORE_STATUSES: Final = {
+    "/auth/oidc/login": (404, 502),
+    "/auth/oidc/callback": (401, 403, 404, 409, 502),
+    "/config/history": (404,),
+    "/prometheus/sd": (401, 403),
+}
+"""What a route answers that can't be told from what it is made of, by the end of its path."""
 _SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
     "session": {
         "type": "apiKey",
@@ -188,6 +195,7 @@ def _statuses(
         yield 429
     if get_reader in guards:
         yield 502
+    yield from next((more for end, more in _MORE_STATUSES.items() if path.endswith(end)), ())
 
 
 def _security(guards: Sequence[object], method: str) -> list[dict[str, list[str]]]:

@@ -48,6 +48,7 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
 
+    page.click("nav summary")
     page.click("nav a[href='/users']")
     page.click("#add")
     page.fill("dialog [name=username]", "kim")
@@ -84,6 +85,7 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     page.click("dialog button[value=yes]")
     expect(page.locator("#no-tokens")).to_be_visible()
 
+    page.click("nav summary")
     page.click("nav a[href='/tokens']")
     page.click("#add-enrolment")
     page.fill("dialog [name=labels]", "role=edge, provider=acme")
@@ -94,6 +96,7 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     expect(page.locator("#enrolment tr")).to_contain_text("3 of 3")
     expect(page.locator("#enrolment tr")).to_contain_text("role=edge")
 
+    page.click("nav summary")
     page.click("nav a[href='/configuration']")
     late = page.locator("tr[data-key=late_seconds]")
     late.get_by_text("Change").click()
@@ -105,6 +108,7 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     expect(late).to_contain_text("default 30")
     expect(page.locator("#history tr")).to_contain_text("default → 45")
 
+    page.click("nav summary")
     page.click("nav a[href='/audit']")
     page.fill("[name=action]", "user.")
     page.click("#form button[type=submit]")

@@ -37,6 +37,11 @@ BRIEF = {**CONFIG, "phases": {"coverage": {"enabled": False}}}
 RULES = {
     "POST /api/v1/tests": "target and options depend on the probe",
     "PATCH /api/v1/tests/{test_id}": "target and options depend on the probe",
+    "POST /api/v1/users": "a mail address is no pattern",
+    "PATCH /api/v1/users/{user_id}": "the same",
+    "PATCH /api/v1/auth/me": "the same",
+    "POST /api/v1/enrolment-tokens": "a token for one agent can be used once",
+    "POST /api/v1/auth/tokens": "how long a token may live is configured",
     "POST /api/v1/schedules/preview": "cron expressions and time zones are no patterns",
     "POST /api/v1/selectors/preview": "a selector is no pattern",
     "POST /api/v1/maintenance": "what is given has to make one time and one scope",
@@ -52,6 +57,14 @@ RULES = {
     "PATCH /api/v1/rules/{rule_id}": "the same",
     "POST /api/v1/silences": "they end in the future",
     "PATCH /api/v1/silences/{silence_id}": "the same",
+}
+
+# Whose success needs what nobody can make up.
+BEHIND_MORE = {
+    "GET /api/v1/auth/oidc/login": "an OpenID provider",
+    "GET /api/v1/auth/oidc/callback": "an OpenID provider",
+    "GET /api/v1/config/history": "a key that there is",
+    "GET /api/v1/prometheus/sd": "a static token",
 }
 
 api = schemathesis.openapi.from_dict(describe(), config=SchemathesisConfig.from_dict(CONFIG))
@@ -173,7 +186,7 @@ def test_the_requests_got_behind_the_checks_of_who_may(admin: Caller, viewer: Ca
         assert caller.me().status_code == 200
     reached = {label for label, status in admin.statuses if status < 300}
     lists = {f"GET {path}" for path, one in describe()["paths"].items() if "get" in one and "{" not in path}
-    assert lists <= reached
+    assert lists - set(BEHIND_MORE) <= reached
     assert {"POST /api/v1/tests", "POST /api/v1/agent/heartbeat", "POST /api/v1/users"} <= reached
     assert any(status == 403 for _, status in viewer.statuses)
     assert not any(status >= 500 and status != 503 for _, status in admin.statuses | viewer.statuses)

@@ -6,7 +6,8 @@ import typer
 
 from streamswarm_cli.admin import bodies, noun, output
 from streamswarm_cli.admin.noun import Json, Name
-from streamswarm_cli.admin.tests import RUN_COLUMNS, TESTS, app
+from streamswarm_cli.admin.tests import RUN_COLUMNS, TESTS
+from streamswarm_cli.admin.tests import app as app  # noqa: PLC0414 - with these commands it is whole
 from streamswarm_core.errors import ConfigError
 
 __all__ = ["app"]

@@ -59,7 +59,8 @@ def mount(app: FastAPI) -> None:
         content = pages.get_template(f"{name}.html").render(
             page=name,
             title=title,
-            navigation={path: entry for path, entry in {**_PAGES, **guarded}.items() if path not in _OF_A_THING},
+            navigation={path: entry for path, entry in _PAGES.items() if path not in _OF_A_THING},
+            administration=guarded,
             development_until=until,
             oidc_name=oidc_name,
             username=user.username if user else "",

@@ -74,3 +74,13 @@ document.getElementById("logout")?.addEventListener("click", async () => {
   const answer = await api.post("/auth/logout").catch(() => null);
   location.assign(answer?.end_session_url || "/login");
 });
+
+const administration = document.getElementById("administration");
+document.addEventListener("click", (event) => {
+  if (administration && !administration.contains(event.target)) administration.open = false;
+});
+administration?.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  administration.open = false;
+  administration.querySelector("summary").focus();
+});
