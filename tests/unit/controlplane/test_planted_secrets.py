@@ -1,5 +1,6 @@
 """Secrets that can be recognised are put wherever one can be put, and then looked for everywhere."""
 
+import base64
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.errors import ConfigError
-from tests.support import serve_app
+from tests.support import eventually, find_free_port, serve_app
 from tests.unit.controlplane.conftest import Client, database_of, everything
 
 PLANTED = "pl4nted"
@@ -42,6 +43,7 @@ def use_the_api(admin: Client) -> dict[str, str]:
     admin.http.post("/tests", json=body | {"params": options | {"colour": "red"}})
     admin.http.post("/tests", json=body | {"params": options | {"wait": "never"}})
     admin.http.patch(f"/tests/{test}", json={"params": options | {"wait": 2}}).raise_for_status()
+    admin.http.post(f"/tests/{test}/clone", json={"name": "copy"}).raise_for_status()
     made = {
         "static": admin.http.post("/tokens", json={"name": "x", "scopes": ["read"]}),
         "personal": admin.http.post("/auth/tokens", json={"name": "x", "scope": "admin"}),
@@ -66,8 +68,33 @@ def use_the_api(admin: Client) -> dict[str, str]:
         {"Cookie": f"streamswarm_session={planted('c')}"},
     ):
         httpx.get(f"{admin.url}/api/v1/tests", headers=headers)
+    secrets |= use_channels(admin)
     admin.http.put("/config/late_seconds", json={"value": planted("config")})
     httpx.get(f"{admin.url}/api/v1/auth/oidc/callback", params={"code": planted("code"), "state": planted("state")})
+    return secrets
+
+
+def use_channels(admin: Client) -> dict[str, str]:
+    """Channels of every kind, made, changed, refused, and tried with receivers that nobody is at."""
+    secrets = {name: planted(name) for name in ("header", "smtp", "chat", "header-new")}
+    secrets["signing"] = "whsec_" + base64.b64encode(planted("signing-of-a-webhook").encode()).decode()
+    away = f"http://127.0.0.1:{find_free_port()}"
+    webhook = {"kind": "webhook", "url": away, "secret": secrets["signing"], "headers": {"X-Key": secrets["header"]}}
+    mail = {"kind": "email", "host": "127.0.0.1", "port": 9, "sender": "a@example.org", "recipients": ["b@example.org"]}
+    mail |= {"username": "u", "password": secrets["smtp"]}
+    chat = {"kind": "slack", "url": f"{away}/{secrets['chat']}"}
+    for number, settings in enumerate((webhook, mail, chat)):
+        body = {"name": f"channel {number}", "settings": settings}
+        channel = admin.http.post("/channels", json=body).raise_for_status().json()["id"]
+        admin.http.post("/channels", json=body)  # the name is taken
+        admin.http.post("/channels", json={**body, "settings": settings | {"colour": "red"}})
+        sent = admin.http.post(f"/channels/{channel}/test").raise_for_status().json()["id"]
+        eventually(lambda sent=sent: admin.http.get(f"/deliveries/{sent}").json(), lambda one: one["last_error"])
+    made = admin.http.post("/channels", json={"name": "made", "settings": {"kind": "webhook", "url": away}}).json()
+    secrets["signing-made"] = made["signing_secret"]
+    changed = {"kind": "webhook", "url": away, "headers": {"X-Key": secrets["header-new"]}}
+    admin.http.patch(f"/channels/{made['id']}", json={"settings": changed}).raise_for_status()
+    admin.http.patch(f"/channels/{made['id']}", json={"settings": changed | {"url": "nowhere"}})
     return secrets
 
 
@@ -90,6 +117,11 @@ def test_no_secret_is_in_a_log_an_answer_an_export_or_where_hashes_are(
                 "/enrolment-tokens",
                 "/agents",
                 "/config/history",
+                "/channels",
+                "/rules",
+                "/deliveries",
+                "/alerts",
+                "/runs",
                 "/status",
             )
         ]
@@ -120,6 +152,10 @@ def test_answers_to_failing_requests_repeat_no_secret(admin: Client) -> None:
         admin.http.post("/tests", json={"name": "x", "probe": "http", "params": {"password": {"x": planted("probe")}}}),
         admin.http.post("/tests", content=planted("no json")),
         admin.http.get("/tests", headers={"Authorization": f"Bearer {planted('bearer')}"}),
+        admin.http.post("/channels", json={"name": "x", "settings": {"kind": "webhook", "secret": planted("sign")}}),
+        admin.http.post("/channels", json={"name": "x", "settings": {"kind": "slack", "url": planted("chat")}}),
+        admin.http.post("/channels", json={"name": "x", "settings": {"kind": "email", "password": planted("smtp")}}),
+        admin.http.post("/channels", json={"name": "x", "settings": [planted("list")]}),
     ]
     assert [answer.status_code for answer in answers if answer.status_code < 400] == []
     assert [answer.url.path for answer in answers if PLANTED in answer.text] == []
