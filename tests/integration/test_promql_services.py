@@ -13,7 +13,7 @@ from streamswarm_controlplane.results import service
 from streamswarm_controlplane.results.history import history
 from streamswarm_controlplane.results.times import TimeRange, rfc3339
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from streamswarm_controlplane.testplans.models import TestPlan
+from streamswarm_controlplane.testplans.models import TestPlan as Plan
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.clock import NANOSECONDS, now_ns
 from streamswarm_core.lineprotocol import encode_lines
@@ -103,7 +103,7 @@ def test_the_control_plane_shows_what_is_in_victoriametrics(victoriametrics: str
     write(victoriametrics, points)
     with PromQLReader(victoriametrics) as reader:
         measured = service._measure(reader, ["icmp"], newest + NANOSECONDS)
-        plan = TestPlan(key="t1", probe="icmp")
+        plan = Plan(key="t1", probe="icmp")
         span = TimeRange(newest - 60 * NANOSECONDS, newest + NANOSECONDS)
         found = history(reader, plan, span, every_ns=None, aggregate=None, names=["rtt_mean"], agents=["a1"])
     assert (measured.latest["a1", "t1"]["time"], measured.latest["a1", "t1"]["up"]) == (newest, 1)
