@@ -1,9 +1,11 @@
 """Fixtures for the whole suite, and what happens when a program that a test drives is missing."""
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
 
+import httpx._transports.default as httpx_transports
 import pytest
 
 from tests.support import RunningInfluxDB, find_free_port, run_influxdb
@@ -44,3 +46,12 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInflux
         leave_out("needs influxd (Debian package influxdb)")
     with run_influxdb(tmp_path_factory.mktemp("influxdb")) as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_read_once() -> Iterator[None]:
+    """httpx reads the authorities anew for every client, which takes longer than most requests of these tests."""
+    made = functools.cache(httpx_transports.create_ssl_context)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx_transports, "create_ssl_context", made)
+        yield

@@ -1,3 +1,4 @@
+import copy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +7,13 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import Select, select
+from starlette.datastructures import State
+from starlette.types import Lifespan
 
+from streamswarm_controlplane import app as app_module
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.db import Base, Database, connect
@@ -56,6 +61,27 @@ def _cheap_passwords() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         time_memory_parallelism, others = (1, 8, 1), PasswordHasher.__init__.__defaults__ or ()
         patch.setattr(PasswordHasher.__init__, "__defaults__", time_memory_parallelism + others[3:])
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _routes_made_once() -> Iterator[None]:
+    """FastAPI takes half a second to make an app's routes ready; those of one process share them, and nothing else."""
+    made = app_module._create_api(None)
+
+    def another(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
+        app = copy.copy(made)
+        app.state, app.middleware_stack = State(), None
+        app.user_middleware, app.exception_handlers = [*made.user_middleware], {**made.exception_handlers}
+        app.router = copy.copy(made.router)
+        app.router.routes = [*made.router.routes]
+        app.router.middleware_stack = app.router.app
+        if lifespan is not None:
+            app.router.lifespan_context = lifespan
+        return app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app_module, "_create_api", another)
         yield
 
 

@@ -83,12 +83,17 @@ def test_every_post_takes_an_idempotency_key_once_it_knows_the_caller(route: API
     assert not taken or not who or who[-1] < taken[0], f"{name(route)}: OnceDep has to come last"
 
 
+IN_ANOTHERS_FORM = {"discover_exporters"}
+"""Lists whose form is Prometheus's (HTTP service discovery), not ours."""
+
+
 @pytest.mark.parametrize("route", [route for route in ROUTES if "GET" in route.methods], ids=name)
 def test_every_list_comes_in_pages(route: APIRoute) -> None:
     paged = _page_request in calls(route.dependant)
     model = getattr(route.response_model, "__name__", str(route.response_model))
     assert paged == model.startswith("Page["), name(route)
-    assert not model.startswith("list"), f"{name(route)}: answer a Page"
+    if route.name not in IN_ANOTHERS_FORM:
+        assert not model.startswith("list"), f"{name(route)}: answer a Page"
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.path.endswith("_id}")], ids=name)
