@@ -148,7 +148,6 @@ def test_a_locked_database_is_said_so_with_a_time_to_wait(impatient: FastAPI, tm
 def test_a_database_that_is_away_is_said_so_without_its_address(settings: ControlPlaneSettings) -> None:
     app = create_app(settings)
     with serve_app(app) as url:
-        app.state.database.close()
         away = f"postgresql+psycopg://somebody:s3cret@127.0.0.1:{find_free_port()}/x"
         app.state.database = Database(away)
         answer = httpx.post(f"{url}/api/v1/auth/login", json={"username": "admin", "password": "x"})
