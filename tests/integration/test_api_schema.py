@@ -25,8 +25,6 @@ from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user, enrol_agent
 
-pytestmark = pytest.mark.xdist_group("api-schema")
-
 # Few examples, since every one of them is followed by the checks' own requests; the seed is fixed. Credentials come
 # from the callers below; what happens without them, one of the checks tries.
 GENERATION = {"max-examples": 3, "deterministic": True, "no-shrink": True, "database": "none"}

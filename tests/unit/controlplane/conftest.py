@@ -1,4 +1,5 @@
 import copy
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,46 @@ from tests.support import find_free_port, serve_app
 
 PASSWORD = "nine quiet harbour lamps"
 DATABASES = ("sqlite", "postgresql")
-"""Every test that asks for a database runs on each of them."""
+"""A test that asks for a database runs on each of them, if its module is among these or all are asked for."""
+ON_BOTH = frozenset(
+    {
+        "test_agents",
+        "test_audit",
+        "test_auth_and_users",
+        "test_concurrency",
+        "test_enrolment",
+        "test_evaluation",
+        "test_idempotency",
+        "test_last_admin",
+        "test_lease",
+        "test_limits",
+        "test_migrations",
+        "test_outbox",
+        "test_pages",
+        "test_problems",
+        "test_runs",
+        "test_selection",
+        "test_takeover",
+        "test_workers",
+    }
+)
+"""Where the database decides: constraints, locks, races, migrations, order. STREAMSWARM_ALL_DATABASES=1 takes all."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the other modules to SQLite: a database of PostgreSQL's for each of their tests takes too long."""
+    if os.environ.get("STREAMSWARM_ALL_DATABASES"):
+        return
+    left = [item for item in items if _is_spared(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+def _is_spared(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    here = Path(__file__).parent in item.path.parents
+    return here and parameters.get("templates") == "postgresql" and item.path.stem not in ON_BOTH
 
 
 class Client:
