@@ -84,7 +84,7 @@ def test_policies_lead_to_a_contact_point_and_keep_an_agents_alerts_together() -
 
 
 def test_files_hold_no_secret_and_no_address_but_names_of_the_environment() -> None:
-    for path in (ROOT / "provisioning").rglob("*.yml"):
+    for path in [*GRAFANA.rglob("*.yml"), *(ROOT / "provisioning/prometheus/rules").rglob("*.yml")]:
         text = path.read_text(encoding="utf-8")
         assert "://" not in text
         assert "@" not in text
