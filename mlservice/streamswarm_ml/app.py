@@ -17,7 +17,8 @@ from streamswarm_core.errors import ConfigError, Refused, Unavailable
 from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
-from streamswarm_ml.operations import MODELS, Operations
+from streamswarm_ml.models import MODELS
+from streamswarm_ml.operations import Operations
 from streamswarm_ml.pipeline import Pipeline
 from streamswarm_ml.service import ModelService
 from streamswarm_ml.settings import MlSettings

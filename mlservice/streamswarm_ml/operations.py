@@ -4,8 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from streamswarm_core.clock import NANOSECONDS, from_ns, now_ns
 from streamswarm_core.errors import StreamSwarmError
@@ -14,13 +13,12 @@ from streamswarm_core.point import Point
 from streamswarm_core.reader import Reader, Select
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.failure.model import FailureModel, Objective
-from streamswarm_ml.forecast.model import ForecastModel
 from streamswarm_ml.health.model import HealthModel, UnknownWindowError
 from streamswarm_ml.health.rule import Limits
 from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
+from streamswarm_ml.jobs import Busy, Job, JobState
 from streamswarm_ml.labels import Label, LabelLog, learn_label
-from streamswarm_ml.multivariate.model import MultivariateModel
-from streamswarm_ml.qos.model import QosModel
+from streamswarm_ml.models import MODELS, Model
 from streamswarm_ml.registry import ModelRefused, ModelStore, Version
 from streamswarm_ml.windows import WINDOW_NS, Window, learned_fields, learned_measurements, read_windows
 
@@ -32,69 +30,6 @@ _DAY: Final = 288
 _FORGET_WINDOWS: Final = 14 * _DAY
 _SAVE_NS: Final = 3600 * NANOSECONDS
 FORMAT: Final = 1
-
-
-class Model(Protocol):
-    """What every model can do."""
-
-    @property
-    def samples(self) -> int:
-        """Examples learned."""
-
-    def observe(self, window: Window) -> list[Point]:
-        """Score what was said of this window, learn it, and say what is to be expected."""
-
-    def forget(self, before: int) -> None:
-        """Drop what is kept of series that have had no point since a window."""
-
-    def report(self) -> Mapping[str, Any]:
-        """Prequential figures beside those of a naive baseline, JSON-ready."""
-
-
-MODELS: Final[Mapping[str, Callable[[], Model]]] = {
-    "forecast": ForecastModel,
-    "failure": FailureModel,
-    "health": HealthModel,
-    "qos": QosModel,
-    "infrastructure": InfrastructureModel,
-    "multivariate": MultivariateModel,
-}
-
-
-class JobState(StrEnum):
-    """How a job is."""
-
-    RUNNING = "running"
-    DONE = "done"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
-@dataclass(slots=True)
-class Job:
-    """Something long that was asked for.
-
-    Attributes:
-        kind: train or reset.
-        models: which.
-        state: how it is.
-        progress: share of the time span done, 0..1.
-        started_at: ISO 8601, UTC.
-        finished_at: likewise; empty while it runs.
-        error: why it failed.
-    """
-
-    kind: str
-    models: tuple[str, ...]
-    started_at: str
-    state: JobState = JobState.RUNNING
-    progress: float = 0.0
-    finished_at: str = ""
-    error: str = ""
-
-
-class Busy(StreamSwarmError):  # noqa: N818 - a state
-    """A job runs already; it can be cancelled."""
 
 
 @dataclass(slots=True)

@@ -20,8 +20,10 @@ from streamswarm_ml.explain.incidents import find_incidents
 from streamswarm_ml.forecast.model import ForecastModel
 from streamswarm_ml.health.model import UnknownWindowError
 from streamswarm_ml.infrastructure.model import UnknownResultError
+from streamswarm_ml.jobs import Busy
 from streamswarm_ml.labels import CauseFeedback, HealthFeedback
-from streamswarm_ml.operations import MODELS, Busy, Operations
+from streamswarm_ml.models import MODELS
+from streamswarm_ml.operations import Operations
 from streamswarm_ml.registry import ModelRefused
 from streamswarm_ml.windows import is_probe
 

@@ -21,8 +21,10 @@ from streamswarm_core.reader import InfluxQLReader
 from streamswarm_core.tokens import Scope, SigningKey
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.app import create_app
+from streamswarm_ml.jobs import Busy, JobState
 from streamswarm_ml.labels import HealthFeedback, LabelLog
-from streamswarm_ml.operations import MODELS, Busy, JobState, Operations
+from streamswarm_ml.models import MODELS
+from streamswarm_ml.operations import Operations
 from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.windows import WINDOW_NS

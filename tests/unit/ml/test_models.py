@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamswarm_ml.operations import MODELS, Model
+from streamswarm_ml.models import MODELS, Model
 from streamswarm_ml.windows import WINDOW_NS, Reading, Window
 
 
