@@ -18,7 +18,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
-from streamswarm_core.errors import TokenError, Unavailable
+from streamswarm_core.errors import ScopeError, TokenError, Unavailable
 from streamswarm_core.tokens import AccessClaims, Scope, TokenVerifier, hash_secret
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,8 @@ class Authenticator:
         """Return who presents the token.
 
         Raises:
-            TokenError: no such bearer, or not allowed to do this.
+            TokenError: no such bearer.
+            ScopeError: the bearer may not do this.
             Unavailable: the token has to be introspected and the control plane can't be reached.
         """
         if not token:
@@ -107,7 +108,7 @@ class Authenticator:
         if bearer.sub in self._revoked:
             raise TokenError("this token has been revoked")
         if scope not in bearer.scopes:
-            raise TokenError(f"this token may not {scope}; it may {', '.join(sorted(bearer.scopes)) or 'nothing'}")
+            raise ScopeError(f"this token may not {scope}; it may {', '.join(sorted(bearer.scopes)) or 'nothing'}")
         return bearer
 
     async def poll_revocations(self) -> None:

@@ -31,6 +31,10 @@ class TokenError(StreamSwarmError):
     """A credential that is malformed, expired, revoked or signed by nobody we know."""
 
 
+class ScopeError(TokenError):
+    """A good credential that doesn't reach this far; another request of its bearer's may be answered."""
+
+
 class Unavailable(StreamSwarmError):  # noqa: N818 - a state of the peer, named as such
     """A peer can't be reached or is overloaded; the same request may succeed later.
 

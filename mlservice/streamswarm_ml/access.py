@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from streamswarm_core.errors import TokenError
+from streamswarm_core.errors import ScopeError, TokenError
 from streamswarm_core.tokens import Scope, TokenVerifier
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,8 @@ class Gatekeeper:
             scope: what it takes.
 
         Raises:
-            TokenError: no token, a bad one, or one that may not do this.
+            TokenError: no token, or a bad one.
+            ScopeError: one that may not do this.
         """
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
@@ -69,7 +70,7 @@ class Gatekeeper:
             raise TokenError("this token has been revoked")
         # An agent may write what it measures, which says nothing of how right the models are.
         if Scope.AGENT in claims.scopes or scope not in claims.scopes:
-            raise TokenError(f"this token may not {scope} here")
+            raise ScopeError(f"this token may not {scope} here")
 
     def _fetch_keys(self) -> None:
         if time.monotonic() - self._keys_asked < _FRESH_SECONDS:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from streamswarm_core.catalogue import CATALOGUE
-from streamswarm_core.errors import Refused, TokenError, Unavailable
+from streamswarm_core.errors import Refused, ScopeError, TokenError, Unavailable
 from streamswarm_core.problem import MEDIA_TYPE, InvalidField, Problem
 from streamswarm_core.tokens import Scope
 from streamswarm_ml.access import Gatekeeper
@@ -70,8 +70,10 @@ def model_routes(operations: Operations, gatekeeper: Gatekeeper) -> list[Route]:
                 header = request.headers.get("Authorization", "")
                 await asyncio.to_thread(gatekeeper.check, header, scope)
                 return JSONResponse(await answer(operations, request), status_code=202 if answer in _BEGIN else 200)
+            except ScopeError as error:
+                return _problem(Problem(title="Forbidden", status=403, detail=str(error)))
             except TokenError as error:
-                return _problem(Problem(title="Not allowed", status=401, detail=str(error)))
+                return _problem(Problem(title="Unauthorized", status=401, detail=str(error)))
             except _ProblemError as error:
                 return _problem(error.problem)
             except Busy as error:

@@ -169,6 +169,18 @@ def test_every_way_to_give_a_token_is_taken_and_a_wrong_one_refused(tmp_path: Pa
             assert ("WWW-Authenticate" in answer.headers) is (status == 401)
 
 
+def test_a_good_token_that_may_not_do_this_is_forbidden_not_unknown(tmp_path: Path) -> None:
+    with serve_app(create_app(guarded(tmp_path))) as url:
+        for answer in (
+            httpx.get(f"{url}/query?q=SHOW+DATABASES", headers=SCRIPT),
+            httpx.post(f"{url}/write?db=d", content=b"m v=1", headers=ADMIN),
+            httpx.post(f"{url}/api/v2/write?bucket=d", content=b"m v=1", headers=ADMIN),
+        ):
+            assert answer.status_code == 403
+            assert "this token may not" in answer.text
+            assert "WWW-Authenticate" not in answer.headers
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     settings = CollectorSettings(data=tmp_path, auth=False, max_body_bytes=1_000_000, body_seconds=0.5)

@@ -24,7 +24,7 @@ from streamswarm_collector.routes.answers import refuse
 from streamswarm_collector.routes.body import BodyError, bounded_form
 from streamswarm_collector.routes.proxy import QueryProxy
 from streamswarm_collector.settings import CollectorSettings
-from streamswarm_core.errors import TokenError, Unavailable
+from streamswarm_core.errors import ScopeError, TokenError, Unavailable
 from streamswarm_core.tokens import Scope
 
 _CHUNK_ROWS: Final = 10_000
@@ -94,6 +94,8 @@ class QueryRoute:
             return await self._from_store(self._engine, parameters, may_change=may_change)
         except BodyError as error:
             return refuse(error.status, str(error), v2=False)
+        except ScopeError as error:
+            return refuse(403, str(error), v2=False)
         except TokenError as error:
             return refuse(401, str(error), v2=False)
         except Unavailable as error:

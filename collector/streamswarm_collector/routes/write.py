@@ -14,7 +14,7 @@ from streamswarm_collector.pipeline import Pipeline, UnknownDatabaseError
 from streamswarm_collector.routes.answers import refuse
 from streamswarm_collector.routes.body import BodyError, read_body
 from streamswarm_collector.settings import CollectorSettings
-from streamswarm_core.errors import TokenError, Unavailable
+from streamswarm_core.errors import ScopeError, TokenError, Unavailable
 from streamswarm_core.lineprotocol import PRECISION_NS
 from streamswarm_core.tokens import Scope
 
@@ -79,6 +79,8 @@ class WriteRoutes:
             bearer = await _bearer(request, self._authenticator)
             self._pipeline.check_log()
             batch = await self._take(request, self._pipeline.bucket(database, policy), precision, bearer)
+        except ScopeError as error:
+            return refuse(403, str(error), v2=v2)
         except TokenError as error:
             return refuse(401, str(error), v2=v2)
         except BodyError as error:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from streamswarm_collector.auth import Authenticator, presented_token
-from streamswarm_core.errors import TokenError, Unavailable
+from streamswarm_core.errors import ScopeError, TokenError, Unavailable
 from streamswarm_core.tokens import Scope, SigningKey
 from tests.support import find_free_port, serve_app
 
@@ -91,7 +91,7 @@ async def test_an_agents_token_is_verified_and_names_its_tags(
 async def test_a_token_may_do_only_what_its_scopes_say(
     authenticator: Authenticator, controlplane: ControlPlaneStandIn
 ) -> None:
-    with pytest.raises(TokenError, match="may not read"):
+    with pytest.raises(ScopeError, match="may not read"):
         await authenticator.check(agent_token(controlplane.key), Scope.READ)
 
 

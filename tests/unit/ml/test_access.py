@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from streamswarm_core.errors import TokenError
+from streamswarm_core.errors import ScopeError, TokenError
 from streamswarm_core.tokens import Scope, SigningKey
 from streamswarm_ml.access import Gatekeeper
 
@@ -38,7 +38,7 @@ def token(*scopes: Scope, lifetime: float = 60.0, subject: str = "u") -> str:
 def test_a_token_of_the_control_plane_opens_what_its_scopes_say(tmp_path: Path) -> None:
     gate = gatekeeper(tmp_path, ControlPlane())
     gate.check(token(Scope.READ), Scope.READ)
-    with pytest.raises(TokenError, match="may not admin"):
+    with pytest.raises(ScopeError, match="may not admin"):
         gate.check(token(Scope.READ), Scope.ADMIN)
 
 
@@ -65,7 +65,7 @@ def test_an_expired_token_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_agents_token_opens_nothing_whatever_else_it_may(tmp_path: Path) -> None:
-    with pytest.raises(TokenError, match="may not write here"):
+    with pytest.raises(ScopeError, match="may not write here"):
         gatekeeper(tmp_path, ControlPlane()).check(token(Scope.AGENT, Scope.WRITE), Scope.WRITE)
 
 
