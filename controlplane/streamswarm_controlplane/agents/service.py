@@ -18,6 +18,7 @@ from streamswarm_controlplane.assignments.selection import reselect_agent
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.enrolment import credentials
 from streamswarm_controlplane.enrolment import service as enrolment
+from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
@@ -204,7 +205,4 @@ def get_agent(db: Session, agent_id: str, *, lock: bool = False) -> Agent:
     Raises:
         ApiError: 404.
     """
-    agent = db.get(Agent, agent_id, with_for_update=lock or None)
-    if agent is None:
-        raise ApiError(404, f"no agent with the id {agent_id}")
-    return agent
+    return get_or_404(db, Agent, agent_id, "agent", lock=lock)

@@ -10,6 +10,7 @@ from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments import limits
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.runs.models import RunRecord
 from streamswarm_controlplane.testplans.models import TestPlan
@@ -63,9 +64,7 @@ def unassign(db: Session, actor: Actor, assignment_id: str) -> None:
     Raises:
         ApiError: 404, or 409 for an assignment that nobody made by hand.
     """
-    row = db.get(AssignmentRow, assignment_id)
-    if row is None:
-        raise ApiError(404, f"no assignment with the id {assignment_id}")
+    row = get_or_404(db, AssignmentRow, assignment_id, "assignment")
     if row.selected and not row.explicit:
         raise ApiError(
             409,

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.enrolment.models import EnrolmentToken
+from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_core.clock import now
 from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
@@ -47,9 +48,7 @@ def withdraw(db: Session, actor: Actor, token_id: str) -> None:
     Raises:
         ApiError: 404.
     """
-    token = db.get(EnrolmentToken, token_id, with_for_update=True)
-    if token is None:
-        raise ApiError(404, f"no enrolment token with the id {token_id}")
+    token = get_or_404(db, EnrolmentToken, token_id, "enrolment token", lock=True)
     if token.revoked_at is None:
         token.revoked_at = now()
         record(db, actor, "enrolment.withdraw", token.id, before={"uses_left": token.uses_left})

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments.selection import labels_of, parse
 from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
 from streamswarm_controlplane.maintenance.schemas import MaintenanceCreate, MaintenancePublic
 from streamswarm_controlplane.problems import ApiError
@@ -98,10 +99,7 @@ def get_window(db: Session, window_id: str, *, lock: bool = False) -> Maintenanc
     Raises:
         ApiError: 404.
     """
-    window = db.get(MaintenanceWindow, window_id, with_for_update=lock or None)
-    if window is None:
-        raise ApiError(404, f"no maintenance window with the id {window_id}")
-    return window
+    return get_or_404(db, MaintenanceWindow, window_id, "maintenance window", lock=lock)
 
 
 def create_window(db: Session, actor: Actor, new: MaintenanceCreate) -> MaintenanceWindow:

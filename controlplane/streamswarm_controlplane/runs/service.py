@@ -12,6 +12,7 @@ from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.assignments.service import OPEN, bump
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.db import new_id
+from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.runs.models import RunRecord
 from streamswarm_controlplane.runs.schemas import RunsTaken
@@ -54,10 +55,7 @@ def get_run(db: Session, run_id: str, *, lock: bool = False) -> RunRecord:
     Raises:
         ApiError: 404.
     """
-    run = db.get(RunRecord, run_id, with_for_update=lock or None)
-    if run is None:
-        raise ApiError(404, f"no run record with the id {run_id}; they are kept for a while only")
-    return run
+    return get_or_404(db, RunRecord, run_id, "run record", lock=lock, hint="they are kept for a while only")
 
 
 def ask(db: Session, actor: Actor, settings: ControlPlaneSettings, test: TestPlan) -> list[RunRecord]:

@@ -10,6 +10,7 @@ from streamswarm_controlplane.assignments import limits, selection
 from streamswarm_controlplane.assignments import service as assignments
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.audit.service import Actor, record, with_secrets
+from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.testplans import checks
 from streamswarm_controlplane.testplans.models import TestPlan
@@ -52,10 +53,7 @@ def get_test(db: Session, test_id: str, *, lock: bool = False) -> TestPlan:
     Raises:
         ApiError: 404.
     """
-    test = db.get(TestPlan, test_id, with_for_update=lock or None)
-    if test is None:
-        raise ApiError(404, f"no test with the id {test_id}")
-    return test
+    return get_or_404(db, TestPlan, test_id, "test", lock=lock)
 
 
 def create_test(db: Session, actor: Actor, new: TestCreate) -> TestPlan:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent, RemovedAgent
 from streamswarm_controlplane.audit.service import Actor, record
-from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.tokens.models import StaticToken
 from streamswarm_core.clock import now
 from streamswarm_core.tokens import Scope, SecretKind, hash_secret, new_secret
@@ -37,9 +37,7 @@ def revoke_token(db: Session, actor: Actor, token_id: str) -> None:
     Raises:
         ApiError: 404.
     """
-    token = db.get(StaticToken, token_id)
-    if token is None:
-        raise ApiError(404, f"no token with the id {token_id}")
+    token = get_or_404(db, StaticToken, token_id, "token")
     if token.revoked_at is None:
         token.revoked_at = now()
         record(db, actor, "token.revoke", token.name, before={"id": token.id})
