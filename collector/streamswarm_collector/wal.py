@@ -120,6 +120,8 @@ class Wal:
     def submit(self, payload: bytes, on_durable: Callable[[int], None] = lambda _lsn: None) -> Future[int]:
         """Like append, for callers without an event loop; the future resolves after the fsync."""
         waiting = _Waiting(payload, on_durable, Future())
+        # From here on it will be written: who stops waiting must not make the future one that can't be resolved.
+        waiting.future.set_running_or_notify_cancel()
         if self._failure is not None:
             _refuse([waiting], self._failure)
         else:

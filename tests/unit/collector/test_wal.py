@@ -1,3 +1,5 @@
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,28 @@ async def test_appending_waits_until_the_batch_is_durable(tmp_path: Path) -> Non
     assert await wal.append(b"x", order.append) == 1
     assert order == [1]
     assert wal.last_lsn == 1
+    wal.close()
+
+
+async def test_a_client_that_goes_away_while_it_waits_does_not_stop_the_log(tmp_path: Path) -> None:
+    wal = Wal(tmp_path)
+    handed_on: list[int] = []
+    hold, held = threading.Event(), threading.Event()
+
+    def wait(_lsn: int) -> None:
+        held.set()
+        hold.wait(10)
+
+    first = asyncio.create_task(wal.append(b"first", wait))
+    await asyncio.to_thread(held.wait, 10)
+    gone = asyncio.create_task(wal.append(b"gone", handed_on.append))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    hold.set()
+    assert await first == 1
+    assert await asyncio.wait_for(wal.append(b"next"), 10) == 3
+    assert handed_on == [2]
     wal.close()
 
 
