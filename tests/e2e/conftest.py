@@ -134,6 +134,11 @@ class Administrator:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
+    def agent(self) -> dict[str, Any]:
+        """The local agent, once it has enrolled."""
+        items: list[dict[str, Any]] = eventually(lambda: self.call("GET", "/agents")["items"], bool, 60)
+        return items[0]
+
     def status(self, test: str) -> dict[str, Any]:
         items = self.call("GET", "/status")["items"]
         found: dict[str, Any] = next(item for item in items if item["test"]["key"] == test)

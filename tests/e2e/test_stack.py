@@ -82,7 +82,7 @@ def discarding() -> Iterator[str]:
 def test_points_of_every_probe_come_through_api_and_influxql(
     stack: Stack, admin: Administrator, name_server: int, discarding: str, tls_server: int
 ) -> None:
-    agent = admin.call("GET", "/agents")["items"][0]
+    agent = admin.agent()
     keys = {"loopback-ping": "icmp", "controlplane-tcp": "tcp", "controlplane-http": "http", "host": "system"}
     keys["collector-stamp"] = "stamp"
     reflector = next(one["params"] for one in admin.call("GET", "/tests")["items"] if one["key"] == "collector-stamp")
@@ -122,7 +122,7 @@ def test_points_of_every_probe_come_through_api_and_influxql(
 
 def test_a_target_that_goes_away_is_down_and_then_an_anomaly(stack: Stack, admin: Administrator) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    agent = admin.call("GET", "/agents")["items"][0]
+    agent = admin.agent()
     port = listener.getsockname()[1]
     admin.call(
         "POST",
@@ -166,7 +166,7 @@ def test_a_target_that_goes_away_is_down_and_then_an_anomaly(stack: Stack, admin
 def test_a_drained_agent_falls_silent_and_a_restarted_one_goes_on_with_its_numbers(
     stack: Stack, admin: Administrator
 ) -> None:
-    agent = admin.call("GET", "/agents")["items"][0]
+    agent = admin.agent()
     path = f"/agents/{agent['id']}"
 
     def numbers() -> list[int]:

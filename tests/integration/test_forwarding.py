@@ -19,6 +19,7 @@ import pytest
 
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings, InfluxSinkSettings
+from tests.commands import run_command
 from tests.integration.stores import run_victoriametrics
 from tests.support import RunningInfluxDB, eventually, find_free_port, run_influxdb, serve_app, wait_for_http
 
@@ -178,15 +179,14 @@ def letters(folder: Path) -> list[dict[str, Any]]:
 def test_only_the_poison_is_set_aside_and_can_be_sent_again(tmp_path: Path) -> None:
     port = find_free_port()
     environment = {
-        **os.environ,
         "STREAMSWARM_DATA": str(tmp_path),
         "STREAMSWARM_COLLECTOR_SINKS": json.dumps([{"name": "influx", "url": f"http://127.0.0.1:{port}", "api": "v1"}]),
-        "COLUMNS": "200",
     }
 
     def dead_letters(*options: str) -> str:
-        command = [sys.executable, "-m", "streamswarm_cli", "collector", "dead-letters", "influx", *options]
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        done = run_command("collector", "dead-letters", "influx", *options, folder=tmp_path, **environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     with serve_app(create_app(settings(tmp_path, sink("influx", f"http://127.0.0.1:{port}")))) as url:
         # While the store is away, so that all go as one request when it is back.

@@ -20,6 +20,7 @@ from streamswarm_collector.ingest import parse_rows
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.freezing import DAY, freeze
 from streamswarm_collector.wal import Wal
+from tests.commands import Done, run_command
 from tests.support import eventually
 
 LINES = [
@@ -32,7 +33,12 @@ LINES = [
 ]
 
 
-def streamswarm(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def streamswarm(*arguments: str, folder: Path) -> Done:
+    return run_command("store", *arguments, folder=folder)
+
+
+def in_a_process(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """For what a process that has the store open itself can't see."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("STREAMSWARM_")}
     return subprocess.run(
         [sys.executable, "-m", "streamswarm_cli", "store", *arguments],
@@ -134,7 +140,7 @@ def test_damage_in_the_log_is_named(filled: Path) -> None:
 def test_a_store_in_use_or_missing_is_one_line_and_exit_code_two(filled: Path, tmp_path: Path) -> None:
     store = EmbeddedStore(store_path(filled))
     for command in (("check",), ("compact",), ("export", "x"), ("import", __file__)):
-        done = streamswarm(*command, folder=filled)
+        done = in_a_process(*command, folder=filled)
         assert done.returncode == 2
         assert f"in use by process {os.getpid()}; stop the collector first" in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1

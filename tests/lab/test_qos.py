@@ -23,7 +23,7 @@ Fields = Mapping[str, FieldValue]
 
 async def measure(line: Path, family: str = "ipv4", **options: object) -> tuple[Fields, dict[str, Fields]]:
     """The summary, and each class by its name."""
-    chosen = {"count": 8, "spacing": 0.02, "budget": 0, "wait": 0.5, **options}
+    chosen = {"count": 8, "spacing": 0.02, "budget": 0, "wait": 1.0, **options}
     engines = Engines()
     with line.near.entered():
         try:

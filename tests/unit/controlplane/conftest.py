@@ -74,7 +74,7 @@ class Client:
     opened: ClassVar[list[httpx.Client]] = []
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=20)
+        self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=60)
         self.opened.append(self.http)
         self.url = url
 
@@ -184,7 +184,12 @@ def database_url(request: pytest.FixtureRequest, templates: Templates, tmp_path:
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> ControlPlaneSettings:
     store_url = f"http://127.0.0.1:{find_free_port()}"
-    return ControlPlaneSettings(data=tmp_path, database_url=SecretStr(database_url), store_url=store_url)
+    return ControlPlaneSettings(
+        data=tmp_path,
+        database_url=SecretStr(database_url),
+        store_url=store_url,
+        alert_seconds=300,  # no alert that a test makes up is closed under its hands
+    )
 
 
 @pytest.fixture

@@ -10,27 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from streamswarm_cli.admin import noun, results
-from streamswarm_cli.main import app
 from streamswarm_controlplane import app as composition
 from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_core.clock import now
-from streamswarm_core.errors import StreamSwarmError
+from tests.commands import Done, run_command
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user, database_of, enrol_agent
 
 # Commands know nothing of the database.
 pytestmark = pytest.mark.parametrize("templates", ["sqlite"], indirect=True, scope="session")
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @dataclass(frozen=True)
@@ -42,12 +31,7 @@ class Shell:
 
     def run(self, *arguments: str, stdin: str = "", **more: str) -> Done:
         environment = {"XDG_CONFIG_HOME": str(self.home), "STREAMSWARM_URL": self.url, "TZ": "UTC", **more}
-        done = CliRunner().invoke(app, ["admin", *arguments], input=stdin, env=environment)
-        if isinstance(done.exception, StreamSwarmError):
-            return Done(2, done.stdout, f"{done.stderr.removeprefix('Personal token: ')}{done.exception}")
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return Done(done.exit_code, done.stdout, done.stderr)
+        return run_command("admin", *arguments, folder=self.home, stdin=stdin, **environment)
 
     def ok(self, *arguments: str, stdin: str = "") -> str:
         done = self.run(*arguments, stdin=stdin)
