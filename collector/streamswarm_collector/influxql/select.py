@@ -7,6 +7,7 @@ from streamswarm_collector.influxql.aggregate import Aggregation
 from streamswarm_collector.influxql.columns import is_aggregate, raw_columns
 from streamswarm_collector.influxql.conditions import TimeRange, split_time
 from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_collector.influxql.gathering import Search
 from streamswarm_collector.influxql.multirow import MultiRow
 from streamswarm_collector.influxql.prepared import Prepared
 from streamswarm_collector.influxql.raw import select_raw
@@ -57,9 +58,9 @@ def execute_select(
         if several_rows is not None:
             answer += several_rows.answer(statement, measurement, groups, rows, time_range, limits, connect)
         elif prepared.columns is not None:
-            answer += Aggregation(
-                statement, measurement, prepared.columns, groups, rows, time_range, now_ns, limits, connect, notes
-            ).run()
+            columns = prepared.columns
+            search = Search(statement, measurement, columns, groups, rows, time_range, limits, connect, notes)
+            answer += Aggregation(search, now_ns).run()
         else:
             raw = raw_columns(statement, measurement, measurements, groups.keys)
             answer += select_raw(statement, measurement, raw, groups, rows, time_range, limits, connect)

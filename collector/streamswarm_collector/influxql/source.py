@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
+from streamswarm_collector.influxql.errors import ExecutionError
 from streamswarm_collector.store.schema import DatabaseSchema, MeasurementSchema
 
 Row = list[Any]
@@ -34,6 +35,18 @@ class Limits:
     rows: int = 1_000_000
     rows_at_once: int = sys.maxsize
     rollups_from: int | None = 200_000
+
+    def check_windows(self, count: int) -> None:
+        """Make sure that an answer has not too many windows.
+
+        Raises:
+            ExecutionError: it would.
+        """
+        if count > self.buckets:
+            raise ExecutionError(
+                f"max-select-buckets limit exceeded: ({count}/{self.buckets}); "
+                "use a longer interval in GROUP BY time(), a shorter time range, or fill(none)"
+            )
 
 
 Times = Callable[[Column], Column]
