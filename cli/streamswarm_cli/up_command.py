@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamswarm_cli.probe_command import format_value
 from streamswarm_cli.services import AGENT, COLLECTOR, CONTROLPLANE, ML, Service
 from streamswarm_cli.starter import starter_tests
 from streamswarm_cli.supervisor import Child, Supervisor
@@ -24,6 +23,7 @@ from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import InfluxQLReader, Select
 from streamswarm_core.serve import check_address
 from streamswarm_core.settings import ServiceSettings, is_loopback
+from streamswarm_core.wording import format_value
 
 FIRST_POINTS_SECONDS: Final = 30.0
 _QUIET_LOOKS: Final = 3

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from streamswarm_core.catalogue.model import RATIO, SCORE, STATE, Kind, Measurement
 from streamswarm_core.catalogue.model import Field as CatalogueField
 from streamswarm_core.probespecs.model import ProbeSpec
+from streamswarm_core.wording import format_value
 
 
 class Comparison(StrEnum):
@@ -237,8 +238,8 @@ def _judge_one(
                 worst=worst,
                 share=share,
                 samples=len(values),
-                message=f"{field.name} {threshold.comparison} {limit:g} ({field.unit.name}) in {share:.0%} of "
-                f"{len(values)} values{_period(threshold)}; worst {worst:g}",
+                message=f"{field.name} {threshold.comparison} {format_value(limit, field.unit)} in {share:.0%} of "
+                f"{len(values)} values{_period(threshold)}; worst {format_value(worst, field.unit)}",
             )
     return None
 

@@ -25,6 +25,7 @@ from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import Condition, Reader, Select
 from streamswarm_core.schedule import is_always, is_over, read_schedule
 from streamswarm_core.schedule import is_silent as schedule_is_silent
+from streamswarm_core.wording import format_value
 
 _ANOMALY_SECONDS: Final = 900
 _LONG_SECONDS: Final = 40 * 86_400.0
@@ -215,12 +216,13 @@ def _anomalies(look: Look, reader: Reader, at: datetime) -> Iterable[Finding]:
 def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any]) -> Finding:
     measurement, field = tags.get("measurement", ""), tags.get("field", "")
     known = CATALOGUE.get(measurement)
-    unit = known[field].unit.name if known is not None and field in known else ""
+    unit = known[field].unit if known is not None and field in known else None
     further = {key: value for key, value in tags.items() if value and key not in _ABOUT_SERIES}
     value, expected = record.get("value"), record.get("expected")
     detail = f"score {record.get('score') or 0:.3g}, flagged from {record.get('threshold') or 0:.3g}"
     if value is not None and expected is not None:
-        detail += f"; measured {value:.6g}, expected {expected:.6g} {unit}".rstrip()
+        measured, usual = (format_value(one, unit) if unit else f"{one:.6g}" for one in (value, expected))
+        detail += f"; measured {measured}, expected {usual}"
     return Finding(
         Event.ANOMALY,
         {**subject.labels, "measurement": measurement, "field": field, **further},
@@ -229,6 +231,6 @@ def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any
         summary=f"{measurement}.{field} of {subject.name} on {subject.agent} is unusual",
         detail=detail,
         value=None if value is None else float(value),
-        unit=unit,
+        unit=unit.name if unit else "",
         more=subject.more,
     )

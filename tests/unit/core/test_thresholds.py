@@ -29,7 +29,7 @@ def test_a_finding_says_field_limit_worst_value_share_and_unit() -> None:
     threshold = Threshold(field="rtt_mean", bad=0.1, window=60)
     (finding,) = judge(ICMP, [threshold], {"icmp.rtt_mean": at_times(0.2, 0.3)}, at=1000).findings
     assert (finding.measurement, finding.field, finding.limit, finding.worst) == ("icmp", "rtt_mean", 0.1, 0.3)
-    assert finding.message == "rtt_mean > 0.1 (seconds) in 100% of 2 values in 60 s; worst 0.3"
+    assert finding.message == "rtt_mean > 100.000 ms in 100% of 2 values in 60 s; worst 300.000 ms"
 
 
 def test_no_value_in_the_window_is_unknown_and_never_ok() -> None:

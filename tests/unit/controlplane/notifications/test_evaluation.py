@@ -145,7 +145,7 @@ def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) ->
     alert = rule.alerts()["anomaly ping"]
     assert alert.labels["field"] == "rtt_mean"
     assert (alert.value, alert.unit) == (0.5, "seconds")
-    assert "expected 0.01 seconds" in alert.detail
+    assert "measured 500.000 ms, expected 10.000 ms" in alert.detail
     rule.run(910)  # the ML service is silent: that is no recovery
     assert "anomaly ping" in rule.alerts()
     rule.score("a", "ping", flag=0, detector="mad")
@@ -341,7 +341,7 @@ def test_a_crossed_threshold_is_told_and_told_again_when_it_gets_worse_and_close
     rule.run(60)
     alert = rule.alerts()["threshold ping"]
     assert (alert.severity, alert.value, alert.unit) == ("warning", 0.05, "seconds")
-    assert "rtt_mean > 0.02 (seconds)" in alert.detail
+    assert "rtt_mean > 20.000 ms" in alert.detail
     rule.rtt = 0.5
     rule.run(60)
     assert rule.alerts()["threshold ping"].severity == "critical"
