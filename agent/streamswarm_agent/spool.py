@@ -14,6 +14,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _SUFFIX: Final = ".lines"
 _SEGMENT_BYTES: Final = 1_000_000
+_RUN_LINE: Final = re.compile(rb"^#run (\S+) (\d+)$", re.MULTILINE)
 _WITH_NUMBERS: Final = frozenset(name for name, measurement in CATALOGUE.items() if SEQ.name in measurement)
 
 
@@ -180,10 +182,9 @@ class Spool:
             whole = content[: content.rfind(b"\n") + 1]
             if whole != content:
                 path.write_bytes(whole)
-            for line in whole.decode().splitlines():
-                if line.startswith("#run "):
-                    _, assignment_id, number = line.split(" ")
-                    runs[assignment_id] = max(runs.get(assignment_id, 0), int(number))
+            for name, number in _RUN_LINE.findall(whole):
+                assignment_id = name.decode()
+                runs[assignment_id] = max(runs.get(assignment_id, 0), int(number))
         return runs
 
     def _save_runs(self) -> None:

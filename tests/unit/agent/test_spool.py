@@ -89,6 +89,18 @@ def test_run_numbers_go_on_after_a_kill_without_gap_or_repetition(tmp_path: Path
     assert sorted(map(str, numbers([*taken, *drain(again)]))) == ["1", "1", "2", "2", "3", "3", "4"]
 
 
+def test_a_text_with_line_breaks_is_no_line_of_the_spools_own(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    text = "the server says:\n#run a\n#run a 7 times\u2028#run b 9\x85#run"
+    spool.add_run("a", [ICMP.point({"target": "x"}, time_ns=1, up=0, error_detail=text)], {})
+    kill(spool)
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(2)], {})
+    first, second = drain(spool)
+    assert first.fields["error_detail"] == text
+    assert numbers([first, second]) == [1, 2]
+
+
 def test_a_line_that_was_being_written_when_the_agent_was_killed_is_cut_off(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     spool.add_run("a", [point(1)], {})
