@@ -30,8 +30,8 @@ from streamswarm_core.lineprotocol import (
 )
 from streamswarm_core.point import FieldValue, Point
 
-_PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?i?\Z")
-_PLAIN_TIME: Final = re.compile(r"-?\d{1,19}\Z")
+_PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?i?\Z", re.ASCII)
+_PLAIN_TIME: Final = re.compile(r"-?\d{1,19}\Z", re.ASCII)
 _MOST_CACHED_SERIES: Final = 200_000
 
 _KIND_TYPES: Final = {

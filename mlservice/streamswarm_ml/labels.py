@@ -92,7 +92,7 @@ class LabelLog:
         """All labels in the order they came; a line cut short by a crash is left out."""
         if not self._path.exists():
             return
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in self._path.read_text(encoding="utf-8").split("\n"):
             try:
                 known = json.loads(line)
                 kind = CauseFeedback if known.get("model") == "infrastructure" else HealthFeedback
