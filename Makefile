@@ -7,7 +7,7 @@ SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victo
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-api bench-ml bench-ml-models bench-accuracy lint \
+.PHONY: help up test differential bench-store bench-agent bench-api bench-ml bench-ml-models bench-accuracy chaos lint \
   format generate dashboards dashboards-preview secrets lock clean
 
 help: ## List the targets
@@ -50,6 +50,9 @@ differential: $(VENV)/.dev $(VENV)/.system-packages ## Hold 2,500 generated quer
 
 bench-store: $(VENV)/.dev $(VENV)/.system-packages ## Collector and InfluxDB side by side: ingest, disk, panel queries
 	$(BIN)/python -m benchmarks.store
+
+chaos: $(VENV)/.dev ## Kill and stop services of a running system at random, and look for runs that are lost
+	$(BIN)/python -m benchmarks.chaos $(BENCH)
 
 bench-api: $(VENV)/.dev $(VENV)/.system-packages ## 2,000 agents' polls and heartbeats at the control plane, on PostgreSQL and SQLite
 	$(BIN)/python -m benchmarks.api $(BENCH)
