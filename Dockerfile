@@ -1,15 +1,18 @@
 # One image for each service, all from here:
 #   docker build --build-arg SERVICE=collector --tag streamswarm-collector .
 #   docker build --build-arg SERVICE=agent --target agent --tag streamswarm-agent .
+# With LOCK=gnmi the agent also gets what its probe of network devices needs:
+#   docker build --build-arg SERVICE=agent --build-arg LOCK=gnmi --target agent --tag streamswarm-agent .
 ARG PYTHON=python:3.12.8-slim-bookworm
 
 FROM ${PYTHON} AS build
 ARG SERVICE
+ARG LOCK=${SERVICE}
 # Copies, not links: the agent's interpreter gets a capability that no other Python should have.
 RUN python -m venv --copies /opt/streamswarm
 ENV PATH=/opt/streamswarm/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
-COPY requirements-${SERVICE}.lock requirements.lock
+COPY requirements-${LOCK}.lock requirements.lock
 RUN pip install --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY core core

@@ -11,4 +11,6 @@ compile requirements.lock --extra all --group build
 for extra in agent collector controlplane ml; do
   compile "requirements-$extra.lock" --extra "$extra" --group build
 done
+# What an agent needs that also asks network devices.
+compile requirements-gnmi.lock --extra agent --extra gnmi --group build
 compile requirements-dev.lock --extra all --extra dashboards --group dev

@@ -63,7 +63,9 @@ def test_the_agents_lock_is_as_light_as_its_imports() -> None:
     assert not locked & TOO_HEAVY_FOR_AN_AGENT
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-agent.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-agent.lock", "requirements-gnmi.lock", "requirements-dev.lock"]
+)
 def test_locks_have_hashes_and_no_addresses(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert "://" not in text

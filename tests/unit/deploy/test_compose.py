@@ -202,7 +202,7 @@ def test_the_image_is_made_of_what_is_there_and_ends_without_tools_or_root() -> 
     assert ignored[0] == "*"
     for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", build, re.MULTILINE):
         for source in sources.split():
-            pattern = source.replace("${SERVICE}", "*")
+            pattern = re.sub(r"\$\{\w+\}", "*", source)
             assert list(ROOT.glob(pattern)), source
             assert f"!{pattern.rstrip('/')}" in ignored, f"{source} is kept out by .dockerignore"
     for stage in results:
