@@ -1,10 +1,12 @@
 """What this host lacks for the agent and for each probe, and what to do about it: `streamswarm doctor`."""
 
 import ctypes
+import importlib.util
 import os
 import resource
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -123,6 +125,12 @@ def _program(need: Need, _settings: AgentSettings, host: Host) -> tuple[str, str
     return f"the program {need.name} is not installed", f"apt install {need.package or need.name}"
 
 
+def _package(need: Need, _settings: AgentSettings, _host: Host) -> tuple[str, str]:
+    if importlib.util.find_spec(need.name):
+        return f"the Python package {need.name} is installed", ""
+    return f"the Python package {need.name} is not installed", f"{sys.executable} -m pip install '{need.package}'"
+
+
 def _setting_file(need: Need, settings: AgentSettings, _host: Host) -> tuple[str, str]:
     variable = variable_name(AgentSettings, need.name)
     path = getattr(settings, need.name, None)
@@ -146,6 +154,7 @@ _CHECKS: Final[Mapping[NeedKind, Check]] = {
     NeedKind.PROGRAM: _program,
     NeedKind.SETTING_FILE: _setting_file,
     NeedKind.WIRELESS: _wireless,
+    NeedKind.PACKAGE: _package,
 }
 
 

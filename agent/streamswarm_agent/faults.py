@@ -22,6 +22,7 @@ class Fault(StrEnum):
     NO_SUCH_NAME = "no_such_name"
     RESOLVER_FAILURE = "resolver_failure"
     PERMISSION = "permission"
+    UNAUTHENTICATED = "unauthenticated"
     MISSING_PROGRAM = "missing_program"
     TLS = "tls"
     CERTIFICATE = "certificate"

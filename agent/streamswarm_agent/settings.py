@@ -53,7 +53,9 @@ class AgentSettings(ReflectorSettings, ServiceSettings, table="agent"):
         8621, ge=1, le=65_535, description="UDP (stamp) and TCP (bandwidth) port; a collector's is 8620."
     )
     keys: dict[str, SecretStr] = Field(
-        {}, description="Keys of reflectors by the names that the option `key` of stamp and bandwidth uses."
+        {},
+        description="Secrets by the names that the option `key` of tests uses: keys of reflectors (stamp, bandwidth), "
+        "passwords of network devices (gnmi).",
     )
     concurrency: int = Field(
         256,

@@ -32,6 +32,7 @@ from streamswarm_core.catalogue.model import (
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.sketch import Sketch
+from streamswarm_grafana import scenario_devices
 
 MINUTES: Final = 150
 FAULT: Final = (60, 90)
@@ -60,7 +61,9 @@ _TARGETS: Final = {
     "tcp": ("192.0.2.80:443",),
     "tcp_window": ("192.0.2.80:5201",),
     "tcp_window_sample": ("192.0.2.80:5201",),
+    **scenario_devices.TARGETS,
 }
+_TESTS: Final = dict.fromkeys(scenario_devices.TARGETS, "gnmi")
 _TARGETS_ELSE: Final = ("192.0.2.1", "2001:db8::7")
 _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "family": ("ipv4",),
@@ -89,6 +92,7 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "measurement": ("icmp",),
     "field": ("rtt_mean", "loss", "jitter"),
     "horizon": ("1h", "24h"),
+    **scenario_devices.VALUES,
 }
 _TEXTS: Final = {
     "path_hash": ("a1b2c3", "d4e5f6"),
@@ -126,6 +130,7 @@ _TEXTS: Final = {
     "marking_after": ("", "198.51.100.1"),
     "violations": ("", "EF is bleached"),
     "limit": ("", "policer"),
+    **scenario_devices.TEXTS,
 }
 _ONLY_IN_A_FAULT: Final = {
     "failing_hop",
@@ -253,6 +258,7 @@ _FIELDS: Final[dict[str, tuple[float, float]]] = {
     "qos_class.loss_difference": (0.0, 0.1),
     "tcp_window.efficiency": (0.95, 0.4),
     "tcp_window.busy": (0.97, 0.99),
+    **scenario_devices.FIELDS,
 }
 _PLACES: Final = ((51.5, -0.1), (50.1, 8.7), (48.9, 2.4), (40.7, -74.0), (35.7, 139.7))
 
@@ -292,11 +298,11 @@ def _series(measurement: Measurement) -> Iterator[_Series]:
     further = [tag for tag in measurement.tags if tag not in {"agent", "site", "test", "target"}]
     targets = _TARGETS.get(measurement.name, _TARGETS_ELSE) if "target" in measurement.tags else ("",)
     for agent, site in AGENTS.items():
-        combined = itertools.product(*(_VALUES[tag] for tag in further))
+        combined = itertools.product(*(_VALUES.get(f"{measurement.name}.{tag}") or _VALUES[tag] for tag in further))
         for (place, target), values in itertools.product(enumerate(targets, 1), combined):
             tags = {"agent": agent, "site": site, **dict(zip(further, values, strict=True))}
             if "test" in measurement.tags:
-                tags["test"] = f"{measurement.name.split('_')[0]}-{place}"
+                tags["test"] = f"{_TESTS.get(measurement.name) or measurement.name.split('_')[0]}-{place}"
             if target:
                 tags["target"] = target
             if measurement.name.startswith("host_wifi"):

@@ -7,6 +7,7 @@ from typing import Final
 from streamswarm_agent.probes.bandwidth import BandwidthProbe
 from streamswarm_agent.probes.base import Context, Engine, Engines, Probe
 from streamswarm_agent.probes.dns import DnsProbe
+from streamswarm_agent.probes.gnmi import GnmiProbe
 from streamswarm_agent.probes.http import HttpProbe
 from streamswarm_agent.probes.icmp import IcmpProbe
 from streamswarm_agent.probes.mtu import MtuProbe
@@ -31,6 +32,7 @@ PROBES: Final[dict[str, Probe]] = {
     "stamp": StampProbe(),
     "bandwidth": BandwidthProbe(),
     "system": SystemProbe(),
+    "gnmi": GnmiProbe(),
 }
 
 

@@ -7,6 +7,7 @@ derived from CATALOGUE.
 from typing import Final
 
 from streamswarm_core.catalogue.bandwidth import RATES
+from streamswarm_core.catalogue.device import DEVICES
 from streamswarm_core.catalogue.distribution import DISTRIBUTIONS
 from streamswarm_core.catalogue.host import HOST
 from streamswarm_core.catalogue.ml import ML
@@ -20,7 +21,7 @@ from streamswarm_core.catalogue.tcp import TCP_FAMILY
 from streamswarm_core.catalogue.web import WEB
 
 CATALOGUE: Final = Catalogue(
-    (*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB, *QOS_FAMILY, *ONE_WAY, *RATES)
+    (*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB, *QOS_FAMILY, *ONE_WAY, *RATES, *DEVICES)
 )
 
 __all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

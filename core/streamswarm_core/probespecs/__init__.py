@@ -7,6 +7,7 @@ from typing import Final
 
 from streamswarm_core.probespecs.bandwidth import BANDWIDTH_SPEC, BandwidthMethod, BandwidthParams
 from streamswarm_core.probespecs.dns import DNS_SPEC, DnsParams
+from streamswarm_core.probespecs.gnmi import GNMI_SPEC, GnmiLeaf, GnmiParams
 from streamswarm_core.probespecs.http import HTTP_SPEC, HttpParams
 from streamswarm_core.probespecs.icmp import ICMP_SPEC, IcmpParams
 from streamswarm_core.probespecs.model import REVEAL, Family, ProbeParams, ProbeSpec
@@ -32,6 +33,7 @@ SPECS: Final[dict[str, ProbeSpec]] = {
     "stamp": STAMP_SPEC,
     "bandwidth": BANDWIDTH_SPEC,
     "system": SYSTEM_SPEC,
+    "gnmi": GNMI_SPEC,
 }
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "ClassPolicy",
     "DnsParams",
     "Family",
+    "GnmiLeaf",
+    "GnmiParams",
     "HttpParams",
     "IcmpParams",
     "MtuParams",

@@ -57,6 +57,7 @@ class NeedKind(StrEnum):
     PROGRAM = "program"
     SETTING_FILE = "setting_file"
     WIRELESS = "wireless"
+    PACKAGE = "package"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class Need:
 
     Attributes:
         kind: how to look for it.
-        name: the program, or the agent's setting that holds the file's path; empty for the other kinds.
-        package: the Debian package that brings the program.
+        name: the program, the Python package, or the agent's setting that holds the file's path; empty for the others.
+        package: the Debian package that brings the program, or what pip installs for the Python package.
         optional: the probe works without it, and leaves out what it would have measured.
         used_for: what is lost without it.
     """
@@ -90,3 +91,8 @@ def program(name: str, package: str, used_for: str, *, optional: bool = False) -
 def setting_file(setting: str, used_for: str, *, optional: bool = True) -> Need:
     """A file whose path is one of the agent's settings."""
     return Need(NeedKind.SETTING_FILE, setting, optional=optional, used_for=used_for)
+
+
+def package(name: str, requirement: str, used_for: str, *, optional: bool = False) -> Need:
+    """A Python package that an agent doesn't have unless asked for."""
+    return Need(NeedKind.PACKAGE, name, requirement, optional, used_for)

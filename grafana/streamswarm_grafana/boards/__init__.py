@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from streamswarm_grafana.boards.devices import DEVICES_BOARD
 from streamswarm_grafana.boards.hosts import HOSTS
 from streamswarm_grafana.boards.latency import LATENCY
 from streamswarm_grafana.boards.ml import ML_BOARD
@@ -23,6 +24,7 @@ BOARDS: Final[tuple[Board, ...]] = (
     QOS_BOARD,
     WIFI,
     HOSTS,
+    DEVICES_BOARD,
     ML_BOARD,
     PLATFORM,
 )

@@ -15,7 +15,7 @@ from streamswarm_agent import doctor
 from streamswarm_agent.doctor import Finding, Host, State, examine
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.probespecs import SPECS
-from streamswarm_core.probespecs.demand import RAW_SOCKET, Need, NeedKind, program, setting_file
+from streamswarm_core.probespecs.demand import RAW_SOCKET, Need, NeedKind, package, program, setting_file
 from tests.support import find_free_port
 
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -100,6 +100,17 @@ def test_wireless_interfaces_are_found(tmp_path: Path, monkeypatch: pytest.Monke
     (host.sys / "class/net/wlan0/wireless").mkdir(parents=True)
     (finding,) = lacks(tmp_path, monkeypatch, host, Need(NeedKind.WIRELESS, optional=True))
     assert finding == Finding("icmp", State.OK, "wireless interfaces: wlan0")
+
+
+def test_a_missing_python_package_is_told_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host
+) -> None:
+    needs = package("no_such_package", "streamswarm[extra]", "devices", optional=True), package("json", "", "text")
+    missing, there = lacks(tmp_path, monkeypatch, host, *needs)
+    assert missing.state is State.LIMITED
+    assert missing.found == "the Python package no_such_package is not installed, needed for devices"
+    assert missing.remedy.endswith("-m pip install 'streamswarm[extra]'")
+    assert there == Finding("icmp", State.OK, "the Python package json is installed")
 
 
 def test_small_receive_buffers_limit(tmp_path: Path, host: Host) -> None:
