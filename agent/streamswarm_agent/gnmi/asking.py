@@ -1,12 +1,13 @@
 """Asking a device for all paths together, and, where it refuses them together, for each by itself."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.gnmi.leaves import Answer, bare_path, covered
+from streamswarm_agent.gnmi.leaves import Answer, unanswered
 from streamswarm_agent.gnmi.openconfig import Wanted
 from streamswarm_agent.gnmi.opening import Connection, load_client
 from streamswarm_core.gnmipath import GnmiPath
@@ -54,17 +55,15 @@ async def ask(connection: Connection, wanted: Sequence[Wanted], params: GnmiPara
         async def one_request(paths: Sequence[GnmiPath], send: Callable[..., Awaitable[Answer]] = send) -> Answer:
             return await send(module.Request(paths, encoding, params.prefix_target, params.wait))
 
-        rounds = _Rounds(connection, module.RefusedRequest, one_request)
+        rounds = _Rounds(connection, module.RefusedRequest, one_request, otherwise=method == "once")
         answer = await rounds.run([one.path for one in wanted])
         if rounds.any_accepted:
             connection.once = method == "once"
             response = time.monotonic() - started
             counted = [one.path for one in wanted if not one.optional]
-            missing = {
-                path: connection.refused.get(path, ("", 0.0))[0]
-                for path in counted
-                if not covered(bare_path(path), answer.leaves)
-            }
+            # In a thread, as all that takes long with a large device: meanwhile the agent's other runs go on.
+            without = await asyncio.to_thread(unanswered, counted, answer.leaves)
+            missing = {path: connection.refused.get(path, ("", 0.0))[0] for path in without}
             return Asked(answer, method, encoding, response, len(counted), missing)
         last = rounds.last_refusal
         connection.refused.clear()
@@ -81,6 +80,12 @@ def _encoding(connection: Connection, preferred: str) -> str:
 class _Rounds:
     """The requests of one method.
 
+    Args:
+        connection: to the device.
+        refused: what the client raises for a request that the device doesn't take.
+        request: makes one.
+        otherwise: whether another method is left, if the device knows nothing of this one.
+
     Attributes:
         any_accepted: whether the device took any of them.
         last_refusal: its last word on one that it didn't.
@@ -91,8 +96,11 @@ class _Rounds:
         connection: Connection,
         refused: type[Exception],
         request: Callable[[Sequence[GnmiPath]], Awaitable[Answer]],
+        *,
+        otherwise: bool,
     ) -> None:
         self._connection, self._refused, self._request = connection, refused, request
+        self._otherwise, self._unimplemented = otherwise, False
         self.any_accepted = False
         self.last_refusal: ProbeFault | None = None
 
@@ -109,7 +117,7 @@ class _Rounds:
         together = await self._one(willing)
         if together is not None:
             answer.add(together)
-        elif len(willing) > 1:
+        elif len(willing) > 1 and not (self._otherwise and self._unimplemented):
             for path in willing:
                 alone = await self._one([path])
                 if alone is not None:
@@ -121,6 +129,7 @@ class _Rounds:
             answer = await self._request(paths)
         except self._refused as refusal:
             fault: ProbeFault = refusal.fault  # type: ignore[attr-defined]
+            self._unimplemented = refusal.unimplemented  # type: ignore[attr-defined]
             self.last_refusal = fault
             if len(paths) == 1:
                 self._connection.refused[paths[0]] = fault.detail, time.monotonic() + _ASK_AGAIN_SECONDS

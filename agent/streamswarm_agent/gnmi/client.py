@@ -5,7 +5,7 @@ Calls are grpc.aio's, so nothing waits in a thread.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from streamswarm_core.gnmipath import GnmiPath
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of one message, and of an answer altogether."""
 _LAST_WORD_SECONDS: Final = 0.5
+_MUCH_TO_READ: Final = 20_000
+"""Bytes of a notification that a thread reads, since it takes longer than the agent's other runs should wait."""
 _LONGEST_DETAIL: Final = 300
 _ENCODINGS: Final = {"json": 0, "proto": 2, "json_ietf": 4}
 _BY_CODE: Final = {
@@ -60,11 +62,13 @@ class RefusedRequest(Exception):  # noqa: N818 - a word of the device's, that th
 
     Attributes:
         fault: as a run would report it.
+        unimplemented: whether the device knows nothing of the kind, rather than has something against this one.
     """
 
-    def __init__(self, fault: ProbeFault) -> None:
+    def __init__(self, fault: ProbeFault, *, unimplemented: bool) -> None:
         super().__init__(str(fault))
         self.fault = fault
+        self.unimplemented = unimplemented
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +186,7 @@ class GnmiClient:
         with self._faults():
             found = await self._stub.Get(message, timeout=request.wait, metadata=self._metadata)
         answer = Answer(received=found.ByteSize())
-        for notification in found.notification:
-            _take(answer, notification)
+        await asyncio.to_thread(_take, answer, found.notification)
         return answer
 
     async def once(self, request: Request) -> Answer:
@@ -220,7 +223,8 @@ class GnmiClient:
         except grpc.aio.AioRpcError as error:
             fault = self._fault(error.code().name, error.details() or "")
             if error.code().name in _OF_THE_REQUEST:
-                raise RefusedRequest(fault) from None
+                unimplemented = error.code() is grpc.StatusCode.UNIMPLEMENTED
+                raise RefusedRequest(fault, unimplemented=unimplemented) from None
             raise fault from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -262,16 +266,20 @@ async def _read_until_synced(call: Any, answer: Answer) -> None:
                         await call.done_writing()
                         await call.read()
                 return
+            case "update" if response.update.ByteSize() > _MUCH_TO_READ:
+                await asyncio.to_thread(_take, answer, [response.update])
             case "update":
-                _take(answer, response.update)
+                _take(answer, [response.update])
             case _:
                 pass
 
 
-def _take(answer: Answer, notification: Any) -> None:
-    answer.notifications += 1
+def _take(answer: Answer, notifications: Iterable[Any]) -> None:
+    arrived_ns = now_ns()
     try:
-        answer.leaves += leaves_of(notification, now_ns())
+        for notification in notifications:
+            answer.notifications += 1
+            answer.leaves += leaves_of(notification, arrived_ns)
     except (ValueError, RecursionError) as error:
         raise ProbeFault(Fault.PROTOCOL, f"a value can't be read: {error}"[:_LONGEST_DETAIL]) from None
 

@@ -197,6 +197,12 @@ def _bounded(found: float) -> float | int | None:
     return found if math.isfinite(found) and abs(found) < _BEYOND else None
 
 
-def covered(pattern: GnmiPath, leaves: Iterable[Leaf]) -> bool:
-    """Whether any value is at or below a path."""
-    return any(pattern.covers(leaf.path) for leaf in leaves)
+def unanswered(paths: Iterable[GnmiPath], leaves: Iterable[Leaf]) -> list[GnmiPath]:
+    """The paths with no value at or below them."""
+    left = {path: bare_path(path) for path in paths}
+    for leaf in leaves:
+        if not left:
+            break
+        for path in [path for path, pattern in left.items() if pattern.covers(leaf.path)]:
+            del left[path]
+    return list(left)

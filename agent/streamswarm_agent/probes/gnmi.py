@@ -1,3 +1,4 @@
+import asyncio
 import ipaddress
 import itertools
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ _READINGS: Final = "gnmi counters"
 _MOST_NAMED: Final = 5
 _SENT_AWAY: Final = frozenset({Fault.RESET, Fault.REFUSED, Fault.UNREACHABLE})
 """What a call gets on a kept connection that the device has closed since."""
+_OF_THE_CONNECTION: Final = _SENT_AWAY | {Fault.TIMEOUT, Fault.UNAUTHENTICATED, Fault.TLS, Fault.CERTIFICATE}
+"""After these another connection may do better; after a refused or unreadable answer it won't."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,10 @@ class GnmiProbe:
         try:
             endpoint = _endpoint(target, params, context)
             asked = await _ask(endpoint, params, context, run)
-            points = list(_points(asked, params, context, run))
+            rates = CounterRates(context.memory.get(_READINGS))
+            points = await asyncio.to_thread(list, _points(asked, params, rates, run))
+            context.memory[_READINGS] = rates.readings
+            run.fields["age"] = _age(asked, context.wall_ns())
             _judge(asked, params, run)
         except ProbeFault as fault:
             run.fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
@@ -98,7 +104,8 @@ async def _ask(endpoint: Endpoint, params: GnmiParams, context: Context, run: _R
         try:
             return await ask(connection, wanted, params)
         except ProbeFault as fault:
-            connections.drop(endpoint, connection, fault)
+            if fault.fault in _OF_THE_CONNECTION:
+                connections.drop(endpoint, connection, fault)
             if new or fault.fault not in _SENT_AWAY:
                 raise
 
@@ -110,11 +117,10 @@ def _describe(connection: Connection, run: _Run, *, new: bool) -> None:
         run.fields |= connection.phases
 
 
-def _points(asked: Asked, params: GnmiParams, context: Context, run: _Run) -> Iterator[Point]:
-    """The points beside the run's own; the readings are kept for the next run's rates."""
+def _points(asked: Asked, params: GnmiParams, rates: CounterRates, run: _Run) -> Iterator[Point]:
+    """The points beside the run's own, whose fields are filled on the way."""
     leaves = asked.answer.leaves
     tags = {"target": run.tags["target"]}
-    rates = CounterRates(context.memory.get(_READINGS))
     if "interfaces" in params.groups:
         interfaces = read_interfaces(leaves, params, rates)
         left_out = interfaces.there - len(interfaces.fields)
@@ -131,8 +137,6 @@ def _points(asked: Asked, params: GnmiParams, context: Context, run: _Run) -> It
         run.notes.append(f"more than {MOST_VALUES} values at the paths of leaves; the others are left out")
     for name, element, fields in values[:MOST_VALUES]:
         yield DEVICE_VALUE.point({**tags, "leaf": name, "element": element}, time_ns=run.stamp, **fields)
-    context.memory[_READINGS] = rates.readings
-    newest = max((leaf.time_ns for leaf in leaves), default=None)
     run.fields |= {
         "response": asked.response,
         "paths_asked": asked.counted,
@@ -140,10 +144,14 @@ def _points(asked: Asked, params: GnmiParams, context: Context, run: _Run) -> It
         "notifications": asked.answer.notifications,
         "updates": len(leaves),
         "received": asked.answer.received,
-        "age": None if newest is None else (context.wall_ns() - newest) / NANOSECONDS,
         "method": asked.method,
         "encoding": asked.encoding,
     }
+
+
+def _age(asked: Asked, now_ns: int) -> float | None:
+    newest = max((leaf.time_ns for leaf in asked.answer.leaves), default=None)
+    return None if newest is None else (now_ns - newest) / NANOSECONDS
 
 
 def _judge(asked: Asked, params: GnmiParams, run: _Run) -> None:
