@@ -159,9 +159,10 @@ def _interface(name: str, leaves: Mapping[str, Leaf], rates: CounterRates) -> Fi
     def rate(counter: str) -> float | None:
         leaf = leaves.get(f"state/counters/{counter}")
         value = number(leaf.value) if leaf is not None else None
-        if leaf is None or not isinstance(value, int):
+        if leaf is None or value is None or value != int(value):
             return None
-        return rates.rate(name, counter, value, leaf.time_ns, cleared=cleared)
+        # Some encoders of JSON write large whole numbers with an exponent.
+        return rates.rate(name, counter, int(value), leaf.time_ns, cleared=cleared)
 
     status, admin = _text_at(leaves, "state/oper-status"), _text_at(leaves, "state/admin-status")
     speed = _speed(leaves)

@@ -30,7 +30,16 @@ _OF_THE_CONNECTION: Final = _SENT_AWAY | {Fault.TIMEOUT, Fault.UNAUTHENTICATED, 
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
+    """What is known of a run so far.
+
+    Attributes:
+        tags: of its point.
+        stamp: when it began, nanoseconds since the epoch.
+        fields: of its point.
+        notes: what `error_detail` is to say.
+    """
+
     tags: dict[str, str]
     stamp: int
     fields: dict[str, FieldValue | None] = field(default_factory=lambda: {"up": 0})
@@ -43,13 +52,13 @@ class GnmiProbe:
     async def run(self, target: str, params: GnmiParams, context: Context) -> list[Point]:
         """Up if the device answered at least one path; with `require_all`, all of them."""
         started = context.monotonic()
-        run = _Run({"target": target}, context.wall_ns())
+        run = Run({"target": target}, context.wall_ns())
         points: list[Point] = []
         try:
             endpoint = _endpoint(target, params, context)
             asked = await _ask(endpoint, params, context, run)
             rates = CounterRates(context.memory.get(_READINGS))
-            points = await asyncio.to_thread(list, _points(asked, params, rates, run))
+            points = await asyncio.to_thread(list, points_of(asked, params, rates, run))
             context.memory[_READINGS] = rates.readings
             run.fields["age"] = _age(asked, context.wall_ns())
             _judge(asked, params, run)
@@ -94,7 +103,7 @@ def _endpoint(target: str, params: GnmiParams, context: Context) -> Endpoint:
     )
 
 
-async def _ask(endpoint: Endpoint, params: GnmiParams, context: Context, run: _Run) -> Asked:
+async def _ask(endpoint: Endpoint, params: GnmiParams, context: Context, run: Run) -> Asked:
     """Ask on the kept connection; on a new one if the device has closed it since the last run."""
     connections = context.engines.get(GnmiConnections)
     wanted = wanted_paths(params)
@@ -110,14 +119,14 @@ async def _ask(endpoint: Endpoint, params: GnmiParams, context: Context, run: _R
                 raise
 
 
-def _describe(connection: Connection, run: _Run, *, new: bool) -> None:
+def _describe(connection: Connection, run: Run, *, new: bool) -> None:
     run.tags["family"] = connection.family_tag
     run.fields |= {"reconnected": int(new), "version": connection.version or None}
     if new:
         run.fields |= connection.phases
 
 
-def _points(asked: Asked, params: GnmiParams, rates: CounterRates, run: _Run) -> Iterator[Point]:
+def points_of(asked: Asked, params: GnmiParams, rates: CounterRates, run: Run) -> Iterator[Point]:
     """The points beside the run's own, whose fields are filled on the way."""
     leaves = asked.answer.leaves
     tags = {"target": run.tags["target"]}
@@ -154,7 +163,7 @@ def _age(asked: Asked, now_ns: int) -> float | None:
     return None if newest is None else (now_ns - newest) / NANOSECONDS
 
 
-def _judge(asked: Asked, params: GnmiParams, run: _Run) -> None:
+def _judge(asked: Asked, params: GnmiParams, run: Run) -> None:
     if asked.missing:
         run.notes.insert(0, _missing(asked))
     run.fields["error_detail"] = "; ".join(run.notes) or None

@@ -128,5 +128,6 @@ GNMI_SPEC: Final = ProbeSpec(
     headline="response",
     timeout=45.0,
     cost=_cost,
+    # Optional, because an agent without such tests lacks nothing.
     needs=(package("pygnmi", "streamswarm[gnmi]", "asking network devices", optional=True),),
 )

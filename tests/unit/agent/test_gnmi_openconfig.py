@@ -2,11 +2,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamswarm_agent.gnmi.leaves import Leaf
+from streamswarm_agent.gnmi.asking import Asked
+from streamswarm_agent.gnmi.leaves import Answer, Leaf, flatten
 from streamswarm_agent.gnmi.openconfig import passes, read_components, read_interfaces, read_values, wanted_paths
 from streamswarm_agent.gnmi.rates import CounterRates
-from streamswarm_core.gnmipath import parse_path
+from streamswarm_agent.probes.gnmi import Run, points_of
+from streamswarm_core.gnmipath import GnmiPath, parse_path
+from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.probespecs import GnmiParams
 
 SECOND = 1_000_000_000
@@ -104,6 +109,12 @@ def test_octets_are_bits_and_their_share_of_the_speed() -> None:
     assert (found["out_rate"], found["out_utilisation"]) == (0.0, 0.0)
 
 
+def test_a_counter_may_be_written_with_an_exponent_but_is_whole() -> None:
+    octets = "state__counters__in_octets"
+    assert rates_of({octets: 1e10}, {octets: "1.000125e10"})["in_rate"] == 1e6
+    assert rates_of({octets: 1.5}, {octets: 2.5})["in_rate"] is None
+
+
 def test_packets_are_the_sum_of_their_kinds_where_a_device_has_no_total() -> None:
     kinds = [f"state__counters__in_{kind}_pkts" for kind in ("unicast", "multicast", "broadcast")]
     found = rates_of(dict.fromkeys(kinds, 0), {kinds[0]: 100, kinds[1]: 20, kinds[2]: 30})
@@ -187,3 +198,43 @@ def test_a_leaf_of_ones_own_is_scaled_named_by_its_entry_and_a_counter_has_a_rat
     values["/bgp/neighbor[ip=192.0.2.1]/messages/sent"] = 60
     later = read_values(leaves(values, NOW + 10 * SECOND), params(**options), CounterRates(first.readings))
     assert [fields["rate"] for name, _, fields in later if name == "bgp"] == [5.0, 0.0]
+
+
+WORDS = (
+    "interfaces interface state counters in-octets out-octets oper-status admin-status last-clear ethernet port-speed "
+    "aggregation lag-speed system cpus cpu total instant avg memory physical used free boot-time components component "
+    "temperature alarm-status utilization available utilized name index"
+)
+NAMES = st.sampled_from(WORDS.split()) | st.text(max_size=5)
+TEXTS = st.text(max_size=10) | st.sampled_from(["UP", "SPEED_1GB"])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
+TREES = st.recursive(
+    SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(NAMES, below, max_size=4), max_leaves=25
+)
+
+
+def around(tree: Any) -> dict[str, Any]:
+    """A tree where devices have trees, so that it gets further than one that begins anywhere."""
+    port = {"name": "e1", "state": {"counters": tree, "oper-status": tree}, "ethernet": tree}
+    processor = {"index": "0", "state": {"total": tree}}
+    component = {"name": "c1", "state": {"temperature": tree, "memory": tree}, "cpu": tree}
+    return {
+        "interfaces": {"interface": [port]},
+        "system": {"cpus": {"cpu": [processor]}, "memory": {"state": tree}, "state": tree},
+        "components": {"component": [component]},
+        "more": tree,
+    }
+
+
+@given(TREES, TREES)
+def test_whatever_a_device_answers_becomes_points_or_nothing(first: Any, second: Any) -> None:
+    options = params(leaves={"any": {"path": "/*", "counter": True}})
+    readings: Mapping[Any, Any] | None = None
+    for tree, seconds in ((first, 0), (around(first), 10), (around(second), 20)):
+        found = [Leaf(GnmiPath(path), value, NOW + seconds * SECOND) for path, value in flatten((), tree)]
+        asked = Asked(Answer(found), "once", "json", 0.1, 8)
+        rates = CounterRates(readings)
+        run = Run({"target": "192.0.2.1"}, NOW)
+        points = list(points_of(asked, options, rates, run))
+        readings = rates.readings
+        assert len(encode_lines(points).splitlines()) >= len(points)
