@@ -220,9 +220,10 @@ def read_components(leaves: Sequence[Leaf]) -> dict[str, Fields]:
             found[WHOLE]["cpu"] = busy
         else:
             found[f"cpu {index}"] = {"cpu": busy}
+    _mean_of_processors(found)
     for name, below in _entries(leaves, "components", "component").items():
         alarm = _text_at(below, "state/temperature/alarm-status")
-        found[name] = {
+        fields: Fields = {
             "cpu": _share_at(below, "cpu/utilization/state"),
             "temperature": _number_at(below, "state/temperature/instant"),
             "temperature_alarm": None if alarm is None else int(alarm.lower() == "true"),
@@ -230,7 +231,8 @@ def read_components(leaves: Sequence[Leaf]) -> dict[str, Fields]:
                 _number_at(below, "state/memory/available"), _number_at(below, "state/memory/utilized"), free=None
             ),
         }
-    _mean_of_processors(found)
+        # A component may have the name that the whole system or a processor has here.
+        found[name] = {**found.get(name, {}), **{key: value for key, value in fields.items() if value is not None}}
     return {name: fields for name, fields in found.items() if any(value is not None for value in fields.values())}
 
 

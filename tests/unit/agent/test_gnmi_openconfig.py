@@ -175,6 +175,14 @@ def test_a_component_has_what_it_has_and_one_without_anything_is_left_out() -> N
     assert (found["LC1"]["cpu"], found["LC1"]["memory"]) == (0.25, 0.25)
 
 
+def test_a_component_that_is_called_like_the_whole_system_takes_nothing_from_it() -> None:
+    whole = {"/system/memory/state/physical": 100, "/system/memory/state/used": 50}
+    at = "/components/component[name=%s]/state/temperature/instant"
+    part = {at % "system": 40, at % "cpu fan": 30}
+    found = read_components(leaves(whole | part))["system"]
+    assert (found["memory"], found["temperature"]) == (0.5, 40)
+
+
 def test_a_leaf_of_ones_own_is_scaled_named_by_its_entry_and_a_counter_has_a_rate() -> None:
     options = {
         "leaves": {
