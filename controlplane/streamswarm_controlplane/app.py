@@ -21,6 +21,7 @@ from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.discovery import routes as discovery
 from streamswarm_controlplane.enrolment import credential_routes as credentials
 from streamswarm_controlplane.enrolment import routes as enrolment
+from streamswarm_controlplane.expectations import routes as expectations
 from streamswarm_controlplane.installer import routes as installer
 from streamswarm_controlplane.jobs.periodic import running
 from streamswarm_controlplane.maintenance import routes as maintenance
@@ -66,6 +67,7 @@ _ROUTERS: Final = (
     audit.router,
     sysconfig.router,
     discovery.router,
+    expectations.router,
 )
 
 

@@ -49,6 +49,7 @@ _MORE_STATUSES: Final = {
     "/auth/oidc/callback": (401, 403, 404, 409, 502),
     "/config/history": (404,),
     "/prometheus/sd": (401, 403),
+    "/expectations": (401, 403),
 }
 """What a route answers that can't be told from what it is made of, by the end of its path."""
 _SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {

@@ -33,6 +33,14 @@ def parse(text: str, field: str = "body.selector") -> Selector:
         raise ApiError(422, f"{field}: {error}", field=field) from None
 
 
+def selects(selector: str, agent: Agent) -> bool:
+    """Whether a selector matches an agent; none, or one that can't be read, matches nobody."""
+    try:
+        return bool(selector) and parse_selector(selector).matches(labels_of(agent))
+    except SelectorError:
+        return False
+
+
 def matching(db: Session, selector: Selector) -> list[Agent]:
     """The agents that match, by name; those that were shut out don't."""
     agents = db.scalars(select(Agent).where(Agent.revoked_at.is_(None)).order_by(Agent.name))

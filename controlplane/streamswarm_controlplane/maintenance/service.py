@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
-from streamswarm_controlplane.assignments.selection import labels_of, parse
+from streamswarm_controlplane.assignments.selection import parse, selects
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
@@ -17,7 +17,6 @@ from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.clock import now
 from streamswarm_core.schedule import moments
-from streamswarm_core.selector import SelectorError, parse_selector
 
 
 def silenced(db: Session, *, agent: Agent | None, test: TestPlan | None, at: datetime) -> MaintenanceWindow | None:
@@ -52,7 +51,7 @@ def covers(window: MaintenanceWindow, agent: Agent | None, test: TestPlan | None
         return True
     if agent is None:
         return False
-    return agent.id in window.agent_ids or _selects(window.selector, agent)
+    return agent.id in window.agent_ids or selects(window.selector, agent)
 
 
 def active_until(window: MaintenanceWindow, at: datetime) -> datetime | None:
@@ -159,13 +158,6 @@ def _starts(window: MaintenanceWindow, after: datetime) -> Iterator[datetime]:
             return
         if window.starts_at is None or moment >= window.starts_at:
             yield moment
-
-
-def _selects(selector: str, agent: Agent) -> bool:
-    try:
-        return bool(selector) and parse_selector(selector).matches(labels_of(agent))
-    except SelectorError:
-        return False
 
 
 def _checked(db: Session, new: MaintenanceCreate) -> dict[str, object]:

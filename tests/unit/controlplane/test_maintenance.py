@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.expectations.service import expectations
 from streamswarm_controlplane.maintenance import service
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans import models as testplans
@@ -159,3 +160,30 @@ def test_monitoring_goes_on_in_a_window(admin: Client) -> None:
     before = agent.poll()
     window(admin, everything=True)
     assert agent.poll() == before
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"starts_at": moment(-1), "ends_at": moment(1)},
+        {
+            "cron": "0 */3 * * *",
+            "zone": "Asia/Kolkata",
+            "duration": 5000,
+            "starts_at": moment(-20),
+            "ends_at": moment(9),
+        },
+        {"cron": "30 * * * *", "duration": 7200},
+    ],
+)
+def test_the_ml_service_is_told_the_same_times_as_alerts_are_silenced(
+    admin: Client, db: Session, times: dict[str, object]
+) -> None:
+    made = window(admin, **{"starts_at": None, "ends_at": None, "everything": True} | times)
+    stored = service.get_window(db, made["id"])
+    (planned,) = expectations(db).maintenance
+    begin, end = NOW - timedelta(hours=30), NOW + timedelta(hours=30)
+    spans = list(planned.spans(begin, end))
+    for at in (begin + timedelta(minutes=7 * step) for step in range(514)):
+        silent = service.active_until(stored, at) is not None
+        assert silent == any(first <= at < last for first, last in spans), at

@@ -28,6 +28,7 @@ PUBLIC = {
     "/auth/oidc/login": "it begins a login elsewhere",
     "/auth/oidc/callback": "it makes the session; a state and a cookie of this browser are needed",
     "/prometheus/sd": "checks a static token of its own",
+    "/expectations": "checks a static token of its own",
 }
 # POSTs that take no Idempotency-Key, and why.
 REPEATABLE = {
