@@ -188,6 +188,7 @@ class _Group:
         collector = _url(self._settings[COLLECTOR.name])
         return {
             "STREAMSWARM_COLLECTOR_CONTROLPLANE_URL": controlplane,
+            "STREAMSWARM_ML_CONTROLPLANE_URL": controlplane,
             "STREAMSWARM_AGENT_CONTROLPLANE_URL": controlplane,
             "STREAMSWARM_AGENT_COLLECTOR_URL": collector,
             **self._stores(collector),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
+import httpx
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,9 +18,11 @@ from streamswarm_core.errors import ConfigError, Refused, Unavailable
 from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
+from streamswarm_ml.expectations import ExpectationsClient
 from streamswarm_ml.models import MODELS
 from streamswarm_ml.operations import Operations
 from streamswarm_ml.pipeline import Pipeline
+from streamswarm_ml.plans import Plans
 from streamswarm_ml.service import ModelService
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
@@ -37,13 +40,18 @@ def create_app(settings: MlSettings) -> Starlette:
     """
     try:
         state = StateFile(settings.folder)
-        models = ModelService(settings)
+        client = httpx.Client(timeout=5.0)
+        expectations = ExpectationsClient(
+            settings.controlplane_url, TokenFile(settings.token_path), settings.folder / "expectations.json", client
+        )
+        plans = Plans(settings.maintenance, expectations)
+        models = ModelService(settings, plans)
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
     token = TokenFile(settings.token_path)
     reader = open_reader(settings, token)
     writer = LineWriter(settings.scores_url, token, bucket=settings.bucket)
-    pipeline = Pipeline(settings, reader, writer, state)
+    pipeline = Pipeline(settings, reader, writer, state, plans=plans)
     metrics = _Metrics()
 
     @contextlib.asynccontextmanager
@@ -61,6 +69,7 @@ def create_app(settings: MlSettings) -> Starlette:
             await asyncio.to_thread(models.close)
             reader.close()
             writer.close()
+            await asyncio.to_thread(client.close)
 
     async def health(_request: Request) -> Response:
         if loop_failure := pipeline.counts.last_error:
@@ -87,6 +96,7 @@ def create_app(settings: MlSettings) -> Starlette:
                 "state_bytes": pipeline.state_bytes,
                 "memory_bytes": pipeline.memory_bytes,
                 "open_anomalies": anomalies,
+                "expectations": expectations.error or "ok",
             }
         )
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResu
 from streamswarm_ml.jobs import Busy, Job, JobState
 from streamswarm_ml.labels import Label, LabelLog, learn_label
 from streamswarm_ml.models import MODELS, Model
+from streamswarm_ml.plans import Plans
 from streamswarm_ml.registry import ModelRefused, ModelStore, Version
 from streamswarm_ml.windows import WINDOW_NS, Window, learned_fields, learned_measurements, read_windows
 
@@ -91,6 +92,7 @@ class Operations:
         lateness_seconds: a window is read this long after its end.
         limits: the thresholds that health starts from.
         objective: what counts as a failure.
+        plans: what is maintained, and the tests' own thresholds, which go before limits and objective.
         clock: nanoseconds since the epoch.
     """
 
@@ -105,6 +107,7 @@ class Operations:
         lateness_seconds: float,
         limits: Limits | None = None,
         objective: Objective | None = None,
+        plans: Plans | None = None,
         clock: Callable[[], int] = now_ns,
     ) -> None:
         self.reader: Final = reader
@@ -114,6 +117,7 @@ class Operations:
         self._lateness_ns = int(lateness_seconds * NANOSECONDS)
         self._limits = limits or Limits()
         self._objective = objective or Objective()
+        self._plans = plans or Plans()
         self._clock = clock
         self._lock = threading.RLock()
         self._cancel = threading.Event()
@@ -151,7 +155,7 @@ class Operations:
             done = 0
             while start < stop:
                 until = min(start + _CHUNK_WINDOWS, stop)
-                windows = list(read_windows(self.reader, start * WINDOW_NS, until * WINDOW_NS))
+                windows = list(self._windows(start, until))
                 self._observe(windows, until)
                 done += len(windows)
                 start = until
@@ -264,6 +268,10 @@ class Operations:
     def _complete(self) -> int:
         return (self._clock() - self._lateness_ns) // WINDOW_NS
 
+    def _windows(self, start: int, stop: int) -> Iterator[Window]:
+        span = start * WINDOW_NS, stop * WINDOW_NS
+        return self._plans.applied(read_windows(self.reader, *span), *span)
+
     def _observe(self, windows: Iterable[Window], until: int) -> None:
         for window in windows:
             for trained in self._trained.values():
@@ -358,7 +366,7 @@ class Operations:
         job.progress = 1.0
 
     def _replay(self, fresh: Mapping[str, Trained], labels: list[Label], start: int, stop: int) -> int:
-        for window in read_windows(self.reader, start * WINDOW_NS, stop * WINDOW_NS):
+        for window in self._windows(start, stop):
             for trained in fresh.values():
                 trained.model.observe(window)
             while labels and labels[0].time_ns // WINDOW_NS <= window.index:

@@ -5,7 +5,6 @@ the same detectors, which gives the same scores for the same series and times, a
 """
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue.common import UP
@@ -20,9 +20,11 @@ from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, now_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.reader import Reader, Select, Series
+from streamswarm_core.reader.series import Value
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.detectors import threshold_for
-from streamswarm_ml.maintenance import in_maintenance
+from streamswarm_ml.maintenance import Maintenance
+from streamswarm_ml.plans import Plans
 from streamswarm_ml.records import Records
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
@@ -106,6 +108,7 @@ class Pipeline:
         writer: where scores go.
         state: what is remembered.
         clock: nanoseconds since the epoch.
+        plans: when what is not to be judged; the settings' windows if not given.
     """
 
     def __init__(
@@ -115,7 +118,9 @@ class Pipeline:
         writer: LineWriter,
         state: StateFile,
         clock: Callable[[], int] = now_ns,
+        plans: Plans | None = None,
     ) -> None:
+        self._plans = plans or Plans(settings.maintenance)
         self._settings = settings
         self._reader = reader
         self._writer = writer
@@ -260,7 +265,9 @@ class Pipeline:
         while start < now:
             stop = min(start + span, now)
             statement = Select(name, fields, start_ns=start, stop_ns=stop, group_by=("*",))
-            points, read = self._score_answer(name, self._reader.select(statement))
+            points, read = self._score_answer(
+                name, self._reader.select(statement), self._plans.maintenance(start, stop)
+            )
             scored += points
             reached = max(self._watched.read_until.get(name, 0), stop - late)
             self._watched.read_until[name] = reached
@@ -280,9 +287,9 @@ class Pipeline:
         found = self._reader.select(Select(name, fields, stop_ns=now, limit=1))
         return min((int(row[0] or 0) for series in found for row in series.rows), default=now)
 
-    def _score_answer(self, measurement: str, answer: list[Series]) -> tuple[int, int]:
+    def _score_answer(self, measurement: str, answer: list[Series], maintenance: Maintenance) -> tuple[int, int]:
         """Score an answer and store the scores; how many points were new, and how many there were."""
-        read = self._batch(measurement, answer)
+        read = self._batch(measurement, answer, maintenance)
         batch = self._watched.news(read)
         if len(batch):
             told = self._watched.judge(batch)
@@ -293,40 +300,42 @@ class Pipeline:
             self.counts.lag_seconds = (self._clock() - int(batch.times_ns.max())) / NANOSECONDS
         return len(batch), len(read)
 
-    def _batch(self, measurement: str, answer: list[Series]) -> Batch:
+    def _batch(self, measurement: str, answer: list[Series], maintenance: Maintenance) -> Batch:
         numbers: list[int] = []
         counts: list[int] = []
-        values: list[float] = []
-        times: list[int] = []
+        values: list[NDArray[np.float64]] = []
+        times: list[NDArray[np.int64]] = []
         settings = self._settings
         for series in answer:
             tags = tuple(sorted((key, value) for key, value in series.tags.items() if value))
             if settings.shards > 1 and shard_of(measurement, tags, settings.shards) != settings.shard:
                 continue
-            columns = list(zip(*series.rows, strict=True))
-            if not columns:
+            if not series.rows:
                 continue
-            for name, column in zip(series.columns[1:], columns[1:], strict=True):
-                good = [
-                    (moment, value)
-                    for moment, value in zip(columns[0], column, strict=True)
-                    if isinstance(value, int | float) and math.isfinite(value)
-                ]
-                if good:
+            moments, *columns = zip(*series.rows, strict=True)
+            all_times = np.array(moments, dtype=np.int64)
+            planned = maintenance.of(series.tags.get("agent", ""), series.tags.get("test", "")).hold(all_times)
+            for name, column in zip(series.columns[1:], columns, strict=True):
+                found = _numbers(column)
+                good = np.isfinite(found) & ~planned
+                if good.any():
                     numbers.append(self._watched.number((measurement, tags, name)))
-                    counts.append(len(good))
-                    times.extend(int(moment or 0) for moment, _ in good)
-                    values.extend(float(value) for _, value in good)
-        batch = Batch(
+                    counts.append(int(good.sum()))
+                    times.append(all_times[good])
+                    values.append(found[good])
+        return Batch(
             np.repeat(np.array(numbers, dtype=np.int64), counts),
-            np.array(values, dtype=np.float64),
-            np.array(times, dtype=np.int64),
+            np.concatenate(values) if values else np.zeros(0),
+            np.concatenate(times) if times else np.zeros(0, dtype=np.int64),
         )
-        return self._outside_maintenance(batch)
 
-    def _outside_maintenance(self, batch: Batch) -> Batch:
-        kept = ~in_maintenance(batch.times_ns, self._settings.maintenance)
-        return batch if kept.all() else Batch(batch.series[kept], batch.values[kept], batch.times_ns[kept])
+
+def _numbers(column: tuple[Value, ...]) -> NDArray[np.float64]:
+    """Where there is no number, NaN."""
+    try:
+        return np.array(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array([one if isinstance(one, int | float) else np.nan for one in column], dtype=np.float64)
 
 
 def watched_fields(measurement: Measurement) -> list[str]:

@@ -15,6 +15,7 @@ from streamswarm_ml.failure.model import Objective
 from streamswarm_ml.health.rule import Limits
 from streamswarm_ml.labels import LabelLog
 from streamswarm_ml.operations import Operations
+from streamswarm_ml.plans import Plans
 from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.routes import model_routes
 from streamswarm_ml.settings import MlSettings
@@ -31,12 +32,13 @@ class ModelService:
 
     Args:
         settings: of the ML service.
+        plans: what is maintained, and the tests' own thresholds.
 
     Raises:
         OSError: the data folder can't be used.
     """
 
-    def __init__(self, settings: MlSettings) -> None:
+    def __init__(self, settings: MlSettings, plans: Plans) -> None:
         token = TokenFile(settings.token_path)
         folder = settings.folder / "models"
         store = ModelStore(folder)
@@ -54,6 +56,7 @@ class ModelService:
             lateness_seconds=settings.lateness_seconds,
             limits=Limits(settings.latency_limits, settings.loss_limits, settings.down_limits),
             objective=Objective(settings.objective_down, settings.objective_loss, settings.objective_latency),
+            plans=plans,
         )
         gatekeeper = Gatekeeper(settings.controlplane_url, token, folder / "keys.json", self._client)
         self.routes: Final[list[Route]] = model_routes(self.operations, gatekeeper)

@@ -4,7 +4,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from streamswarm_core.reader import StoreSettings
-from streamswarm_ml.maintenance import window_ns
+from streamswarm_ml.maintenance import planned_window
 
 Limit = Annotated[float, Field(gt=0, le=3600)]
 Limits = tuple[Limit, Limit]
@@ -63,14 +63,16 @@ class MlSettings(StoreSettings, table="ml"):
         return url
 
     maintenance: tuple[str, ...] = Field(
-        (), description="Windows that are neither judged nor learned, each as 2026-01-05T22:00Z/2026-01-06T02:00Z."
+        (),
+        description="Windows that are neither judged nor learned, beside the control plane's, each as "
+        "2026-01-05T22:00Z/2026-01-06T02:00Z.",
     )
 
     @field_validator("maintenance")
     @classmethod
     def _are_windows(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
         for window in windows:
-            window_ns(window)
+            planned_window(window)
         return windows
 
     @field_validator("shard")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.model import SECONDS
 from streamswarm_ml.windows import Reading
 
@@ -45,13 +46,26 @@ def signals_of(reading: Reading) -> Signals:
     Signals(latency=0.02, jitter=None, loss=0.25, down=0.25)
     """
     values = reading.values
-    times = [
-        found.name
-        for found in CATALOGUE[reading.measurement].features
-        if found.unit is SECONDS and found.name != "jitter" and found.name in values
-    ]
+    source = latency_field(reading)
     down = 1 - values.get("up", 1.0)
-    return Signals(values[times[0]] if times else None, values.get("jitter"), values.get("loss", down), down)
+    return Signals(values[source] if source else None, values.get("jitter"), values.get("loss", down), down)
+
+
+def latency_field(reading: Reading) -> str:
+    """The field that tells the latency; empty if none has a value."""
+    return next(
+        (
+            found.name
+            for found in CATALOGUE[reading.measurement].features
+            if found.unit is SECONDS and found.name != "jitter" and found.name in reading.values
+        ),
+        "",
+    )
+
+
+def loss_field(reading: Reading) -> str:
+    """The field that tells the loss: `up` for probes without packets."""
+    return "loss" if "loss" in reading.values else UP.name
 
 
 @dataclass(slots=True)

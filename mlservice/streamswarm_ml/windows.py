@@ -8,12 +8,14 @@ from streamswarm_core.catalogue import CATALOGUE, Kind, Measurement
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.reader import Aggregate, Reader, Select
+from streamswarm_core.thresholds import Threshold
 
 WINDOW_SECONDS: Final = 300
 WINDOW_NS: Final = WINDOW_SECONDS * NANOSECONDS
 
 Tags = tuple[tuple[str, str], ...]
 """Sorted; without empty ones."""
+Thresholds = tuple[Threshold, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class Reading:
         measurement: its name.
         tags: of the series.
         values: mean of each numeric field that has one, in the catalogue's unit.
+        thresholds: the test's own, of this measurement.
     """
 
     measurement: str
     tags: Tags
     values: Mapping[str, float]
+    thresholds: Thresholds = ()
 
     def tag(self, key: str) -> str:
         """A tag's value; empty if it has none."""

@@ -25,6 +25,7 @@ from streamswarm_ml.jobs import Busy, JobState
 from streamswarm_ml.labels import HealthFeedback, LabelLog
 from streamswarm_ml.models import MODELS
 from streamswarm_ml.operations import Operations
+from streamswarm_ml.plans import Plans
 from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.windows import WINDOW_NS
@@ -60,12 +61,19 @@ class Bench:
         self.writer.write(("\n".join(lines) + "\n").encode())
         self.now = max(self.now, (START + first + count) * WINDOW_NS)
 
-    def operations(self, name: str = "models") -> Operations:
+    def operations(self, name: str = "models", plans: Plans | None = None) -> Operations:
         folder = self.folder / name
         store = ModelStore(folder, clock=lambda: self.now)
         labels = LabelLog(folder / "labels.jsonl")
         return Operations(
-            self.reader, self.writer, store, labels, lookback_seconds=3600, lateness_seconds=0, clock=lambda: self.now
+            self.reader,
+            self.writer,
+            store,
+            labels,
+            lookback_seconds=3600,
+            lateness_seconds=0,
+            plans=plans,
+            clock=lambda: self.now,
         )
 
     def written(self, measurement: str) -> list[tuple[Any, ...]]:

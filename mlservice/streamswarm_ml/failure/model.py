@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.predictions import FAILURE_RISK
 from streamswarm_core.point import Point
 from streamswarm_ml.explain.contributions import leading_text
 from streamswarm_ml.failure.classifier import OnlineProbability
+from streamswarm_ml.own_limits import BAD, has_limit, own_rank
 from streamswarm_ml.prequential import Tally
-from streamswarm_ml.signals import Features, SeriesSignals, Signals, signals_of
+from streamswarm_ml.signals import Features, SeriesSignals, latency_field, loss_field, signals_of
 from streamswarm_ml.windows import WINDOW_NS, Reading, Tags, Window, is_probe
 
 HORIZON: Final = 12
@@ -36,10 +38,22 @@ class Objective:
     loss: float = 0.25
     latency: float | None = None
 
-    def broken(self, signals: Signals) -> bool:
-        """Whether the objective was broken in this window."""
-        slow = self.latency is not None and signals.latency is not None and signals.latency >= self.latency
-        return slow or signals.down >= self.down or signals.loss >= self.loss
+    def broken(self, reading: Reading) -> bool:
+        """Whether the objective was broken in this window.
+
+        A field that the test has a limit of its own for, `bad` of a threshold, is held against that one only.
+        """
+        signals = signals_of(reading)
+        plain = (
+            (latency_field(reading), signals.latency, self.latency),
+            (loss_field(reading), signals.loss, self.loss),
+            (UP.name, signals.down, self.down),
+        )
+        return own_rank(reading) == BAD or any(
+            value is not None and limit is not None and value >= limit
+            for name, value, limit in plain
+            if not has_limit(reading, name, bad=True)
+        )
 
 
 @dataclass(slots=True)
@@ -107,7 +121,7 @@ class FailureModel:
         target = self._targets.setdefault((reading.measurement, reading.tags), _Target())
         signals = signals_of(reading)
         features = target.signals.update(window, signals)
-        broken = self.objective.broken(signals)
+        broken = self.objective.broken(reading)
         self._learn(target, window, broken=broken)
         if broken:
             return None

@@ -92,7 +92,7 @@ class HealthModel:
         signals = signals_of(reading)
         features = target.signals.update(window, signals)
         self._names = self._names or tuple(features)
-        said = self.limits.verdict(signals)
+        said = self.limits.verdict(reading)
         target.past.append((window, np.fromiter(features.values(), np.float32), said))
         return Judged(features, said, self.classifier.chances(features, said))
 

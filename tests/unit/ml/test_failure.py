@@ -5,8 +5,9 @@ import pytest
 from benchmarks.ml.failure import run
 from sklearn.metrics import roc_auc_score
 
+from streamswarm_core.thresholds import Threshold
 from streamswarm_ml.failure.classifier import OnlineProbability
-from streamswarm_ml.failure.model import HORIZON, FailureModel
+from streamswarm_ml.failure.model import HORIZON, FailureModel, Objective
 from streamswarm_ml.windows import WINDOW_NS, Reading, Window
 
 TAGS = (("agent", "a"), ("target", "gw"), ("test", "t"))
@@ -33,6 +34,32 @@ def test_all_windows_of_the_hour_before_a_failure_are_learned_as_such_the_moment
         model.observe(window(index, GOOD))
     model.observe(window(30, DOWN))
     assert (model.samples, model.classifier.positives) == (30, HORIZON)
+
+
+@pytest.mark.parametrize(
+    ("own", "values", "broken"),
+    [
+        ((), GOOD, False),
+        ((), DOWN, True),
+        ((Threshold(field="rtt_mean", warn=0.001, bad=0.005),), GOOD, True),
+        ((Threshold(field="rtt_mean", warn=0.001, bad=0.05),), GOOD, False),
+        ((Threshold(field="loss", bad=0.9),), GOOD | {"loss": 0.5}, False),
+        ((Threshold(field="loss", warn=0.9),), GOOD | {"loss": 0.5}, True),
+        ((Threshold(field="loss", bad=0.9),), DOWN, True),
+    ],
+)
+def test_an_objective_is_broken_by_what_is_bad_for_the_test_and_else_by_the_settings(
+    own: tuple[Threshold, ...], values: dict[str, float], *, broken: bool
+) -> None:
+    assert Objective().broken(Reading("icmp", TAGS, values, own)) is broken
+
+
+def test_a_limit_of_a_tests_own_decides_what_is_learned_as_a_failure() -> None:
+    model, own = FailureModel(), (Threshold(field="rtt_mean", bad=0.02),)
+    for index in range(30):
+        model.observe(window(index, GOOD))
+    model.observe(Window(30 * WINDOW_NS, (Reading("icmp", TAGS, GOOD | {"rtt_mean": 0.03}, own),)))
+    assert model.classifier.positives == HORIZON
 
 
 def test_a_target_that_is_down_already_gets_no_prediction_and_is_no_example() -> None:

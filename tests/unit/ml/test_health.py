@@ -4,10 +4,10 @@ from benchmarks.ml.figures import calibration_error
 from benchmarks.ml.health import run
 from sklearn.metrics import f1_score
 
+from streamswarm_core.thresholds import Comparison, Threshold
 from streamswarm_ml.health.model import HealthModel, UnknownWindowError
 from streamswarm_ml.health.rule import Limits, State
 from streamswarm_ml.labelled import LabelledClassifier
-from streamswarm_ml.signals import Signals
 from streamswarm_ml.windows import WINDOW_NS, Reading, Window
 
 TAGS = (("agent", "a"), ("target", "gw"), ("test", "t"))
@@ -19,18 +19,49 @@ def window(index: int, **values: float) -> Window:
 
 
 @pytest.mark.parametrize(
-    ("signals", "state"),
+    ("values", "state"),
     [
-        (Signals(0.01, None, 0.0, 0.0), State.OK),
-        (Signals(None, None, 0.0, 0.0), State.OK),
-        (Signals(0.2, None, 0.0, 0.0), State.DEGRADED),
-        (Signals(0.01, None, 0.05, 0.0), State.DEGRADED),
-        (Signals(0.2, None, 0.5, 0.0), State.BAD),
-        (Signals(None, None, 0.0, 1.0), State.BAD),
+        ({"rtt_mean": 0.01, "loss": 0.0}, State.OK),
+        ({"loss": 0.0}, State.OK),
+        ({"rtt_mean": 0.2, "loss": 0.0}, State.DEGRADED),
+        ({"rtt_mean": 0.01, "loss": 0.05}, State.DEGRADED),
+        ({"rtt_mean": 0.2, "loss": 0.5}, State.BAD),
+        ({"loss": 0.0, "up": 0.0}, State.BAD),
     ],
 )
-def test_the_rule_says_the_worst_of_its_limits(signals: Signals, state: State) -> None:
-    assert Limits().verdict(signals) is state
+def test_the_rule_says_the_worst_of_its_limits(values: dict[str, float], state: State) -> None:
+    assert Limits().verdict(Reading("icmp", TAGS, {"up": 1.0, **values})) is state
+
+
+RTT = Threshold(field="rtt_mean", warn=0.01, bad=0.02)
+LOSS = Threshold(field="loss", bad=0.9)
+UP = Threshold(field="up", comparison=Comparison.BELOW, warn=0.99)
+
+
+@pytest.mark.parametrize(
+    ("own", "values", "state"),
+    [
+        ((RTT,), {"rtt_mean": 0.015}, State.DEGRADED),
+        ((RTT,), {"rtt_mean": 0.03}, State.BAD),
+        ((Threshold(field="rtt_mean", warn=5.0),), {"rtt_mean": 1.0}, State.OK),
+        ((Threshold(field="rtt_mean", warn=0.5),), {"rtt_mean": 1.0}, State.DEGRADED),
+        ((RTT,), {"rtt_mean": 0.005, "loss": 0.05}, State.DEGRADED),
+        ((LOSS,), {"rtt_mean": 0.01, "loss": 0.5}, State.OK),
+        ((LOSS, RTT), {"rtt_mean": 0.015, "loss": 0.5}, State.DEGRADED),
+        ((UP,), {"up": 0.5, "loss": 0.0}, State.DEGRADED),
+        ((Threshold(field="duration", bad=2.0),), {"duration": 3.0}, State.BAD),
+        ((RTT,), {"loss": 0.0}, State.OK),
+    ],
+)
+def test_a_tests_own_threshold_goes_before_the_limits_of_the_settings_for_its_field(
+    own: tuple[Threshold, ...], values: dict[str, float], state: State
+) -> None:
+    assert Limits().verdict(Reading("icmp", TAGS, {"up": 1.0, **values}, own)) is state
+
+
+def test_what_a_test_without_packets_loses_is_held_against_its_own_limit_for_up() -> None:
+    mostly_down = Reading("dns", TAGS, {"up": 0.3, "lookup": 0.01}, (UP,))
+    assert Limits().verdict(mostly_down) is State.DEGRADED
 
 
 def test_without_labels_it_is_the_threshold_rule() -> None:
