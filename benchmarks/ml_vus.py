@@ -51,8 +51,7 @@ def range_pr(labels: NDArray[np.bool_], scores: NDArray[np.float64], width: int)
     positives = (labels.sum() + soft.sum()) / 2
     half = width // 2
     peaks = np.sort([scores[max(0, first - half) : last + 1 + half].max() for first, last in ranges_of(labels)])
-    existence = 1 - np.searchsorted(peaks, scores[order][ends], side="right") / len(peaks)
-    existence += (peaks[None, :] == scores[order][ends][:, None]).sum(1) / len(peaks)
+    existence = 1 - np.searchsorted(peaks, scores[order][ends], side="left") / len(peaks)
     recall = np.minimum(hits / positives, 1) * existence
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 

@@ -90,12 +90,15 @@ def windowed_gaussian(file: File) -> Scores:
     return np.array(scores)
 
 
-def rolling_z(file: File, points: int = 100) -> Scores:
+def rolling_z(file: File) -> Scores:
+    return rolling_z_scores(file.numbers)
+
+
+def rolling_z_scores(values: Scores, points: int = 100) -> Scores:
     """Distance from the mean of the last 100 values, in their standard deviations."""
-    series = pd.Series(file.numbers)
-    before = series.rolling(points, min_periods=10)
+    before = pd.Series(values).rolling(points, min_periods=10)
     spread = before.std().shift().to_numpy()
-    apart = np.abs(file.numbers - before.mean().shift().to_numpy())
+    apart = np.abs(values - before.mean().shift().to_numpy())
     return np.nan_to_num(apart / np.where(spread > 1e-12, spread, np.inf))
 
 
