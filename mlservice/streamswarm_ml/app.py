@@ -23,6 +23,7 @@ from streamswarm_ml.models import MODELS
 from streamswarm_ml.operations import Operations
 from streamswarm_ml.pipeline import Pipeline
 from streamswarm_ml.plans import Plans
+from streamswarm_ml.routes import routes_elsewhere
 from streamswarm_ml.service import ModelService
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
@@ -45,7 +46,7 @@ def create_app(settings: MlSettings) -> Starlette:
             settings.controlplane_url, TokenFile(settings.token_path), settings.folder / "expectations.json", client
         )
         plans = Plans(settings.maintenance, expectations)
-        models = ModelService(settings, plans)
+        models = ModelService(settings, plans) if settings.shard == 0 else None
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
     token = TokenFile(settings.token_path)
@@ -56,17 +57,17 @@ def create_app(settings: MlSettings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        loops = (
-            asyncio.create_task(score_forever(pipeline, settings.interval)),
-            asyncio.create_task(models.run_forever()),
-        )
+        loops = [asyncio.create_task(score_forever(pipeline, settings.interval))]
+        if models is not None:
+            loops.append(asyncio.create_task(models.run_forever()))
         try:
             yield
         finally:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            await asyncio.to_thread(models.close)
+            if models is not None:
+                await asyncio.to_thread(models.close)
             reader.close()
             writer.close()
             await asyncio.to_thread(client.close)
@@ -102,7 +103,8 @@ def create_app(settings: MlSettings) -> Starlette:
 
     async def exposition(request: Request) -> Response:
         metrics.observe(pipeline)
-        await asyncio.to_thread(metrics.observe_models, models.operations)
+        if models is not None:
+            await asyncio.to_thread(metrics.observe_models, models.operations)
         return expose(metrics.registry, request)
 
     return Starlette(
@@ -110,7 +112,7 @@ def create_app(settings: MlSettings) -> Starlette:
             Route("/health", health),
             Route("/status", status),
             Route("/metrics", exposition),
-            *models.routes,
+            *(models.routes if models is not None else routes_elsewhere(settings.shards)),
         ],
         lifespan=lifespan,
     )

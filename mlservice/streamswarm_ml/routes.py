@@ -100,6 +100,17 @@ def model_routes(operations: Operations, gatekeeper: Gatekeeper) -> list[Route]:
     ]
 
 
+def routes_elsewhere(shards: int) -> list[Route]:
+    """The same paths on a service that is not the first shard, where the models are: 421, with where to ask."""
+
+    async def endpoint(_request: Request) -> Response:
+        detail = f"the models of these {shards} ML services run on shard 0 alone, for all series; ask that one"
+        return _problem(Problem(title="Models are elsewhere", status=421, detail=detail))
+
+    methods = ["GET", "POST", "DELETE"]
+    return [Route(path, endpoint, methods=methods) for path in ("/models", "/models/{rest:path}", "/incidents")]
+
+
 async def _list(operations: Operations, _request: Request) -> Any:
     return {"models": [await asyncio.to_thread(operations.status, name) for name in MODELS]}
 

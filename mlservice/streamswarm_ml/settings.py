@@ -35,7 +35,9 @@ class MlSettings(StoreSettings, table="ml"):
         description="Anomalies of a healthy series in a week that are put up with; sets the threshold.",
     )
     shards: int = Field(1, ge=1, le=1024, description="How many ML services share the series.")
-    shard: int = Field(0, ge=0, le=1023, validate_default=True, description="Which share is this service's, from 0.")
+    shard: int = Field(
+        0, ge=0, le=1023, validate_default=True, description="Which share is this service's; models run on 0."
+    )
 
     latency_limits: Limits = Field((0.15, 0.4), description="Seconds from which a target is degraded, and bad.")
     loss_limits: Limits = Field((0.02, 0.1), description="Loss ratio from which a target is degraded, and bad.")

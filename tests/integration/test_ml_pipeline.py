@@ -1,5 +1,6 @@
 """The ML service on a real collector: every point is scored once, whatever happens in between."""
 
+import contextlib
 import random
 import subprocess
 import sys
@@ -281,6 +282,39 @@ def test_shards_share_the_series_without_overlap_and_without_a_gap(bench: Bench,
     assert all(watched)
     assert sum(map(len, watched)) == len(set.union(*watched)) == 12
     assert len(bench.scores()) == 36
+
+
+def test_models_run_on_the_first_shard_alone_and_the_others_say_so(bench: Bench, tmp_path: Path) -> None:
+    now = time.time_ns() // NANOSECONDS
+    for minute in range(40):
+        bench.measure(now - (45 - minute) * 60)
+    with contextlib.ExitStack() as services:
+        urls = []
+        for shard in range(2):
+            settings = MlSettings(
+                data=tmp_path / str(shard),
+                store_url=bench.url,
+                controlplane_url="http://127.0.0.1:1",
+                lateness_seconds=0,
+                interval=0.2,
+                shards=2,
+                shard=shard,
+            )
+            (settings.data / "secrets").mkdir(parents=True)
+            settings.token_path.write_text("sst_own")
+            urls.append(services.enter_context(serve_app(create_app(settings))))
+        own = {"Authorization": "Bearer sst_own"}
+        assert httpx.get(f"{urls[0]}/models", headers=own).status_code == 200
+        for method, path in (("GET", "/models"), ("POST", "/models/train"), ("GET", "/incidents?hours=1")):
+            answer = httpx.request(method, urls[1] + path, headers=own)
+            assert (answer.status_code, answer.headers["content-type"]) == (421, "application/problem+json")
+            assert "shard 0" in answer.json()["detail"]
+        assert "streamswarm_ml_model_samples{" in httpx.get(f"{urls[0]}/metrics").text
+        assert "streamswarm_ml_model_samples{" not in httpx.get(f"{urls[1]}/metrics").text
+        said = eventually(lambda: bench.reader.execute("SELECT state FROM health GROUP BY *"), bool)
+        assert not list((tmp_path / "1" / "ml" / "models").glob("*"))
+    assert [series.tags["target"] for series in said] == ["gw"]
+    assert len({row[0] for row in said[0].rows}) == len(said[0].rows) >= 7
 
 
 def test_maintenance_is_neither_judged_nor_learned(bench: Bench) -> None:
