@@ -1,6 +1,6 @@
 """Page–Hinkley and ADWIN at telling a new normal from an incident, inside the detector.
 
-    python -m benchmarks.drift [--series 8]
+    python -m benchmarks.drift [--series 8] [--seeds 4000]
 
 The series are those of `benchmarks/incidents.py`. A route change lasts a day or more and should become a new normal;
 the others end within four hours, a leak within twelve, and should not. An anomaly is a new normal after as many points
@@ -56,7 +56,7 @@ TESTS: Final[dict[str, Callable[[], PageHinkley]]] = {"Page–Hinkley": PageHink
 def settled(make: Callable[[], PageHinkley], number: int, seed: int) -> tuple[int, int, list[int]]:
     """Incidents of a kind, those with a new normal told inside of them, and after how many points each was."""
     kind = KINDS[number]
-    one = series_of(kind, kind.family, 4000 + seed, _DAYS)
+    one = series_of(kind, kind.family, seed, _DAYS)
     detector = StreamDetector()
     detector._drift = make()  # noqa: SLF001 - there is no other way in
     told = [
@@ -74,6 +74,7 @@ def settled(make: Callable[[], PageHinkley], number: int, seed: int) -> tuple[in
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--series", type=int, default=8, help="of each kind")
+    arguments.add_argument("--seeds", type=int, default=4000, help="what the numbers of the series begin with")
     options = arguments.parse_args()
     chosen = [
         n for n, kind in enumerate(KINDS) if kind.name in {"route change", "latency step", "slow leak", "flapping"}
@@ -83,7 +84,7 @@ def main() -> None:
     for name, make in TESTS.items():
         cells, delays = [], []
         for number in chosen:
-            runs = [settled(make, number, seed) for seed in range(options.series)]
+            runs = [settled(make, number, options.seeds + seed) for seed in range(options.series)]
             cells.append(f"{sum(run[1] for run in runs) / sum(run[0] for run in runs):.2f}")
             if KINDS[number].name == "route change":
                 delays = [delay for run in runs for delay in run[2]]

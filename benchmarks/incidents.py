@@ -1,6 +1,6 @@
 """Detectors on network incidents injected into healthy series: what they find, how soon, how often they cry wolf.
 
-    python -m benchmarks.incidents [--series 40] [--days 14]
+    python -m benchmarks.incidents [--series 40] [--days 14] [--seeds 0]
 
 Every series is a test's: RTT with a day's curve and heavy tails, loss that is mostly zero, throughput, or DNS time. The
 labels are the injections. Each detector gets one threshold, the one that makes one false alarm a series-week on other
@@ -223,14 +223,14 @@ def with_intervals(outcomes: list[Outcome]) -> list[str]:
     return cells
 
 
-def compare(count: int, days: float) -> None:
+def compare(count: int, days: float, begin: int) -> None:
     healthy = [series_of(None, family, 1000 + seed, days) for family in SERIES for seed in range(count // 2)]
     weeks = len(healthy) * days / 7
     thresholds = {"StreamSwarm": threshold_for(1.0)}
     for name, detector in DETECTORS.items():
         if name not in thresholds:
             thresholds[name] = calibrated(detector(healthy), weeks)
-    others = [series_of(None, family, 2000 + seed, days) for family in SERIES for seed in range(count // 2)]
+    others = [series_of(None, family, begin + 2000 + seed, days) for family in SERIES for seed in range(count // 2)]
     print("Healthy series: alarms a series-week\n\n| detector | " + " | ".join(SERIES) + " | all |")
     print("| --- " * (len(SERIES) + 2) + "|")
     for name, detector in DETECTORS.items():
@@ -242,7 +242,7 @@ def compare(count: int, days: float) -> None:
     print("\n| incident | detector | recall | precision | delay, points | false alarms a series-week | VUS-PR |")
     print("| --- " * 7 + "|")
     for kind in KINDS:
-        several = [series_of(kind, kind.family, seed, days) for seed in range(count)]
+        several = [series_of(kind, kind.family, begin + seed, days) for seed in range(count)]
         for name, detector in DETECTORS.items():
             scored = detector(several)
             outcomes = [outcome(one, s, thresholds[name]) for one, s in zip(several, scored, strict=True)]
@@ -250,11 +250,11 @@ def compare(count: int, days: float) -> None:
             print(f"| {kind.name} | {name} | {' | '.join(with_intervals(outcomes))} | {volume:.2f} |", flush=True)
 
 
-def compare_telemetry(count: int) -> None:
+def compare_telemetry(count: int, begin: int) -> None:
     """VUS-PR on the made-up telemetry of servers and routers."""
     print("\nTelemetry, mean VUS-PR\n\n| detector | " + " | ".join(FAMILIES) + " | all |")
     print("| --- " * (len(FAMILIES) + 2) + "|")
-    several = [telemetry(family, 500 + seed) for family in FAMILIES for seed in range(count)]
+    several = [telemetry(family, begin + 500 + seed) for family in FAMILIES for seed in range(count)]
     for name, detector in DETECTORS.items():
         volumes = pd.Series([vus_pr(one.labels, s) for one, s in zip(several, detector(several), strict=True)])
         means = volumes.groupby([one.family for one in several]).mean()
@@ -267,9 +267,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--series", type=int, default=40, help="of each kind of incident")
     arguments.add_argument("--days", type=float, default=14)
+    arguments.add_argument("--seeds", type=int, default=0, help="what the numbers of the series begin with")
     options = arguments.parse_args()
-    compare(options.series, options.days)
-    compare_telemetry(max(options.series // 4, 2))
+    compare(options.series, options.days, options.seeds)
+    compare_telemetry(max(options.series // 4, 2), options.seeds)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,9 @@ def novelty(state: Floats, value: Floats, expected: Floats, warmup: int) -> tupl
     above = _rested(state, gathered)
     begins = above & (count >= warmup)
     usual = state[Row.USUAL_NOVELTY]
-    told = np.where(begins, gathered * p.USUAL_NOVELTY / (p.USUAL_NOVELTY + usual), 0.0)
+    age = np.maximum(count * state[Row.INTERVAL], 1.0)
+    believed = p.USUAL_NOVELTY / (p.USUAL_NOVELTY + usual) * age / (age + p.YOUNG_SECONDS)
+    told = np.where(begins, gathered * believed, 0.0)
     taken = np.minimum(gathered, 3 * usual + p.USUAL_NOVELTY)
     state[Row.USUAL_NOVELTY] = np.where(begins, usual + p.USUAL_WEIGHT * (taken - usual), usual)
     return told, np.argmax(outside, axis=0).astype(np.int8)
@@ -200,7 +202,7 @@ def follow(state: Floats, begins: Flags, value: Floats, expected: Floats) -> tup
     deviations = (value - expected) / spread
     quiet = np.where((np.abs(deviations) < p.QUIET_DEVIATION) & ~begins, state[Row.QUIET] + 1, 0.0)
     state[Row.QUIET] = np.where(is_open, quiet, 0.0)
-    _watch_drift(state, opened, np.arcsinh(deviations))
+    _watch_drift(state, opened, np.arcsinh((value - state[Row.BEFORE]) / spread))
     back = np.abs(value - state[Row.BEFORE]) / spread < p.QUIET_DEVIATION
     quietened = state[Row.QUIET] >= p.QUIET_POINTS
     ended = is_open & quietened & back
@@ -230,7 +232,8 @@ def _watch_drift(state: Floats, restarted: Flags, size: Floats) -> None:
 
 def seasonal(state: Floats, value: Floats, expected: Floats) -> Floats:
     """What the season's means learn: the value, but an outlier only so far that it can't spoil its hour for weeks."""
-    limit = np.where(state[Row.ADAPTED] > 30, p.SEASON_LIMIT * state[Row.SCALE], np.inf)
+    most = np.where(state[Row.OPEN] > 0, p.OPEN_SEASON_LIMIT, p.SEASON_LIMIT)
+    limit = np.where(state[Row.ADAPTED] > 30, most * state[Row.SCALE], np.inf)
     limit = np.where(state[Row.SCALE] > 0, limit, np.inf)
     return np.clip(value, expected - limit, expected + limit)
 

@@ -32,7 +32,9 @@ WEEK_LEAST: Final = 6.0
 """What a mean of an hour keeps at each of its points; points before an hour of the day, or of the week, is used."""
 
 SEASON_LIMIT: Final = 100.0
-"""How far, in spreads, a value moves the season's means at most."""
+OPEN_SEASON_LIMIT: Final = 3.0
+"""How far, in spreads, a value moves the season's means at most, and how far while an anomaly is open: what ends as an
+incident must not be what is expected at its hour the next day."""
 
 LEAK: Final = 0.8
 """What accumulated novelty keeps from point to point."""
@@ -44,6 +46,10 @@ USUAL_WEIGHT: Final = 0.1
 ONCE_A_WEEK: Final = 0.8
 """Novelty that a healthy series shows once a week; twice as much is shown half as often. Measured by
 `benchmarks/incidents.py`."""
+
+YOUNG_SECONDS: Final = 86_400.0
+"""A series that has been seen for so long is believed half, a younger one less: of values drawn alike, the n-th is the
+greatest yet with a chance of 1/n, so what was never seen before comes the oftener the younger a series is."""
 
 LASTING_FROM: Final = 4.0
 LASTING_MOST: Final = 6.0
@@ -61,10 +67,11 @@ QUIET_POINTS: Final = 5
 
 SETTLED_POINTS: Final = 240
 """Steady points, by the Page–Hinkley test, after which an open anomaly is a new normal."""
-DRIFT_ALLOWANCE: Final = 0.5
+DRIFT_ALLOWANCE: Final = 0.1
 DRIFT_LIMIT: Final = 20.0
 """Page–Hinkley: change to put up with, and the accumulated change that is one, both as the inverse hyperbolic sine of
-deviations."""
+deviations from what was expected when the anomaly began. (What is expected now changes with the hour, as the season
+knows some hours of the new level and others not.)"""
 RESTARTED_POINTS: Final = 5.0
 """How many points a mean is taken to have seen when a new normal begins: it moves at once."""
 

@@ -202,7 +202,9 @@ class StreamDetector:
         begins = 0.0
         if self._rested(self._novelty) and self._count >= self._warmup:
             usual = self._usual_novelty
-            begins = self._novelty * p.USUAL_NOVELTY / (p.USUAL_NOVELTY + usual)
+            age = max(self._count * self._interval, 1.0)
+            believed = p.USUAL_NOVELTY / (p.USUAL_NOVELTY + usual) * age / (age + p.YOUNG_SECONDS)
+            begins = self._novelty * believed
             self._usual_novelty += p.USUAL_WEIGHT * (min(self._novelty, 3 * usual + p.USUAL_NOVELTY) - usual)
         return begins, outside.index(max(outside))
 
@@ -274,7 +276,8 @@ class StreamDetector:
         return abs(apart) / max(spread, floor)
 
     def _learn(self, value: float, expected: float, day: int, week: int) -> None:
-        limit = p.SEASON_LIMIT * self._scale if self._adapted > 30 and self._scale > 0 else math.inf
+        most = p.OPEN_SEASON_LIMIT if self._open else p.SEASON_LIMIT
+        limit = most * self._scale if self._adapted > 30 and self._scale > 0 else math.inf
         learned = max(expected - limit, min(expected + limit, value))
         for hour in (day, week):
             self._sums[hour] = self._sums[hour] * p.SEASON_KEEP + learned
@@ -295,7 +298,7 @@ class StreamDetector:
         floor = TINY + NOTHING * abs(self._centres[-1])
         spread = max(self._spreads[0], floor)
         deviations = (value - expected) / spread
-        changed = self._drift.changed(_asinh(deviations))
+        changed = self._drift.changed(_asinh((value - self._before) / spread))
         self._steady = 0 if changed else self._steady + 1
         if not self._open:
             return False, Ending.NONE

@@ -1,4 +1,5 @@
 import itertools
+import math
 import random
 
 import numpy as np
@@ -32,9 +33,20 @@ def test_a_constant_series_is_never_flagged(value: float) -> None:
     assert not any(feed(StreamDetector(warmup=20), [value] * 2000))
 
 
-def test_the_first_move_of_a_constant_series_is_flagged() -> None:
+def test_the_first_move_of_a_constant_series_is_flagged_at_once_if_it_was_seen_for_long() -> None:
     detector = StreamDetector(warmup=20)
-    assert feed(detector, [*[0.0] * 200, 1.0])[-1]
+    assert feed(detector, [*[0.0] * 2880, 1.0])[-1]
+
+
+def test_the_first_move_of_a_young_constant_series_is_flagged_once_it_lasts() -> None:
+    flags = feed(StreamDetector(warmup=20), [*[0.0] * 200, *[1.0] * 6])
+    assert flags.index(True) == 205
+
+
+def test_the_same_spike_is_less_of_a_surprise_the_younger_the_series_is() -> None:
+    scores = [detect([*noise(count, seed=5), 32.0])[-1] for count in (300, 1440, 14_400)]
+    assert scores == sorted(scores)
+    assert scores[0] < threshold_for(1.0) < scores[-1]
 
 
 def test_a_spike_far_out_is_flagged_and_one_incident_is_one_anomaly() -> None:
@@ -92,6 +104,30 @@ def test_a_level_shift_ends_as_a_new_normal_and_a_spike_as_an_incident() -> None
 
     assert endings([*noise(500), *noise(600, mean=60.0, seed=3)])[-1] == Ending.NEW_NORMAL
     assert endings([*noise(500), *[80.0] * 5, *noise(300, seed=2)]) == [Ending.INCIDENT]
+
+
+def days(count: int, *, level: float = 0.0, seed: int = 1) -> list[float]:
+    """A point a minute, with a day's curve."""
+    curve = [30 + 10 * math.sin(minute % 1440 / 229) + level for minute in range(count * 1440)]
+    return [value + one for value, one in zip(curve, noise(len(curve), mean=0.0, seed=seed), strict=True)]
+
+
+def test_back_from_a_new_normal_the_old_level_is_normal_again_within_hours() -> None:
+    values = [*days(4, seed=2), *days(2, level=50.0, seed=3), *days(1, seed=4)]
+    flags = detect_anomalies(values).flag
+    back = 6 * 1440
+    assert flags[back : back + 10].any()
+    assert not flags[back + 400 :].any()
+
+
+def test_a_leak_is_no_new_normal_while_it_grows() -> None:
+    detector, endings = StreamDetector(), []
+    leak = [100 * minute / 400 for minute in range(400)]
+    values = [*noise(3000), *[a + b for a, b in zip(leak, noise(400, seed=2), strict=True)]]
+    for index, value in enumerate(values):
+        endings.append(detector.update(value, index * MINUTE).ending)
+    assert Ending.NEW_NORMAL not in endings
+    assert detector.update(values[-1], len(values) * MINUTE).flag
 
 
 def test_after_a_new_normal_the_old_level_is_an_anomaly_too() -> None:
