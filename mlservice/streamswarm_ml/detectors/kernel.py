@@ -232,8 +232,7 @@ def _watch_drift(state: Floats, restarted: Flags, size: Floats) -> None:
 
 def seasonal(state: Floats, value: Floats, expected: Floats) -> Floats:
     """What the season's means learn: the value, but an outlier only so far that it can't spoil its hour for weeks."""
-    most = np.where(state[Row.OPEN] > 0, p.OPEN_SEASON_LIMIT, p.SEASON_LIMIT)
-    limit = np.where(state[Row.ADAPTED] > 30, most * state[Row.SCALE], np.inf)
+    limit = np.where(state[Row.ADAPTED] > 30, p.SEASON_LIMIT * state[Row.SCALE], np.inf)
     limit = np.where(state[Row.SCALE] > 0, limit, np.inf)
     return np.clip(value, expected - limit, expected + limit)
 

@@ -32,9 +32,7 @@ WEEK_LEAST: Final = 6.0
 """What a mean of an hour keeps at each of its points; points before an hour of the day, or of the week, is used."""
 
 SEASON_LIMIT: Final = 100.0
-OPEN_SEASON_LIMIT: Final = 3.0
-"""How far, in spreads, a value moves the season's means at most, and how far while an anomaly is open: what ends as an
-incident must not be what is expected at its hour the next day."""
+"""How far, in spreads, a value moves the season's means at most."""
 
 LEAK: Final = 0.8
 """What accumulated novelty keeps from point to point."""

@@ -276,8 +276,7 @@ class StreamDetector:
         return abs(apart) / max(spread, floor)
 
     def _learn(self, value: float, expected: float, day: int, week: int) -> None:
-        most = p.OPEN_SEASON_LIMIT if self._open else p.SEASON_LIMIT
-        limit = most * self._scale if self._adapted > 30 and self._scale > 0 else math.inf
+        limit = p.SEASON_LIMIT * self._scale if self._adapted > 30 and self._scale > 0 else math.inf
         learned = max(expected - limit, min(expected + limit, value))
         for hour in (day, week):
             self._sums[hour] = self._sums[hour] * p.SEASON_KEEP + learned
