@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -46,12 +46,25 @@ class Record:
         single: one run of the probe; otherwise it goes on until it is closed.
         ends_at: when it is to end, wall clock.
         generation: of the assignment.
+        executions: runs of the probe that have ended.
+        failures: those with a problem.
+        problem: the last one.
     """
 
     report: RunReport
     single: bool = False
     ends_at: datetime | None = None
     generation: int = 1
+    executions: int = 0
+    failures: int = 0
+    problem: str = ""
+
+    def told(self) -> RunReport:
+        """The report, brought up to date; that is done when it is asked for, not for each of thousands of runs."""
+        report = self.report
+        report.executions, report.failures = self.executions, self.failures
+        report.error = self.problem[:_ERROR_LENGTH] or report.error
+        return report
 
 
 @dataclass(slots=True)
@@ -182,13 +195,12 @@ class RunBook:
         known = self._state.open.get(record)
         if known is None or not known.single:
             return
-        report = known.report
         if problem:
             self.close(record, RunStatus.FAILED, problem)
-        elif not report.executions:
+        elif not known.executions:
             self.close(record, RunStatus.STOPPED, "ended before there was a result")
         else:
-            self.close(record, RunStatus.FAILED if report.failures else RunStatus.DONE)
+            self.close(record, RunStatus.FAILED if known.failures else RunStatus.DONE)
 
     def note(self, assignment_id: str, problem: str = "") -> None:
         """A run of the probe has ended: with a problem, or with its target up."""
@@ -196,10 +208,10 @@ class RunBook:
         known = self._state.open.get(record)
         if known is None:
             return
-        known.report.executions += 1
+        known.executions += 1
         if problem:
-            known.report.failures += 1
-            known.report.error = problem[:_ERROR_LENGTH]
+            known.failures += 1
+            known.problem = problem
         self._progressed.add(record)
 
     def leave(self, assignment_id: str) -> None:
@@ -211,7 +223,7 @@ class RunBook:
         known = self._state.open.pop(record, None)
         if known is None:
             return
-        report = known.report
+        report = known.told()
         self._of[report.assignment_id].remove(record)
         if self._sessions.get(report.assignment_id) == record:
             del self._sessions[report.assignment_id]
@@ -227,7 +239,7 @@ class RunBook:
         if progress:
             for record in self._progressed:
                 if record in self._state.open:
-                    self._state.unsent.setdefault(record, self._state.open[record].report)
+                    self._state.unsent.setdefault(record, self._state.open[record].told())
             self._progressed.clear()
         return [report.model_copy() for report in list(self._state.unsent.values())[:MOST_REPORTS]]
 
@@ -248,9 +260,7 @@ class RunBook:
         """Write everything to disk; a full disk is logged, and no reason to stop measuring."""
         state, self.changed = self._state, False
         content = {
-            "open": [
-                {**asdict(record), "report": record.report.model_dump(mode="json")} for record in state.open.values()
-            ],
+            "open": [_stored(record) for record in state.open.values()],
             "handled": {key: [one.generation, one.moment] for key, one in state.handled.items()},
             "requests": state.requests,
             "unsent": [report.model_dump(mode="json") for report in state.unsent.values()],
@@ -285,12 +295,25 @@ class RunBook:
 
 def _record(stored: dict[str, Any]) -> Record:
     ends_at = stored["ends_at"]
+    report = RunReport.model_validate(stored["report"])
     return Record(
-        RunReport.model_validate(stored["report"]),
+        report,
         bool(stored["single"]),
         datetime.fromisoformat(ends_at) if ends_at else None,
         int(stored["generation"]),
+        report.executions,
+        report.failures,
     )
+
+
+def _stored(record: Record) -> dict[str, Any]:
+    """What `_record` reads."""
+    return {
+        "report": record.told().model_dump(mode="json"),
+        "single": record.single,
+        "ends_at": record.ends_at,
+        "generation": record.generation,
+    }
 
 
 def _shorten(kept: dict[str, Any]) -> None:
