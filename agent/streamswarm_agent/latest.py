@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from streamswarm_agent.probes.direct import Reading
+from streamswarm_agent.probes.direct import Outcome
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.point import Point
@@ -20,7 +20,7 @@ class _Newest:
     """Of one assignment: what its last run came to, and its distributions so far."""
 
     points: Sequence[Point] = ()
-    reading: Reading | None = None
+    outcome: Outcome | None = None
     totals: _Totals = field(default_factory=dict)
     expires: float = 0.0
 
@@ -42,13 +42,13 @@ class LatestPoints:
         """Take a run's points."""
         newest = self._renewed(assignment)
         newest.points = [point for point in points if not _added(point, newest.totals)]
-        newest.reading = None
+        newest.outcome = None
 
-    def put_reading(self, assignment: Assignment, reading: Reading) -> None:
+    def put_outcome(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take a run that hasn't been made into points; it is when they are asked for."""
         newest = self._renewed(assignment)
-        newest.points = [point for point in reading.more if not _added(point, newest.totals)] if reading.more else ()
-        newest.reading = reading
+        newest.points = [point for point in outcome.more if not _added(point, newest.totals)] if outcome.more else ()
+        newest.outcome = outcome
 
     def _renewed(self, assignment: Assignment) -> _Newest:
         newest = self._newest.get(assignment.id)
@@ -63,8 +63,8 @@ class LatestPoints:
             if newest.expires < now:
                 del self._newest[assignment_id]
                 continue
-            if newest.reading is not None:
-                yield newest.reading.point()
+            if newest.outcome is not None:
+                yield newest.outcome.point()
             yield from newest.points
             yield from newest.totals.values()
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -27,18 +27,18 @@ from streamswarm_agent.net.link import LinkWatch
 from streamswarm_agent.occasions import Occasions
 from streamswarm_agent.plan import Plan, Skip, Skipped
 from streamswarm_agent.probes import Context, Engines, find_probe
-from streamswarm_agent.probes.direct import DirectProbe, DirectRun
+from streamswarm_agent.probes.direct import DirectProbe, DirectRun, problem_of
 from streamswarm_agent.runbook import RunBook
 from streamswarm_agent.schedule import Scheduler
 from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_agent.spool import Spool
 from streamswarm_core.assignment import Assignment, RunReport
-from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
+from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.platform import AGENT, RUN
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.point import FieldValue, Point
+from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.probespecs.demand import Lane
 from streamswarm_core.reflector.service import Reflector
@@ -163,7 +163,7 @@ class Runner:
                 points = self._spool.add_run(assignment.id, points, tags)
                 self._flush_soon()
             self._latest.put(assignment, points)
-            self._book.note(assignment.id, _problem(points[0].fields) if points else "it has measured nothing")
+            self._book.note(assignment.id, problem_of(points[0].fields) if points else "it has measured nothing")
 
         begun_ns = now_ns()
 
@@ -204,12 +204,12 @@ class Runner:
         """The same without a task for each run."""
         assignment = plan.assignment
 
-        def store(outcome: object) -> None:
-            reading = direct.read(outcome)
-            self._spool.add_reading(assignment.id, reading)
+        def store(reported: object) -> None:
+            outcome = direct.read(reported)
+            self._spool.add_outcome(assignment.id, outcome)
             self._flush_soon()
-            self._latest.put_reading(assignment, reading)
-            self._book.note(assignment.id, _problem(reading.fields))
+            self._latest.put_outcome(assignment, outcome)
+            self._book.note(assignment.id, outcome.problem)
 
         return replace(plan, direct=direct, store=store)
 
@@ -330,13 +330,6 @@ class Runner:
             "queued_points": self._spool.points,
             "sending": self._sender.failure or "ok",
         }
-
-
-def _problem(fields: Mapping[str, FieldValue | None]) -> str:
-    """Why a run counts as a failure; empty if its target is up, or if it measures the agent's own host."""
-    if fields.get(UP.name, 1) == 1:
-        return ""
-    return f"{fields.get(ERROR.name, 'down')}: {fields.get(ERROR_DETAIL.name, '')}".rstrip(": ")
 
 
 def _skip_point(skipped: Skipped) -> Point:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from streamswarm_agent.probes.direct import Reading
+from streamswarm_agent.probes.direct import Outcome
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import SEQ
 from streamswarm_core.lineprotocol import encode
@@ -86,12 +86,14 @@ class Spool:
         self._runs[assignment_id] = number
         return numbered
 
-    def add_reading(self, assignment_id: str, reading: Reading) -> None:
-        """As `add_run`, for a run that hasn't been made into points; its fields get the number."""
-        number = self._runs.get(assignment_id, 0) + 1
-        reading.fields[SEQ.name] = number
-        self._lines += [f"#run {assignment_id} {number}", reading.line(), *map(encode, reading.more)]
-        self._lines_points += 1 + len(reading.more)
+    def add_outcome(self, assignment_id: str, outcome: Outcome) -> None:
+        """As `add_run`, for a run that hasn't been made into points; it gets its number."""
+        number = outcome.number = self._runs.get(assignment_id, 0) + 1
+        self._lines.append(f"#run {assignment_id} {number}\n{outcome.line()}")
+        self._lines_points += 1
+        if outcome.more:
+            self._lines += map(encode, outcome.more)
+            self._lines_points += len(outcome.more)
         self._runs[assignment_id] = number
 
     def add(self, points: Iterable[Point]) -> None:

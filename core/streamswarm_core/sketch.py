@@ -78,10 +78,13 @@ class Sketch:
     @classmethod
     def of(cls, durations: Iterable[float]) -> Self:
         """Make one of durations in seconds."""
-        sketch = cls()
+        buckets: dict[int, int] = {}
+        total = 0.0
         for seconds in durations:
-            sketch.add(seconds)
-        return sketch
+            index = bisect_left(BOUNDS_NS, round(seconds * 1e9))
+            buckets[index] = buckets.get(index, 0) + 1
+            total += seconds
+        return cls(buckets, total)
 
     @property
     def count(self) -> int:

@@ -163,6 +163,14 @@ class Flight:
             self.fault, self.reporter = fault, reporter
         return self.open == 0
 
+    @property
+    def lone_rtt(self) -> float | None:
+        """The round-trip time, seconds, of a flight of one request that was answered and has nothing else to tell."""
+        rtt: int = self.rtts[0]
+        if self.count > 1 or rtt < 0 or self.history.late or self.history.duplicates:
+            return None
+        return rtt / 1e9
+
     def result(self) -> EchoRun:
         """What has come of it."""
         history = self.history

@@ -97,6 +97,16 @@ class EchoRun:
         }
 
 
+def advance_jitter(history: EchoHistory, rtt: float) -> float | None:
+    """As `carry_jitter`, for a run's only reply; None, and nothing is changed, if it is the first of all."""
+    before = history.newest_rtt
+    if before is None:
+        return None
+    history.newest_rtt = rtt
+    history.jitter += (abs(rtt - before) - history.jitter) / 16
+    return history.jitter
+
+
 def carry_jitter(history: EchoHistory, rtts: Sequence[float]) -> float | None:
     """Go on with the interarrival jitter, with the difference of two round-trip times as D (RFC 3550, 6.4.1).
 

@@ -1,14 +1,15 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.net.echoflight import Flight
-from streamswarm_agent.net.echorun import EchoHistory, EchoRun
+from streamswarm_agent.net.echorun import EchoHistory, EchoRun, advance_jitter
 from streamswarm_agent.net.icmp import Echoes
 from streamswarm_agent.net.targets import Address, literal, resolve
 from streamswarm_agent.probes.base import Context
-from streamswarm_agent.probes.direct import Reading
+from streamswarm_agent.probes.direct import Outcome, Reading
+from streamswarm_core.catalogue.common import SEQ
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.point import FieldValue, Point
@@ -30,23 +31,22 @@ class _State:
 
     Attributes:
         history: for the engine.
-        sketch: round-trip times that are not yet written.
+        rtts: round-trip times that are not yet in a point of the distribution, seconds.
         due: from when on they are to be written, monotonic seconds.
     """
 
     history: EchoHistory = field(default_factory=EchoHistory)
-    sketch: Sketch = field(default_factory=Sketch)
+    rtts: list[float] = field(default_factory=list)
     due: float = 0.0
 
-    def count(self, run: EchoRun, started: float, tags: Mapping[str, str], time_ns: int) -> list[Point]:
-        """Take a run's round-trip times into the distribution; returns its point if one is due."""
-        for rtt in run.received:
-            self.sketch.add(rtt)
-        if not self.sketch.buckets or started < self.due:
-            return []
-        point = ICMP_RTT.point(tags, time_ns=time_ns, **self.sketch.to_fields())
-        self.sketch, self.due = Sketch(), started + _DISTRIBUTION_SECONDS
-        return [point]
+    def count(self, started: float, tags: Mapping[str, str], time_ns: int) -> Sequence[Point]:
+        """The distribution of the round-trip times so far, if it is due."""
+        if started < self.due or not self.rtts:
+            return ()
+        point = ICMP_RTT.point(tags, time_ns=time_ns, **Sketch.of(self.rtts).to_fields())
+        self.rtts.clear()
+        self.due = started + _DISTRIBUTION_SECONDS
+        return (point,)
 
 
 class IcmpProbe:
@@ -75,7 +75,8 @@ class IcmpProbe:
         except ProbeFault as fault:
             return [ICMP.point(tags, time_ns=stamp, **_nothing_sent(fault, context.monotonic() - started))]
         fields = _fields(run, context.monotonic() - started, address.resolve)
-        return [ICMP.point(tags, time_ns=stamp, **fields), *state.count(run, started, tags, stamp)]
+        state.rtts += run.received
+        return [ICMP.point(tags, time_ns=stamp, **fields), *state.count(started, tags, stamp)]
 
     def direct(
         self, target: str, params: IcmpParams, context: Context, tags: Mapping[str, str]
@@ -107,6 +108,7 @@ class _DirectPings:
         )
         self._tags = {**tags, "family": address.family_tag}
         self._series = Series(ICMP, self._tags)
+        self._form = self._series.form(_one_reply(0.0, 0.0, 0.0, 0, 0), _VARYING)
         self._state: _State = context.memory.setdefault(_STATE, _State())
         self._flight: Flight | None = None
         self._stamp = 0
@@ -125,15 +127,75 @@ class _DirectPings:
         if self._flight is not None:
             self._engine.abandon(self._flight)
 
-    def read(self, outcome: Flight | ProbeFault) -> Reading:
+    def read(self, reported: Flight | ProbeFault) -> Outcome:
         """As `IcmpProbe.run`."""
         duration = self._monotonic() - self._started
-        if isinstance(outcome, ProbeFault):
-            return Reading(self._series, _nothing_sent(outcome, duration), self._stamp)
+        if isinstance(reported, ProbeFault):
+            return Reading(self._series, _nothing_sent(reported, duration), self._stamp)
         self._flight = None
-        run = outcome.result()
-        more = self._state.count(run, self._started, self._tags, self._stamp)
+        state = self._state
+        rtt = reported.lone_rtt
+        if rtt is not None and (jitter := advance_jitter(state.history, rtt)) is not None:
+            state.rtts.append(rtt)
+            more = () if self._started < state.due else state.count(self._started, self._tags, self._stamp)
+            return _OneReply(self._series, self._form, self._stamp, duration, rtt, jitter, reported.ttl or 0, more)
+        run = reported.result()
+        state.rtts += run.received
+        more = state.count(self._started, self._tags, self._stamp)
         return Reading(self._series, _fields(run, duration, None), self._stamp, more)
+
+
+class _OneReply:
+    """The outcome of a run with one request and its reply, which is most of them where a target is asked every second.
+
+    It is written without making fields first; they are the same.
+    """
+
+    __slots__ = ("_duration", "_form", "_jitter", "_rtt", "_series", "_time_ns", "_ttl", "more", "number")
+
+    problem = ""
+
+    def __init__(
+        self,
+        series: Series,
+        form: str,
+        time_ns: int,
+        duration: float,
+        rtt: float,
+        jitter: float,
+        ttl: int,
+        more: Sequence[Point],
+    ) -> None:
+        self._series = series
+        self._form = form
+        self._time_ns = time_ns
+        self._duration = duration
+        self._rtt = rtt
+        self._jitter = jitter
+        self._ttl = ttl
+        self.more = more
+        self.number = 0
+
+    def line(self) -> str:
+        """Numbers as `_one_reply` has them, in its order."""
+        rtt = repr(self._rtt)
+        duration, jitter = round(self._duration * 1e9) / 1e9, round(self._jitter * 1e9) / 1e9
+        return self._form % (duration, rtt, rtt, rtt, jitter, self._ttl, self.number, self._time_ns)
+
+    def point(self) -> Point:
+        """For a scrape."""
+        fields = _one_reply(self._duration, self._rtt, self._jitter, self._ttl, self.number)
+        return self._series.point(fields, self._time_ns)
+
+
+_VARYING: Final = frozenset({"duration", "rtt_min", "rtt_mean", "rtt_max", "jitter", "ttl", SEQ.name})
+"""The fields that differ from one run with one reply to the next."""
+
+
+def _one_reply(duration: float, rtt: float, jitter: float, ttl: int, number: int) -> _Fields:
+    """What `_fields` makes of one request and its reply."""
+    run = EchoRun([rtt], sent=1, ttl=ttl, jitter=jitter)
+    return {**_fields(run, duration, None), SEQ.name: number}
 
 
 def _fields(run: EchoRun, duration: float, resolve_seconds: float | None) -> _Fields:
@@ -141,7 +203,7 @@ def _fields(run: EchoRun, duration: float, resolve_seconds: float | None) -> _Fi
     received = run.received
     fields: _Fields = {
         "up": 1 if received else 0,
-        "duration": round(duration, 9),
+        "duration": _to_ns(duration),
         "resolve": resolve_seconds,
         "sent": run.sent,
         "received": len(received),
@@ -165,7 +227,7 @@ def _fields(run: EchoRun, duration: float, resolve_seconds: float | None) -> _Fi
 
 
 def _to_ns(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 9)
+    return None if seconds is None else round(seconds * 1e9) / 1e9
 
 
 def _nothing_sent(fault: ProbeFault, duration: float) -> _Fields:

@@ -185,7 +185,7 @@ def test_a_reading_is_made_into_points_when_they_are_asked_for() -> None:
     tags = {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}
     for rtt in (0.011, 0.3):
         distribution = ICMP_RTT.point(tags, **Sketch.of([rtt]).to_fields())
-        latest.put_reading(assignment, Reading(Series(ICMP, tags), {"up": 1, "rtt_mean": rtt}, 7, [distribution]))
+        latest.put_outcome(assignment, Reading(Series(ICMP, tags), {"up": 1, "rtt_mean": rtt}, 7, [distribution]))
     newest, total = latest
     assert newest == ICMP.point(tags, time_ns=7, up=1, rtt_mean=0.3)
     assert Sketch.from_fields(total.fields).buckets == Sketch.of([0.011, 0.3]).buckets

@@ -15,7 +15,7 @@ from streamswarm_agent.net.icmppacket import ECHO, ECHO_REQUEST, EchoTemplate, i
 from streamswarm_agent.net.icmpsocket import open_echo_socket
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.probes import PROBES, Context
-from streamswarm_agent.probes.direct import Reading
+from streamswarm_agent.probes.direct import Outcome
 from streamswarm_agent.probes.icmp import IcmpProbe
 from streamswarm_core.lineprotocol import parse_line
 from streamswarm_core.point import Point
@@ -109,7 +109,7 @@ async def test_a_source_that_this_host_does_not_have_is_said_to_be_wrong(
     assert words in str(point.fields["error_detail"])
 
 
-async def read_directly(target: str, context: Context, **options: object) -> Reading:
+async def read_directly(target: str, context: Context, **options: object) -> Outcome:
     direct = IcmpProbe().direct(target, IcmpParams.model_validate(options), context, {"test": "t"})
     assert direct is not None
     done = asyncio.get_running_loop().create_future()
@@ -136,13 +136,35 @@ async def test_a_run_without_a_task_says_the_same_as_one_with_a_task(
     assert parse_line(reading.line()) == point
 
 
+async def test_the_one_reply_of_a_run_is_written_as_the_fields_of_one_with_a_task_are(context: Context) -> None:
+    with_task = [await ping("127.0.0.1", context, count=1) for _ in range(2)][1]
+    outcomes = [await read_directly("127.0.0.1", context, count=1) for _ in range(3)]
+    for number, outcome in enumerate(outcomes, 1):
+        outcome.number = number
+        fields = outcome.point().fields
+        assert parse_line(outcome.line()) == outcome.point()
+        assert [*fields] == [*with_task.fields, "seq"]
+        assert list(map(type, fields.values())) == [*map(type, with_task.fields.values()), int]
+        assert (fields["seq"], outcome.problem) == (number, "")
+        rtt = fields["rtt_mean"]
+        assert (fields["rtt_min"], fields["rtt_max"], fields["rtt_stddev"]) == (rtt, rtt, 0.0)
+
+
+async def test_a_late_reply_is_told_by_the_next_run_also_if_that_has_one_reply(context: Context) -> None:
+    await ping("127.0.0.1", context, count=1)
+    await ping("127.0.0.1", context, count=1)
+    context.memory["icmp"].history.late = 2
+    told = [(await read_directly("127.0.0.1", context, count=1)).point().fields["late"] for _ in range(2)]
+    assert told == [2, 0]
+
+
 async def test_a_run_without_a_task_that_is_stopped_is_not_reported(context: Context) -> None:
     direct = IcmpProbe().direct("127.0.0.1", IcmpParams(count=2, spacing=0.01), context, {})
     assert direct is not None
     reported: list[object] = []
     direct.start(reported.append)
     direct.stop()
-    assert (await read_directly("127.0.0.1", context, count=4, spacing=0.01)).fields["received"] == 4
+    assert (await read_directly("127.0.0.1", context, count=4, spacing=0.01)).point().fields["received"] == 4
     assert not reported
 
 
