@@ -49,6 +49,7 @@ class Record:
         executions: runs of the probe that have ended.
         failures: those with a problem.
         problem: the last one.
+        said: how many runs were reported.
     """
 
     report: RunReport
@@ -58,6 +59,7 @@ class Record:
     executions: int = 0
     failures: int = 0
     problem: str = ""
+    said: int = 0
 
     def told(self) -> RunReport:
         """The report, brought up to date; that is done when it is asked for, not for each of thousands of runs."""
@@ -96,9 +98,8 @@ class RunBook:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._state = self._load()
-        self._sessions: dict[str, str] = {}
+        self._sessions: dict[str, Record] = {}
         self._current: dict[str, str] = {}
-        self._progressed: set[str] = set()
         self.changed = False
         self._of: dict[str, list[str]] = {}
         for key, known in self._state.open.items():
@@ -171,7 +172,7 @@ class RunBook:
             self._state.unsent[record] = report
             self.changed = True
         if not single:
-            self._sessions[assignment_id] = record
+            self._sessions[assignment_id] = self._state.open[record]
 
     def miss(self, record: str, assignment_id: str, kind: RunKind, due_at: datetime | None, error: str) -> None:
         """Take note of an occasion that comes to nothing."""
@@ -204,15 +205,14 @@ class RunBook:
 
     def note(self, assignment_id: str, problem: str = "") -> None:
         """A run of the probe has ended: with a problem, or with its target up."""
-        record = self._current.get(assignment_id) or self._sessions.get(assignment_id, "")
-        known = self._state.open.get(record)
+        record = self._current.get(assignment_id)
+        known = self._sessions.get(assignment_id) if record is None else self._state.open.get(record)
         if known is None:
             return
         known.executions += 1
         if problem:
             known.failures += 1
             known.problem = problem
-        self._progressed.add(record)
 
     def leave(self, assignment_id: str) -> None:
         """The assignment's runs belong to no record any more; it stays open, to be gone on with or not."""
@@ -225,22 +225,21 @@ class RunBook:
             return
         report = known.told()
         self._of[report.assignment_id].remove(record)
-        if self._sessions.get(report.assignment_id) == record:
+        if self._sessions.get(report.assignment_id) is known:
             del self._sessions[report.assignment_id]
         report.status, report.finished_at = status, at or now()
         report.error = (error or report.error)[:_ERROR_LENGTH]
         self._state.unsent[record] = report
         self.changed = True
-        self._progressed.discard(record)
         _shorten(self._state.unsent)
 
     def to_report(self, *, progress: bool) -> list[RunReport]:
         """What is to be said next: what has begun or ended, then, if asked, what has gone on."""
         if progress:
-            for record in self._progressed:
-                if record in self._state.open:
-                    self._state.unsent.setdefault(record, self._state.open[record].told())
-            self._progressed.clear()
+            for key, record in self._state.open.items():
+                if record.executions != record.said:
+                    self._state.unsent[key] = record.told()
+                    record.said = record.executions
         return [report.model_copy() for report in list(self._state.unsent.values())[:MOST_REPORTS]]
 
     def reported(self, reports: Iterable[RunReport]) -> None:

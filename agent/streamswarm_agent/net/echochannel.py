@@ -43,6 +43,7 @@ _STAMPING_SPACE: Final = socket.CMSG_SPACE(3 * _TIMESPEC.size)
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")
 _ERROR_CONTROL: Final = struct.Struct("@Nii" + _EXTENDED_ERROR.format.removeprefix("@"))
 _QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + _ERROR_CONTROL.size
+_ERRQUEUE: Final = int(socket.MSG_ERRQUEUE)
 _RECVERR: Final = {IP_RECVERR, IPV6_RECVERR}
 _ORIGIN_ICMP, _ORIGIN_ICMP6, _ORIGIN_STAMP = 2, 3, 4
 
@@ -111,7 +112,8 @@ class EchoChannel:
             OSError: the kernel doesn't take it.
         """
         number = flight.first + flight.next
-        packet = flight.template.fill(number)
+        size = flight.echoes.size
+        packet = (self._templates.get(size) or self.template(size)).fill(number)
         self._flights.pending[number] = flight
         flight.sent.append(self._flights.wall_ns())
         try:
@@ -134,10 +136,11 @@ class EchoChannel:
             self._unstamped += 1
 
     def _hand_over(self, packet: bytearray, flight: Flight) -> None:
-        if flight.ancillary:
-            self._opened.handle.sendmsg([packet], flight.ancillary, 0, flight.sockaddr)
+        echoes = flight.echoes
+        if echoes.ancillary:
+            self._opened.handle.sendmsg([packet], echoes.ancillary, 0, echoes.sockaddr)
         else:
-            self._sendto(packet, flight.sockaddr)
+            self._sendto(packet, echoes.sockaddr)
 
     def _abandon(self, flight: Flight, number: int) -> None:
         flight.sent.pop()
@@ -153,7 +156,7 @@ class EchoChannel:
         now_ns = self._flights.wall_ns()
         stamp_control, error_control = _STAMP_CONTROL.unpack_from, _ERROR_CONTROL.unpack_from
         for _ in range(_MOST_BATCHES_PER_WAKE):
-            count = reader.read(self._descriptor, socket.MSG_ERRQUEUE)
+            count = reader.read(self._descriptor, _ERRQUEUE)
             for slot in range(count):
                 offset = slot * _CONTROL_BYTES
                 _, _, kind, seconds, nanoseconds = stamp_control(reader.controls, offset)

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import math
 import secrets
 import time
 from collections import deque
@@ -10,9 +9,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from streamswarm_agent.faults import ProbeFault
+from streamswarm_agent.net.echorequests import Echoes
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun, carry_jitter
-from streamswarm_agent.net.icmppacket import SECRET_BYTES, EchoTemplate
-from streamswarm_agent.net.icmpsocket import Ancillary
+from streamswarm_agent.net.icmppacket import SECRET_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -43,28 +42,21 @@ class Flight:
     """Several requests to one address on their way.
 
     Args:
+        echoes: what is sent.
         channel: the socket that they leave by.
-        sockaddr: as the socket module takes it.
-        template: their packet.
-        ancillary: what each needs beside it.
         history: of the target.
-        count: how many requests.
-        spacing: seconds between two.
-        wait: seconds that a reply may take.
         first: the first one's number; the others follow.
         report: is called when nothing more is waited for.
     """
 
     __slots__ = (
-        "ancillary",
         "begun",
         "channel",
-        "count",
         "duplicates",
+        "echoes",
         "fault",
         "finished",
         "first",
-        "give_up",
         "held_up",
         "history",
         "late",
@@ -76,56 +68,41 @@ class Flight:
         "reporter",
         "rtts",
         "sent",
-        "sockaddr",
-        "spacing",
         "taken",
-        "template",
         "ttl",
-        "wait",
-        "wait_ns",
     )
 
     def __init__(
         self,
+        echoes: Echoes,
         channel: Channel,
-        sockaddr: tuple[str | int, ...],
-        template: EchoTemplate,
-        ancillary: Ancillary,
         history: EchoHistory,
-        *,
-        count: int,
-        spacing: float,
-        wait: float,
         first: int,
         report: Callable[["Flight"], None],
     ) -> None:
+        self.echoes = echoes
         self.channel = channel
-        self.sockaddr = sockaddr
-        self.template = template
-        self.ancillary = ancillary
         self.history = history
-        self.count = count
-        self.spacing = spacing
-        self.wait = wait
-        self.wait_ns = round(wait * 1e9)
         self.first = first
         self.report = report
         self.begun = 0.0
-        self.give_up = math.inf
         self.held_up = False
-        self.next = 0
-        self.open = count
-        self.taken = 0
+        self.next = self.taken = 0
+        self.open = echoes.count
         self.sent: list[int] = []
-        self.rtts = [_UNANSWERED] * count
+        self.rtts = [_UNANSWERED] * echoes.count
         self.newest = -1
-        self.duplicates = 0
-        self.reordered = 0
-        self.late = 0
+        self.duplicates = self.reordered = self.late = 0
         self.ttl: int | None = None
         self.fault: ProbeFault | None = None
         self.reporter: str | None = None
         self.finished = False
+
+    @property
+    def give_up(self) -> float:
+        """Until when a request that the kernel doesn't take is tried again, on the event loop's clock."""
+        echoes = self.echoes
+        return self.begun + echoes.count * echoes.spacing + echoes.wait
 
     def answer(self, index: int, rtt: int, ttl: int) -> bool:
         """Take a reply to request `index` after `rtt` nanoseconds; returns whether nothing more is waited for."""
@@ -136,7 +113,7 @@ class Flight:
             else:
                 self.duplicates += 1
             return False
-        if self.finished or rtt > self.wait_ns:
+        if self.finished or rtt > self.echoes.wait_ns:
             self.rtts[index] = _LATE
             if self.finished:
                 self.history.late += 1
@@ -167,7 +144,7 @@ class Flight:
     def lone_rtt(self) -> float | None:
         """The round-trip time, seconds, of a flight of one request that was answered and has nothing else to tell."""
         rtt: int = self.rtts[0]
-        if self.count > 1 or rtt < 0 or self.history.late or self.history.duplicates:
+        if len(self.rtts) > 1 or rtt < 0 or self.history.late or self.history.duplicates:
             return None
         return rtt / 1e9
 

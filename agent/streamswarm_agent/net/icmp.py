@@ -8,19 +8,17 @@ requests, packets are read in batches, and nothing is allocated for a packet but
 import asyncio
 import errno
 import heapq
-import itertools
-import socket
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import from_os_error
 from streamswarm_agent.grid import GRID_SECONDS, nearest_line, next_line
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
 from streamswarm_agent.net.echoflight import Flight, Flights
+from streamswarm_agent.net.echorequests import ChannelKey, Echoes
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
-from streamswarm_agent.net.icmpsocket import Ancillary, interface_index, packet_options
 from streamswarm_agent.net.targets import Address
 
 _BURST: Final = 32
@@ -35,46 +33,7 @@ _LONGEST_STEP: Final = GRID_SECONDS / 4
 
 _MOST_ENDED: Final = 1000
 
-_ChannelKey = tuple[socket.AddressFamily, bool, str | None, int]
-"""What decides which socket a request leaves by: family, fragmentation, source, number of the interface."""
-
 _NO_ROOM: Final = {errno.EAGAIN, errno.ENOBUFS}
-
-
-@dataclass(slots=True)
-class Echoes:
-    """What is sent to one address.
-
-    Attributes:
-        address: where to.
-        count: how many requests.
-        spacing: seconds between two; kept to a sixteenth, so that many flights' requests leave together.
-        wait: seconds that a reply may take; a later one is counted as late, and its request as lost.
-        size: bytes of payload, at least 16.
-        dscp: 0 to 63.
-        df: forbid fragmentation.
-        ttl: TTL or hop limit; None for the system's.
-        source: address or interface to send from; None for what the routing table says.
-        sockaddr: the address as the socket takes it.
-        ancillary: what each packet needs beside it.
-    """
-
-    address: Address
-    count: int
-    spacing: float
-    wait: float
-    size: int
-    dscp: int = 0
-    df: bool = False
-    ttl: int | None = None
-    source: str | None = None
-    sockaddr: tuple[str | int, ...] = field(init=False)
-    ancillary: Ancillary = field(init=False, default=())
-
-    def __post_init__(self) -> None:
-        self.sockaddr = (self.address.sockaddr[0], 0, *self.address.sockaddr[2:])
-        if self.dscp or self.ttl:
-            self.ancillary = packet_options(self.address.family, dscp=self.dscp, ttl=self.ttl)
 
 
 class IcmpEngine:
@@ -90,9 +49,12 @@ class IcmpEngine:
     ) -> None:
         self._flights = Flights(wall_ns, monotonic_ns)
         self._reader = new_reader()
-        self._channels: dict[_ChannelKey, EchoChannel] = {}
-        self._agenda: list[tuple[float, int, Flight]] = []
-        self._order = itertools.count()
+        self._channels: dict[ChannelKey, EchoChannel] = {}
+        self._ready: deque[Flight] = deque()
+        self._later: dict[float, list[Flight]] = {}
+        self._dues: list[float] = []
+        self._waiting = 0
+        self._soon = False
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0
         self._tolerated = _MOST_ENDED
@@ -153,22 +115,16 @@ class IcmpEngine:
         Raises:
             ProbeFault: the process may not send ICMP, or there is no such source.
         """
-        channel = self._channel(echoes.address.family, echoes.source, df=echoes.df)
-        flight = Flight(
-            channel,
-            echoes.sockaddr,
-            channel.template(echoes.size),
-            echoes.ancillary,
-            history,
-            count=echoes.count,
-            spacing=echoes.spacing,
-            wait=echoes.wait,
-            first=self._flights.take_numbers(echoes.count),
-            report=report,
-        )
-        loop = asyncio.get_running_loop()
-        self._put(loop.time(), flight)
-        self._set_timer(loop)
+        key = echoes.channel_key
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = EchoChannel(
+                self._flights, self._reader, echoes.address.family, df=echoes.df, source=echoes.source
+            )
+        flight = Flight(echoes, channel, history, self._flights.take_numbers(echoes.count), report)
+        self._ready.append(flight)
+        if not self._soon:
+            self._set_timer(asyncio.get_running_loop())
         return flight
 
     def abandon(self, flight: Flight) -> None:
@@ -185,24 +141,27 @@ class IcmpEngine:
             channel.close()
         self._channels.clear()
 
-    def _channel(self, family: socket.AddressFamily, source: str | None, *, df: bool) -> EchoChannel:
-        # A socket stays bound to the interface that had the name when it was opened; a tunnel may come back as another.
-        key = (family, df, source, interface_index(source) if source else 0)
-        channel = self._channels.get(key)
-        if channel is None:
-            channel = self._channels[key] = EchoChannel(self._flights, self._reader, family, df=df, source=source)
-        return channel
-
     def _put(self, due: float, flight: Flight) -> None:
-        heapq.heappush(self._agenda, (due, next(self._order), flight))
+        """Take up a flight again at a time; most of these are lines that many flights share."""
+        self._waiting += 1
+        together = self._later.get(due)
+        if together is None:
+            self._later[due] = [flight]
+            heapq.heappush(self._dues, due)
+        else:
+            together.append(flight)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        agenda = self._agenda
-        while agenda and agenda[0][2].finished:
-            heapq.heappop(agenda)
-        if not agenda:
+        dues, later = self._dues, self._later
+        while dues and all(flight.finished for flight in later[dues[0]]):
+            self._waiting -= len(later.pop(heapq.heappop(dues)))
+        self._soon = bool(self._ready)
+        if self._soon:
+            due = self._not_before
+        elif dues:
+            due = max(dues[0], self._not_before)
+        else:
             return
-        due = max(agenda[0][0], self._not_before)
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
@@ -214,28 +173,39 @@ class IcmpEngine:
         self._timer = None
         self._flights.watch_clock()
         now = loop.time()
-        agenda = self._agenda
+        ready, dues = self._ready, self._dues
+        while dues and dues[0] <= now:
+            together = self._later.pop(heapq.heappop(dues))
+            self._waiting -= len(together)
+            ready += together
         bursts = min(_MOST_BURSTS, 1 + int((now - self._not_before) / _BURST_SECONDS))
-        while bursts and agenda and agenda[0][0] <= now:
+        while bursts and ready:
             more = self._send_burst(now)
             bursts = bursts - 1 if more else 0
             self._not_before = now + _BURST_SECONDS
         self._flights.forget_ended(time.monotonic())
-        if len(agenda) > self._tolerated:
-            # Replies come long before the wait is over, and an ended flight isn't to be kept until then.
-            agenda[:] = [entry for entry in agenda if not entry[2].finished]
-            heapq.heapify(agenda)
-            self._tolerated = _MOST_ENDED + 2 * len(agenda)
+        if self._waiting > self._tolerated:
+            self._drop_ended()
         self._set_timer(loop)
+
+    def _drop_ended(self) -> None:
+        """Replies come long before the wait is over, and an ended flight isn't to be kept until then."""
+        unfinished = {
+            due: [flight for flight in together if not flight.finished] for due, together in self._later.items()
+        }
+        self._later = {due: together for due, together in unfinished.items() if together}
+        self._dues = sorted(self._later)
+        self._waiting = sum(map(len, self._later.values()))
+        self._tolerated = _MOST_ENDED + 2 * self._waiting
 
     def _send_burst(self, now: float) -> bool:
         """Send what is due, at most a burst, and read what is there; returns whether the kernel takes more now."""
-        agenda, sent, willing = self._agenda, list[Flight](), True
-        while willing and len(sent) < _BURST and agenda and agenda[0][0] <= now:
-            _, _, flight = heapq.heappop(agenda)
+        ready, sent, willing = self._ready, list[Flight](), True
+        while willing and ready and len(sent) < _BURST:
+            flight = ready.popleft()
             if flight.finished:
                 continue
-            if flight.next == flight.count:
+            if flight.next == flight.echoes.count:
                 self._flights.finish(flight)
                 continue
             sent.append(flight)
@@ -243,14 +213,14 @@ class IcmpEngine:
         for channel in {flight.channel for flight in sent}:
             channel.collect()
         for flight in sent:
-            self._go_on(flight, now)
+            if not flight.finished:
+                self._go_on(flight, now)
         return willing
 
     def _send(self, flight: Flight, now: float) -> bool:
         """Send the next request of a flight; returns whether the kernel takes more now."""
         if not flight.begun:
             flight.begun = now
-            flight.give_up = now + flight.count * flight.spacing + flight.wait
         try:
             flight.channel.send(flight)
         except OSError as error:
@@ -261,17 +231,16 @@ class IcmpEngine:
         return True
 
     def _go_on(self, flight: Flight, now: float) -> None:
-        """Plan what comes after a request, if its replies aren't all there."""
-        if flight.finished:
-            return
+        """Plan what comes after a request whose reply, or one before it, is still to come."""
+        echoes = flight.echoes
         if flight.held_up:
             flight.held_up = False
             due = now + _BURST_SECONDS
-        elif flight.next < flight.count:
-            step = min(_LONGEST_STEP, flight.spacing / 8)
-            due = nearest_line(flight.begun + flight.next * flight.spacing, step)
+        elif flight.next < echoes.count:
+            step = min(_LONGEST_STEP, echoes.spacing / 8)
+            due = nearest_line(flight.begun + flight.next * echoes.spacing, step)
         else:
-            due = next_line(now + flight.wait)
+            due = next_line(now + echoes.wait)
         self._put(due, flight)
 
     def _skip(self, flight: Flight, error: OSError) -> None:

@@ -4,8 +4,8 @@ from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.net.echoflight import Flight
+from streamswarm_agent.net.echorequests import Echoes
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun, advance_jitter
-from streamswarm_agent.net.icmp import Echoes
 from streamswarm_agent.net.targets import Address, literal, resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.probes.direct import Outcome, Reading

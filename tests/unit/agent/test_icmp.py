@@ -9,6 +9,7 @@ import pytest
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
 from streamswarm_agent.net.echoflight import Flight, Flights
+from streamswarm_agent.net.echorequests import Echoes
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun, carry_jitter
 from streamswarm_agent.net.icmp import IcmpEngine
 from streamswarm_agent.net.icmppacket import ECHO, ECHO_REQUEST, EchoTemplate, internet_checksum, read_quoted
@@ -186,7 +187,7 @@ async def test_runs_that_have_ended_are_not_kept_until_their_wait_is_over(contex
     for _ in range(3):
         await asyncio.gather(*(context.icmp.echo(V4, count=1, spacing=1, wait=30, size=56) for _ in range(1000)))
     await context.icmp.echo(V4, count=2, spacing=0.01, wait=30, size=56)
-    assert len(context.icmp._agenda) <= 1002
+    assert context.icmp._waiting <= 1002
 
 
 async def test_a_cancelled_run_leaves_the_others_alone(context: Context) -> None:
@@ -231,18 +232,9 @@ async def flight_of(flights: Flights, count: int, *, history: EchoHistory | None
     """A flight whose requests left one millisecond after the other, from 1 s on."""
     channel = EchoChannel(flights, new_reader(), socket.AF_INET, df=False)
     channel.close()
-    flight = Flight(
-        channel,
-        ("127.0.0.1", 0),
-        channel.template(56),
-        (),
-        history or EchoHistory(),
-        count=count,
-        spacing=0.001,
-        wait=wait,
-        first=flights.take_numbers(count),
-        report=lambda _flight: None,
-    )
+    echoes = Echoes(V4, count, spacing=0.001, wait=wait, size=56)
+    first = flights.take_numbers(count)
+    flight = Flight(echoes, channel, history or EchoHistory(), first, lambda _flight: None)
     for index in range(count):
         flight.sent.append(10**9 + index * 10**6)
         flights.pending[flight.first + index] = flight
