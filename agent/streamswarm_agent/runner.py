@@ -49,6 +49,9 @@ from streamswarm_core.writer import LineWriter
 log = logging.getLogger(__name__)
 
 _SELF_SECONDS: Final = 10.0
+_FLUSH_SECONDS: Final = 0.5
+"""Points go to disk on lines this far apart, on which the agent wakes up for starts in any case."""
+
 _REPORT_LOOK_SECONDS: Final = 0.5
 _PROGRESS_RECORDS_PER_SECOND: Final = 20
 """So many records that go on are reported in a second at most; more are reported less often."""
@@ -202,14 +205,15 @@ class Runner:
 
     def _plan_direct(self, plan: Plan, direct: DirectRun) -> Plan:
         """The same without a task for each run."""
-        assignment = plan.assignment
+        assignment, assignment_id = plan.assignment, plan.assignment.id
 
         def store(reported: object) -> None:
             outcome = direct.read(reported)
-            self._spool.add_outcome(assignment.id, outcome)
-            self._flush_soon()
+            self._spool.add_outcome(assignment_id, outcome)
+            if self._flush is None:
+                self._flush_soon()
             self._latest.put_outcome(assignment, outcome)
-            self._book.note(assignment.id, outcome.problem)
+            self._book.note(assignment_id, outcome.problem)
 
         return replace(plan, direct=direct, store=store)
 
@@ -217,7 +221,7 @@ class Runner:
         """Write the points of many runs at once: a write costs more than a run."""
         if self._flush is None:
             loop = asyncio.get_running_loop()
-            self._flush = loop.call_at(next_line(loop.time()), self._flush_now)
+            self._flush = loop.call_at(next_line(loop.time(), _FLUSH_SECONDS), self._flush_now)
 
     def _flush_now(self) -> None:
         self._flush = None

@@ -27,22 +27,25 @@ from streamswarm_core.schedule import is_always
 
 log = logging.getLogger(__name__)
 
-_STEPS: Final = (GRID_SECONDS, 0.05, 0.025, 0.01, 0.005)
+_STEPS: Final = (0.5, 0.25, GRID_SECONDS, 0.05, 0.025, 0.01, 0.005)
 """Seconds from one line of the time grid to the next; starts between two lines are made together at the later one."""
 
 _STARTS_TOGETHER: Final = 128
-_STEPS_PER_INTERVAL: Final = 10
+_STEPS_PER_INTERVAL: Final = 4
+_STEPS_PER_ODD_INTERVAL: Final = 10
+"""An interval that is no multiple of the step is sometimes a step longer or shorter."""
 _RETRY_SECONDS: Final = 0.025
 _FIRST_WITHIN_SECONDS: Final = 2.0
 _FIRST_RUNS_PER_SECOND: Final = 100
 _DRAIN_SECONDS: Final = 5.0
 _BUSY_RETRY_SECONDS: Final = 5.0
-_EXPIRY_SECONDS: Final = 0.1
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     plan: Plan
+    lane: "_LaneState"
     due_at: float = 0.0
     task: asyncio.Task[None] | None = None
     report: Callable[[Any], None] = store_nothing
@@ -111,7 +114,7 @@ class Scheduler:
         self._ending: set[asyncio.Task[None]] = set()
         self._measuring: set[_Job] = set()
         self._finishing: set[_Job] = set()
-        self._look_at = 0.0
+        self._look_at = math.inf
         self._step = _STEPS[0]
         self._timer: asyncio.TimerHandle | None = None
         self._exclusive = asyncio.Lock()
@@ -161,14 +164,19 @@ class Scheduler:
         within = max(_FIRST_WITHIN_SECONDS, len(fresh) / _FIRST_RUNS_PER_SECOND)
         now = self._clock()
         for assignment in fresh:
-            job = self._jobs[assignment.id] = _Job(self._plan(assignment))
-            job.report = partial(self._take_report, job)
+            job = self._jobs[assignment.id] = self._make(assignment)
             if is_always(job.plan.schedule):
                 self._timetable.add(assignment.id, job, assignment.interval, now, within=within)
         self._jobs = {key: self._jobs[key] for key in wanted}
         self._refuse()
         self._step = _choose_step([job.plan.assignment.interval for job in self._jobs.values()])
         self._arm(afresh=True)
+
+    def _make(self, assignment: Assignment) -> _Job:
+        plan = self._plan(assignment)
+        job = _Job(plan, self._lanes[plan.lane])
+        job.report = partial(self._take_report, job)
+        return job
 
     def open(self, assignment_id: str) -> None:
         """Start an assignment in each interval from now on."""
@@ -260,7 +268,7 @@ class Scheduler:
         elif job.running:
             self._stop_direct(job)
         with contextlib.suppress(ValueError):
-            self._lanes[job.plan.lane].queue.remove(job)
+            job.lane.queue.remove(job)
             job.waits_for = None
             self._let_go(job)
 
@@ -281,15 +289,16 @@ class Scheduler:
                 return
             self._timer.cancel()
             self._timer = None
-        now = self._clock()
-        due = self._timetable.next_at
-        if self._measuring:
-            due = self._look_at if due is None else min(due, self._look_at)
+        now, lines = self._clock(), []
+        if (start := self._timetable.next_at) is not None:
+            lines.append(next_line(max(now, start), self._step))
+        step = min(self._step, GRID_SECONDS)
+        if self._measuring and self._look_at < math.inf:
+            lines.append(next_line(max(now, self._look_at), step))
         if self.waiting:
-            due = now + _RETRY_SECONDS if due is None else min(due, now + _RETRY_SECONDS)
-        if due is not None:
-            line = next_line(max(now, due), self._step)
-            self._timer = asyncio.get_running_loop().call_later(line - now, self._tick)
+            lines.append(next_line(now + _RETRY_SECONDS, step))
+        if lines:
+            self._timer = asyncio.get_running_loop().call_later(min(lines) - now, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -299,7 +308,6 @@ class Scheduler:
         for due in self._timetable.take_due(now):
             self._take(due)
         if now >= self._look_at:
-            self._look_at = now + _EXPIRY_SECONDS
             self._expire(now)
         self._arm()
 
@@ -325,11 +333,11 @@ class Scheduler:
             self._start(job)
         else:
             job.waits_for = obstacle
-            self._lanes[job.plan.lane].queue.append(job)
+            job.lane.queue.append(job)
 
     def _obstacle(self, job: _Job) -> Skip | None:
         """What keeps a job from starting now; takes its cost from the budget if nothing does."""
-        lane = self._lanes[job.plan.lane]
+        lane = job.lane
         if self._holding and job.plan.has_target:
             return Skip.EXCLUSIVE
         if lane.running >= lane.limit:
@@ -348,7 +356,7 @@ class Scheduler:
                 self._start(job)
 
     def _start(self, job: _Job) -> None:
-        self._lanes[job.plan.lane].running += 1
+        job.lane.running += 1
         self._with_target += job.plan.has_target
         if job.plan.direct is None:
             job.task = asyncio.get_running_loop().create_task(self._run(job))
@@ -433,13 +441,15 @@ class Scheduler:
         if job.occasion and self._watcher is not None:
             self._watcher.begun(job.plan.assignment.id, job.occasion)
         self._measuring.add(job)
-        if len(self._measuring) == 1 and self._timer is not None:
-            self._arm(afresh=True)
+        if job.expires_at < self._look_at:
+            self._look_at = job.expires_at
+            if self._timer is not None:
+                self._arm(afresh=True)
 
     def _expire(self, now: float) -> None:
-        """End the runs whose time is up.
+        """End the runs whose time is up, and look again when the next one's may be.
 
-        One look at all of them every tenth of a second; a timer for each (asyncio.timeout) costs as much as a start.
+        A timer for each (asyncio.timeout) costs as much as a start.
         """
         for job in [job for job in self._measuring if now >= job.expires_at]:
             if job.task is not None:
@@ -449,6 +459,7 @@ class Scheduler:
             else:
                 self._stop_direct(job)
                 job.plan.fail(*_expiry(job))
+        self._look_at = min((job.expires_at for job in self._measuring), default=math.inf)
 
     def _end(self, job: _Job) -> None:
         if job.running:
@@ -458,9 +469,9 @@ class Scheduler:
             self.counts.runs += 1
         job.task, job.begun = None, False
         self._let_go(job)
-        lane = self._lanes[job.plan.lane]
         if job.plan.lane is Lane.EXCLUSIVE:
             return
+        lane = job.lane
         lane.running -= 1
         self._with_target -= job.plan.has_target
         if not self._with_target:
@@ -500,12 +511,18 @@ def _expiry(job: _Job) -> tuple[Fault, str]:
 def _choose_step(intervals: Sequence[float]) -> float:
     """The widest step of the grid with which few starts come together and none comes late for its interval.
 
-    >>> _choose_step([1.0] * 100), _choose_step([1.0] * 1000), _choose_step([1.0] * 5000), _choose_step([0.1])
-    (0.1, 0.1, 0.025, 0.01)
+    >>> [_choose_step([1.0] * targets) for targets in (100, 1000, 5000)], _choose_step([0.1])
+    ([0.25, 0.1, 0.025], 0.025)
+    >>> _choose_step([10.0] * 100), _choose_step([10.0, 4.9])
+    (0.5, 0.25)
     """
     rate = sum(1 / interval for interval in intervals)
-    shortest = min(intervals, default=math.inf)
     for step in _STEPS:
-        if rate * step <= _STARTS_TOGETHER and step * _STEPS_PER_INTERVAL <= shortest:
+        if rate * step <= _STARTS_TOGETHER and all(_fits(step, interval) for interval in set(intervals)):
             return step
     return _STEPS[-1]
+
+
+def _fits(step: float, interval: float) -> bool:
+    even = abs(interval / step - round(interval / step)) < _ROUNDING
+    return step * (_STEPS_PER_INTERVAL if even else _STEPS_PER_ODD_INTERVAL) <= interval + _ROUNDING
