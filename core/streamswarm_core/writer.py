@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.rest import ApiException
-from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError
 
 from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.without import without
+
+# The client takes numpy along for data frames, which nobody writes here: 15 MB of an agent's memory.
+with without("numpy"):
+    from influxdb_client.client.influxdb_client import InfluxDBClient
+    from influxdb_client.rest import ApiException
+    from influxdb_client.service.write_service import WriteService
 
 # What the same bytes may be sent again for: overload, gateways, and a token that is being renewed.
 _RETRYABLE = frozenset({408, 425, 429})
