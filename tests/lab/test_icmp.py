@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.net import echochannel
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.point import Point
@@ -72,6 +73,21 @@ async def test_every_round_trip_takes_at_least_what_the_wire_took_by_its_own_clo
     assert float(point.fields["rtt_max"]) >= max(least) / 1e9
     assert float(point.fields["rtt_p99"]) >= sorted(least)[98] / 1e9
     assert float(point.fields["jitter"]) > 0
+
+
+@both_families
+async def test_replies_that_are_read_together_late_have_the_times_at_which_they_came(
+    path: PathBuilder, measure: Measure, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(echochannel, "_CLOSE_SECONDS", 30.0)
+    monkeypatch.setattr(echochannel, "_REST_SECONDS", 30.0)
+    line = path(there={"delay_ms": 20}, record=True)
+    point, *_ = await measure(line, getattr(line, family), count=20, wait=0.8)
+    truth = [record.arrived_ns for record in line.records("back")]
+    assert (len(truth), point.fields["received"], point.fields["loss"], point.fields["late"]) == (20, 20, 0.0, 0)
+    # All but the first few were read when the last one's wait was over.
+    assert 0.02 <= float(point.fields["rtt_min"]) <= float(point.fields["rtt_max"]) < 0.8
+    assert float(point.fields["duration"]) >= 0.8
 
 
 @both_families

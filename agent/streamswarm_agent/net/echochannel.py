@@ -28,6 +28,12 @@ from streamswarm_agent.net.mmsg import BatchReader, address_text
 _BATCH: Final = 64
 _MOST_BATCHES_PER_WAKE: Final = 8
 _STAMP_RING: Final = 4096
+_CLOSE_SECONDS: Final = 0.004
+_REST_SECONDS: Final = 0.02
+_WORTH_A_REST: Final = 4
+"""Two wake-ups for replies closer together than the first begin a rest of the second, after which what has come is
+read at once; as long as that is at least so many packets, more rests follow. A wake-up costs more than an echo."""
+
 _PACKET_BYTES: Final = 192
 _CONTROL_BYTES: Final = 192
 _PLAIN_IPV4: Final = 0x45
@@ -90,9 +96,13 @@ class EchoChannel:
         self._unstamped = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._descriptor, self._wake)
+        self._woke_at = 0.0
+        self._rest: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         """Close the socket."""
+        if self._rest is not None:
+            self._rest.cancel()
         if not self._loop.is_closed():
             self._loop.remove_reader(self._descriptor)
         self._opened.handle.close()
@@ -192,16 +202,40 @@ class EchoChannel:
 
     def _wake(self) -> None:
         """The socket has replies, errors, or both."""
+        now = self._loop.time()
         self._flights.watch_clock()
         self.collect()
+        if now - self._woke_at < _CLOSE_SECONDS:
+            self._loop.remove_reader(self._descriptor)
+            self._rest = self._loop.call_later(_REST_SECONDS, self._end_rest)
+        self._woke_at = now
 
-    def collect(self) -> None:
-        """Take in what is there: transmit timestamps first, because the replies' round-trip times begin with them."""
+    def _end_rest(self) -> None:
+        """Read what has come meanwhile; rest again if that was worth it."""
+        self._flights.watch_clock()
+        if self.collect() >= _WORTH_A_REST:
+            self._rest = self._loop.call_later(_REST_SECONDS, self._end_rest)
+        else:
+            self._rest = None
+            self._loop.add_reader(self._descriptor, self._wake)
+
+    def catch_up(self) -> None:
+        """Take in what has come during a rest, before anything is taken for lost."""
+        if self._rest is not None:
+            self.collect()
+
+    def collect(self) -> int:
+        """Take in what is there: transmit timestamps first, because the replies' round-trip times begin with them.
+
+        Returns:
+            How many packets were read.
+        """
         if self._unstamped:
             self.read_errors()
         count = self._read_raw_v4() if self._opened.raw and self.family == socket.AF_INET else self._read_plain()
         if not count:
             self.read_errors()
+        return count
 
     def _read_raw_v4(self) -> int:
         """Read packets with an IPv4 header; returns how many."""

@@ -34,8 +34,8 @@ class Channel(Protocol):
             OSError: the kernel doesn't take it.
         """
 
-    def collect(self) -> None:
-        """Take in what the kernel has: when requests left, replies, errors."""
+    def collect(self) -> int:
+        """Take in what the kernel has: when requests left, replies, errors; returns how many packets."""
 
 
 class Flight:

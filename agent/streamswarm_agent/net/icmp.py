@@ -174,6 +174,9 @@ class IcmpEngine:
         self._flights.watch_clock()
         now = loop.time()
         ready, dues = self._ready, self._dues
+        if dues and dues[0] <= now:
+            for channel in self._channels.values():
+                channel.catch_up()
         while dues and dues[0] <= now:
             together = self._later.pop(heapq.heappop(dues))
             self._waiting -= len(together)
