@@ -16,6 +16,7 @@ from streamswarm_core.reflector.bandwidth import BandwidthServer
 from streamswarm_core.reflector.limits import Peers, RateLimit
 from streamswarm_core.reflector.stamp import StampReflector
 from streamswarm_core.wire.bandwidth import pack, unpack
+from tests.lab.parts import lose
 from tests.lab.servers.speedtest import speedtest_server
 from tests.lab.topology import Path, PathBuilder
 
@@ -179,6 +180,33 @@ async def test_an_iperf3_server_is_measured_within_bytes_and_seconds(path: PathB
     short = fields_of(await measure(line, method="iperf3", seconds=30, budget=400_000, upload=False))
     assert short["up"] == 1, short
     assert int(short["downloaded"]) < 1_000_000
+
+
+@pytest.mark.needs("iperf3", "iperf3")
+@pytest.mark.needs("nft", "nftables")
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+async def test_by_udp_a_rate_is_sent_and_what_the_path_lost_of_it_is_found(path: PathBuilder, family: str) -> None:
+    line = path(hops=1, delay_ms=2, back={"jitter_ms": 20})
+    # What sets the test up is spared: iperf3 says only once by UDP that it begins.
+    lost = lose(line.routers[0], 0.2, "meta l4proto udp meta length > 1000")
+    server = line.far.popen(["iperf3", "--server", "--forceflush"])
+    assert server.stdout is not None
+    assert any("listening" in said for said in server.stdout)
+    target = line.target if family == "ipv4" else line.target6
+    found = fields_of(await measure(line, target, method="iperf3", seconds=2, udp_rate=2_000_000))
+    assert found["up"] == 1, found
+    assert found["streams"] == 1
+    told = 0.0
+    for way in ("download", "upload"):
+        share, arrived = float(found[f"loss_{way}"]), int(found[f"{way}ed"]) / 1_400
+        told += arrived * share / (1 - share)
+    # The last ones that are lost before the end are missed by nobody.
+    assert -0.5 < lost.packets - told < 10
+    assert lost.packets > 60
+    assert float(found["jitter_download"]) > float(found["jitter_upload"])
+    assert 0 < int(found["downloaded"]) < line.truth.back.received_bytes
+    short = fields_of(await measure(line, target, method="iperf3", upload=False, budget=100_000, udp_rate=1_000_000))
+    assert int(short["downloaded"]) <= 100_000 + 1_400
 
 
 async def test_a_speedtest_mini_server_is_measured_without_asking_anybody_else(path: PathBuilder) -> None:

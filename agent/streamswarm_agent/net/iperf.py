@@ -14,10 +14,15 @@ from streamswarm_core.wire.bandwidth import STEP_SECONDS, Direction, Meter
 _PORT: Final = 5201
 _GRACE_SECONDS: Final = 15.0
 _INTERVAL_SECONDS: Final = 0.1
+_UDP_GRACE_SECONDS: Final = 5.0
+_UDP_PAYLOAD: Final = 1_400
+"""Bytes of a datagram: fits in one packet on all but the narrowest links."""
+
 _BY_WORDS: Final = {
     "refused": Fault.REFUSED,
     "busy": Fault.REFUSED,
     "timed out": Fault.TIMEOUT,
+    "interrupt": Fault.TIMEOUT,
     "No route": Fault.UNREACHABLE,
     "unreachable": Fault.UNREACHABLE,
     "reset": Fault.RESET,
@@ -27,34 +32,63 @@ _BY_WORDS: Final = {
 async def measure_with_iperf3(
     address: Address, params: BandwidthParams, direction: Direction, wall_ns: Callable[[], int]
 ) -> Throughput:
-    """Measure one direction with a server that runs `iperf3 -s`.
+    """Measure one direction with a server that runs `iperf3 -s`: by TCP what it carries, or by UDP a given rate.
 
     iperf3 takes a limit of bytes or one of seconds, so it gets the bytes, and an interrupt when the seconds are over;
     it then tells what it has. What arrived is the server's word; if it was interrupted, an upload is counted where it
-    was sent.
+    was sent. By UDP the bytes are those of the rate in the seconds, so that it isn't interrupted and the server tells.
 
     Raises:
         ProbeFault: iperf3 isn't installed, or the server can't be reached or has no time.
     """
-    ways = params.download + params.upload
+    size, seconds = params.budget // (params.download + params.upload), params.seconds
     argv = ["iperf3", "--client", address.host, "--port", str(params.port or _PORT), "--json"]
-    argv += ["--bytes", str(params.budget // ways), "--parallel", str(params.streams)]
     argv += ["--interval", str(_INTERVAL_SECONDS), "--connect-timeout", str(int(_GRACE_SECONDS / 2 * 1000))]
+    if params.udp_rate is None:
+        argv += ["--parallel", str(params.streams)]
+    else:
+        size = min(size, int(params.udp_rate / 8 * seconds))
+        seconds += _UDP_GRACE_SECONDS
+        argv += ["--udp", "--bitrate", str(int(params.udp_rate)), "--length", str(min(_UDP_PAYLOAD, size))]
+    argv += ["--bytes", str(size)]
     if direction == "download":
         argv.append("--reverse")
-    limited = ["timeout", "--preserve-status", "--signal=INT", f"{params.seconds:g}", *argv]
     began_ns = wall_ns()
-    done = await run_program(limited, timeout=params.seconds + _GRACE_SECONDS)
-    if done.code == 127 or b"failed to run command" in done.stderr:
-        raise ProbeFault(Fault.MISSING_PROGRAM, "iperf3 is not installed on this host")
-    try:
-        told = json.loads(done.stdout)
-    except ValueError:
-        raise ProbeFault(Fault.INTERNAL, f"iperf3: {done.complaint}") from None
+    told = await _run(argv, seconds)
     intervals = [interval["sum"] for interval in told.get("intervals", ())]
     if not sum(interval["bytes"] for interval in intervals):
         raise _fault(told.get("error", "it transferred nothing"))
-    return _read(told["end"], intervals, direction, began_ns, params.warm_up)
+    if params.udp_rate is None:
+        return _read(told["end"], intervals, direction, began_ns, params.warm_up)
+    return _read_udp(told["end"], direction, began_ns)
+
+
+async def _run(argv: list[str], seconds: float) -> Mapping[str, Any]:
+    limited = ["timeout", "--preserve-status", "--signal=INT", f"{seconds:g}", *argv]
+    done = await run_program(limited, timeout=seconds + _GRACE_SECONDS)
+    if done.code == 127 or b"failed to run command" in done.stderr:
+        raise ProbeFault(Fault.MISSING_PROGRAM, "iperf3 is not installed on this host")
+    try:
+        told: Mapping[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise ProbeFault(Fault.INTERNAL, f"iperf3: {done.complaint}") from None
+    return told
+
+
+def _read_udp(end: Mapping[str, Any], direction: Direction, began_ns: int) -> Throughput:
+    """What the receiving side counted; lost are the numbers that it missed, jitter is RFC 3550's."""
+    arrived = end.get("sum_received") or {}
+    if not arrived.get("packets"):
+        raise ProbeFault(Fault.PROTOCOL, "iperf3: the receiving side told nothing of what arrived")
+    return Throughput(
+        direction,
+        began_ns,
+        arrived["bytes"] * 8 / arrived["seconds"],
+        arrived["bytes"],
+        arrived["seconds"],
+        loss=arrived["lost_packets"] / arrived["packets"],
+        jitter=arrived["jitter_ms"] / 1e3,
+    )
 
 
 def _read(

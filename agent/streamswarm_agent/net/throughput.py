@@ -16,6 +16,8 @@ class Throughput:
         seconds: from the first byte to the last; None where the tool doesn't say.
         per_second: bits per second of each full second.
         retransmits: segments sent again; None where nobody says.
+        loss: share of the datagrams that didn't arrive; None by TCP.
+        jitter: interarrival jitter of the datagrams, seconds (RFC 3550, 6.4.1); None by TCP.
     """
 
     direction: Direction
@@ -25,6 +27,8 @@ class Throughput:
     seconds: float | None = None
     per_second: Sequence[float] = ()
     retransmits: int | None = None
+    loss: float | None = None
+    jitter: float | None = None
 
     @classmethod
     def of(

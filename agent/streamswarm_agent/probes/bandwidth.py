@@ -42,7 +42,7 @@ class BandwidthProbe:
                 found, more = await _measure(address, params, context)
                 fields |= _describe(found) | more
                 seconds = list(_second_points(found, tags))
-            fields |= {"up": 1, "streams": params.streams}
+            fields |= {"up": 1, "streams": params.streams if params.udp_rate is None else 1}
         except ProbeFault as fault:
             fields |= {"error": fault.fault.value, "error_detail": fault.detail}
         fields["duration"] = context.monotonic() - started
@@ -65,7 +65,7 @@ def _describe(found: Iterable[Throughput]) -> Fields:
     for one in found:
         way = one.direction
         fields |= {way: one.rate, f"{way}ed": one.size, f"{way}_seconds": one.seconds}
-        fields[f"retransmits_{way}"] = one.retransmits
+        fields |= {f"retransmits_{way}": one.retransmits, f"loss_{way}": one.loss, f"jitter_{way}": one.jitter}
     return fields
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from streamswarm_core.catalogue.common import ASSIGNMENT_TAGS, SEQ, probe_measurement
-from streamswarm_core.catalogue.model import BITS_PER_SECOND, BYTES, COUNT, SECONDS, Field, Kind, Measurement
+from streamswarm_core.catalogue.model import BITS_PER_SECOND, BYTES, COUNT, RATIO, SECONDS, Field, Kind, Measurement
 
 _TAGS: Final = ("family", "method")
 
@@ -26,6 +26,10 @@ BANDWIDTH: Final = probe_measurement(
         worse="up",
     ),
     Field("retransmits_upload", COUNT, "Segments that the agent's kernel sent again.", kind=Kind.INTEGER, worse="up"),
+    Field("loss_download", RATIO, "Share of the datagrams that didn't reach the agent; by UDP only.", worse="up"),
+    Field("loss_upload", RATIO, "Share of the datagrams that didn't reach the other side; by UDP only.", worse="up"),
+    Field("jitter_download", SECONDS, "Interarrival jitter at the agent, RFC 3550; by UDP only.", worse="up"),
+    Field("jitter_upload", SECONDS, "Interarrival jitter at the other side, RFC 3550; by UDP only.", worse="up"),
     Field("rtt_idle", SECONDS, "Median round-trip time before the load.", worse="up"),
     Field("rtt_download", SECONDS, "Median round-trip time during the download.", worse="up"),
     Field("rtt_upload", SECONDS, "Median round-trip time during the upload.", worse="up"),

@@ -39,6 +39,13 @@ class BandwidthParams(ProbeParams):
         description="Bytes a run may transfer, all directions together; a fast link ends earlier.",
     )
     streams: int = Field(4, ge=1, le=MOST_STREAMS, description="Connections at the same time.")
+    udp_rate: float | None = Field(
+        None,
+        ge=8_000,
+        le=10_000_000_000,
+        description="Bits per second sent each way by UDP, to tell loss and jitter at that rate; iperf3 only. If "
+        "null, TCP tells what the path carries.",
+    )
     warm_up: float = Field(
         0.5, ge=0, le=10, description="Seconds of each direction that don't count; at most half of it."
     )
@@ -54,6 +61,12 @@ class BandwidthParams(ProbeParams):
     def _some_direction(self) -> Self:
         if not self.download and not self.upload:
             raise ValueError("download and upload can't both be false")
+        return self
+
+    @model_validator(mode="after")
+    def _udp_by_iperf3(self) -> Self:
+        if self.udp_rate is not None and self.method is not BandwidthMethod.IPERF3:
+            raise ValueError("udp_rate needs method=iperf3; a reflector is measured by stamp for loss and jitter")
         return self
 
 
