@@ -5,9 +5,19 @@ the kernel stamps packets.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 GRID_SECONDS: Final = 0.1
+
+_STEPS: Final = (0.5, 0.25, GRID_SECONDS, 0.05, 0.025, 0.01, 0.005)
+"""Seconds from one line of the time grid to the next; starts between two lines are made together at the later one."""
+
+_STARTS_TOGETHER: Final = 128
+_STEPS_PER_INTERVAL: Final = 4
+_STEPS_PER_ODD_INTERVAL: Final = 10
+"""An interval that is no multiple of the step is sometimes a step longer or shorter."""
+_ROUNDING: Final = 1e-6
 
 
 def next_line(now: float, step: float = GRID_SECONDS) -> float:
@@ -26,3 +36,23 @@ def nearest_line(moment: float, step: float) -> float:
     (10.0, 10.025)
     """
     return round(moment / step) * step
+
+
+def choose_step(intervals: Sequence[float]) -> float:
+    """The widest step of the grid with which few starts come together and none comes late for its interval.
+
+    >>> [choose_step([1.0] * targets) for targets in (100, 1000, 5000)], choose_step([0.1])
+    ([0.25, 0.1, 0.025], 0.025)
+    >>> choose_step([10.0] * 100), choose_step([10.0, 4.9])
+    (0.5, 0.25)
+    """
+    rate = sum(1 / interval for interval in intervals)
+    for step in _STEPS:
+        if rate * step <= _STARTS_TOGETHER and all(_fits(step, interval) for interval in set(intervals)):
+            return step
+    return _STEPS[-1]
+
+
+def _fits(step: float, interval: float) -> bool:
+    even = abs(interval / step - round(interval / step)) < _ROUNDING
+    return step * (_STEPS_PER_INTERVAL if even else _STEPS_PER_ODD_INTERVAL) <= interval + _ROUNDING

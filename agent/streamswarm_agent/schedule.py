@@ -10,16 +10,16 @@ import contextlib
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.grid import GRID_SECONDS, next_line
-from streamswarm_agent.plan import WAITS, Plan, ScheduleCounts, Skip, Skipped, store_nothing
+from streamswarm_agent.grid import GRID_SECONDS, choose_step, next_line
+from streamswarm_agent.jobs import Job
+from streamswarm_agent.lanes import Lanes
+from streamswarm_agent.plan import WAITS, Plan, ScheduleCounts, Skip, Skipped
 from streamswarm_agent.timetable import Due, Timetable
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane
@@ -27,45 +27,9 @@ from streamswarm_core.schedule import is_always
 
 log = logging.getLogger(__name__)
 
-_STEPS: Final = (0.5, 0.25, GRID_SECONDS, 0.05, 0.025, 0.01, 0.005)
-"""Seconds from one line of the time grid to the next; starts between two lines are made together at the later one."""
-
-_STARTS_TOGETHER: Final = 128
-_STEPS_PER_INTERVAL: Final = 4
-_STEPS_PER_ODD_INTERVAL: Final = 10
-"""An interval that is no multiple of the step is sometimes a step longer or shorter."""
 _RETRY_SECONDS: Final = 0.025
 _FIRST_WITHIN_SECONDS: Final = 2.0
 _FIRST_RUNS_PER_SECOND: Final = 100
-_DRAIN_SECONDS: Final = 5.0
-_BUSY_RETRY_SECONDS: Final = 5.0
-_ROUNDING: Final = 1e-6
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    plan: Plan
-    lane: "_LaneState"
-    due_at: float = 0.0
-    task: asyncio.Task[None] | None = None
-    report: Callable[[Any], None] = store_nothing
-    running: bool = False
-    waits_for: Skip | None = None
-    refusal: tuple[Skip, str] | None = None
-    begun: bool = False
-    expires_at: float = 0.0
-    expired: bool = False
-    gone: bool = False
-    skipped: dict[Skip, Skipped] = field(default_factory=dict)
-    occasion: str = ""
-    wanted: deque[str] = field(default_factory=deque)
-
-
-@dataclass(slots=True)
-class _LaneState:
-    limit: int
-    running: int = 0
-    queue: deque[_Job] = field(default_factory=deque)
 
 
 class Watcher(Protocol):
@@ -106,21 +70,16 @@ class Scheduler:
         self._plan = plan
         self._watcher = watcher
         self._budget = budget
-        self._link_busy = link_busy
         self._clock = clock
-        self._timetable: Timetable[_Job] = Timetable()
-        self._jobs: dict[str, _Job] = {}
-        self._lanes = {lane: _LaneState(limits.get(lane, 2**31)) for lane in Lane}
+        self._timetable: Timetable[Job] = Timetable()
+        self._jobs: dict[str, Job] = {}
+        self._lanes = Lanes(limits, budget, link_busy)
         self._ending: set[asyncio.Task[None]] = set()
-        self._measuring: set[_Job] = set()
-        self._finishing: set[_Job] = set()
+        self._measuring: set[Job] = set()
+        self._finishing: set[Job] = set()
         self._look_at = math.inf
-        self._step = _STEPS[0]
+        self._step = choose_step(())
         self._timer: asyncio.TimerHandle | None = None
-        self._exclusive = asyncio.Lock()
-        self._holding = False
-        self._with_target = 0
-        self._drained = asyncio.Event()
         self.counts = ScheduleCounts()
 
     def __len__(self) -> int:
@@ -129,7 +88,7 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """Runs that are due and wait for budget, lane or a bandwidth test."""
-        return sum(len(lane.queue) for lane in self._lanes.values())
+        return self._lanes.waiting
 
     @property
     def refused(self) -> Mapping[str, str]:
@@ -169,12 +128,12 @@ class Scheduler:
                 self._timetable.add(assignment.id, job, assignment.interval, now, within=within)
         self._jobs = {key: self._jobs[key] for key in wanted}
         self._refuse()
-        self._step = _choose_step([job.plan.assignment.interval for job in self._jobs.values()])
+        self._step = choose_step([job.plan.assignment.interval for job in self._jobs.values()])
         self._arm(afresh=True)
 
-    def _make(self, assignment: Assignment) -> _Job:
+    def _make(self, assignment: Assignment) -> Job:
         plan = self._plan(assignment)
-        job = _Job(plan, self._lanes[plan.lane])
+        job = Job(plan, self._lanes[plan.lane])
         job.report = partial(self._take_report, job)
         return job
 
@@ -221,7 +180,7 @@ class Scheduler:
         if job is not None:
             self._skip(job, reason, detail, starts)
 
-    def _start_wanted(self, job: _Job) -> None:
+    def _start_wanted(self, job: Job) -> None:
         """Make the next start that was asked for, if nothing of the assignment is under way or waits."""
         idle = not job.running and job.task is None and job.waits_for is None
         if job.wanted and idle and not job.gone:
@@ -243,21 +202,21 @@ class Scheduler:
             self._timer.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
 
-    def _drop(self, assignment_id: str, job: _Job) -> None:
+    def _drop(self, assignment_id: str, job: Job) -> None:
         self._stop(job)
         self._timetable.remove(assignment_id)
         del self._jobs[assignment_id]
 
-    def _stop(self, job: _Job) -> None:
+    def _stop(self, job: Job) -> None:
         job.gone = True
         self._refuse_wanted(job)
         self._cut(job)
 
-    def _refuse_wanted(self, job: _Job) -> None:
+    def _refuse_wanted(self, job: Job) -> None:
         while job.wanted:
             self._tell_end(job.plan.assignment.id, job.wanted.popleft(), "")
 
-    def _cut(self, job: _Job) -> None:
+    def _cut(self, job: Job) -> None:
         """End the run that is under way or waits."""
         if job.task is not None:
             job.task.cancel()
@@ -311,7 +270,7 @@ class Scheduler:
             self._expire(now)
         self._arm()
 
-    def _take(self, due: Due[_Job]) -> None:
+    def _take(self, due: Due[Job]) -> None:
         job = due.item
         if due.missed:
             self._skip(job, Skip.LATE, "the agent was too busy, or stood still", due.missed)
@@ -324,40 +283,24 @@ class Scheduler:
         else:
             self._try_start(job, due.at)
 
-    def _try_start(self, job: _Job, due_at: float) -> None:
+    def _try_start(self, job: Job, due_at: float) -> None:
         """Start a job that is idle, or let it wait."""
         job.due_at = due_at
         if job.plan.lane is Lane.EXCLUSIVE:
             job.task = asyncio.get_running_loop().create_task(self._run_apart(job))
-        elif (obstacle := self._obstacle(job)) is None:
+        elif (obstacle := self._lanes.obstacle(job)) is None:
             self._start(job)
         else:
             job.waits_for = obstacle
             job.lane.queue.append(job)
 
-    def _obstacle(self, job: _Job) -> Skip | None:
-        """What keeps a job from starting now; takes its cost from the budget if nothing does."""
-        lane = job.lane
-        if self._holding and job.plan.has_target:
-            return Skip.EXCLUSIVE
-        if lane.running >= lane.limit:
-            return Skip.CONCURRENCY
-        return None if self._budget.take(job.plan.cost) else Skip.BUDGET
-
     def _start_waiting(self) -> None:
-        for lane in self._lanes.values():
-            while lane.queue:
-                job = lane.queue[0]
-                job.waits_for = self._obstacle(job)
-                if job.waits_for is not None:
-                    break
-                lane.queue.popleft()
-                self.counts.deferred += 1
-                self._start(job)
+        for job in self._lanes.take_ready():
+            self.counts.deferred += 1
+            self._start(job)
 
-    def _start(self, job: _Job) -> None:
-        job.lane.running += 1
-        self._with_target += job.plan.has_target
+    def _start(self, job: Job) -> None:
+        self._lanes.enter(job)
         if job.plan.direct is None:
             job.task = asyncio.get_running_loop().create_task(self._run(job))
             return
@@ -369,40 +312,20 @@ class Scheduler:
             job.plan.fail(*_mistake(error))
             self._end(job)
 
-    async def _run_apart(self, job: _Job) -> None:
+    async def _run_apart(self, job: Job) -> None:
         """Run on a quiet link while no run with a target is under way, one at a time."""
         job.begun = True
         try:
-            job.waits_for = Skip.EXCLUSIVE
-            async with self._exclusive:
-                job.waits_for = Skip.LINK_BUSY
-                while (busy := await self._link_busy()) is not None:
-                    log.info("%s waits: %s", job.plan.assignment.test, busy)
-                    await asyncio.sleep(_BUSY_RETRY_SECONDS)
-                job.waits_for = Skip.EXCLUSIVE
-                self._holding = True
-                try:
-                    await self._drain()
-                    job.waits_for = None
-                    # It waited for the link, not for the agent: that is no lag.
-                    job.due_at = self._clock()
-                    await self._run(job)
-                finally:
-                    self._holding = False
-                    self._start_waiting()
+            async with self._lanes.quiet(job):
+                # It waited for the link, not for the agent: that is no lag.
+                job.due_at = self._clock()
+                await self._run(job)
         finally:
             job.waits_for = None
             self._end(job)
+            self._start_waiting()
 
-    async def _drain(self) -> None:
-        """Let the runs with a target end; some slow one isn't waited for longer than a few seconds."""
-        self._drained.clear()
-        if self._with_target:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_SECONDS):
-                    await self._drained.wait()
-
-    async def _run(self, job: _Job) -> None:
+    async def _run(self, job: Job) -> None:
         """One run within its time limit."""
         job.begun = True
         self._begin(job)
@@ -419,7 +342,7 @@ class Scheduler:
         finally:
             self._end(job)
 
-    def _take_report(self, job: _Job, outcome: Any) -> None:
+    def _take_report(self, job: Job, outcome: Any) -> None:
         """The end of a run without a task."""
         try:
             job.plan.store(outcome)
@@ -428,12 +351,12 @@ class Scheduler:
             job.plan.fail(*_mistake(error))
         self._end(job)
 
-    def _stop_direct(self, job: _Job) -> None:
+    def _stop_direct(self, job: Job) -> None:
         assert job.plan.direct is not None  # noqa: S101 - for the type checker: only these run without a task
         job.plan.direct.stop()
         self._end(job)
 
-    def _begin(self, job: _Job) -> None:
+    def _begin(self, job: Job) -> None:
         now = self._clock()
         self.counts.lag = max(self.counts.lag, now - job.due_at)
         job.running = True
@@ -461,7 +384,7 @@ class Scheduler:
                 job.plan.fail(*_expiry(job))
         self._look_at = min((job.expires_at for job in self._measuring), default=math.inf)
 
-    def _end(self, job: _Job) -> None:
+    def _end(self, job: Job) -> None:
         if job.running:
             job.running = job.expired = False
             self._measuring.discard(job)
@@ -471,15 +394,11 @@ class Scheduler:
         self._let_go(job)
         if job.plan.lane is Lane.EXCLUSIVE:
             return
-        lane = job.lane
-        lane.running -= 1
-        self._with_target -= job.plan.has_target
-        if not self._with_target:
-            self._drained.set()
-        if lane.queue:
+        self._lanes.leave(job)
+        if job.lane.queue:
             self._start_waiting()
 
-    def _let_go(self, job: _Job) -> None:
+    def _let_go(self, job: Job) -> None:
         """The run that somebody asked for is over; the next comes when this one is quite done."""
         if job.occasion:
             occasion, job.occasion = job.occasion, ""
@@ -487,7 +406,7 @@ class Scheduler:
         if job.wanted:
             asyncio.get_running_loop().call_soon(self._start_wanted, job)
 
-    def _skip(self, job: _Job, reason: Skip, detail: str, starts: int = 1) -> None:
+    def _skip(self, job: Job, reason: Skip, detail: str, starts: int = 1) -> None:
         skipped = job.skipped.get(reason)
         if skipped is None:
             log.warning("%s is not started (%s): %s", job.plan.assignment.test, reason, detail)
@@ -504,25 +423,5 @@ def _mistake(error: Exception) -> tuple[Fault, str]:
     return Fault.INTERNAL, f"{type(error).__name__}: {error}"
 
 
-def _expiry(job: _Job) -> tuple[Fault, str]:
+def _expiry(job: Job) -> tuple[Fault, str]:
     return Fault.TIMEOUT, f"given up after {job.plan.assignment.timeout} s"
-
-
-def _choose_step(intervals: Sequence[float]) -> float:
-    """The widest step of the grid with which few starts come together and none comes late for its interval.
-
-    >>> [_choose_step([1.0] * targets) for targets in (100, 1000, 5000)], _choose_step([0.1])
-    ([0.25, 0.1, 0.025], 0.025)
-    >>> _choose_step([10.0] * 100), _choose_step([10.0, 4.9])
-    (0.5, 0.25)
-    """
-    rate = sum(1 / interval for interval in intervals)
-    for step in _STEPS:
-        if rate * step <= _STARTS_TOGETHER and all(_fits(step, interval) for interval in set(intervals)):
-            return step
-    return _STEPS[-1]
-
-
-def _fits(step: float, interval: float) -> bool:
-    even = abs(interval / step - round(interval / step)) < _ROUNDING
-    return step * (_STEPS_PER_INTERVAL if even else _STEPS_PER_ODD_INTERVAL) <= interval + _ROUNDING

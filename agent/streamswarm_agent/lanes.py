@@ -1,0 +1,103 @@
+"""What may be under way together: runs in each lane, what the budget allows, and a quiet link for who fills it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Final
+
+from streamswarm_agent.budget import Budget
+from streamswarm_agent.jobs import Job, LaneState
+from streamswarm_agent.plan import Skip
+from streamswarm_core.probespecs.demand import Lane
+
+log = logging.getLogger(__name__)
+
+_DRAIN_SECONDS: Final = 5.0
+_BUSY_RETRY_SECONDS: Final = 5.0
+
+
+class Lanes:
+    """The lanes of one schedule.
+
+    Args:
+        limits: runs under way at the same time in a lane; a lane without one has no limit.
+        budget: what the runs may put on the link.
+        link_busy: says why the link is busy, or None if it isn't; asked before a run of the exclusive lane.
+    """
+
+    def __init__(
+        self, limits: Mapping[Lane, int], budget: Budget, link_busy: Callable[[], Awaitable[str | None]]
+    ) -> None:
+        self._budget = budget
+        self._link_busy = link_busy
+        self._lanes = {lane: LaneState(limits.get(lane, 2**31)) for lane in Lane}
+        self._exclusive = asyncio.Lock()
+        self._holding = False
+        self._with_target = 0
+        self._drained = asyncio.Event()
+
+    def __getitem__(self, lane: Lane) -> LaneState:
+        return self._lanes[lane]
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are due and wait for budget, lane or a bandwidth test."""
+        return sum(len(lane.queue) for lane in self._lanes.values())
+
+    def obstacle(self, job: Job) -> Skip | None:
+        """What keeps a job from starting now; takes its cost from the budget if nothing does."""
+        lane = job.lane
+        if self._holding and job.plan.has_target:
+            return Skip.EXCLUSIVE
+        if lane.running >= lane.limit:
+            return Skip.CONCURRENCY
+        return None if self._budget.take(job.plan.cost) else Skip.BUDGET
+
+    def take_ready(self) -> Iterator[Job]:
+        """Take out the waiting jobs that nothing keeps from starting any more; in each lane in their order."""
+        for lane in self._lanes.values():
+            while lane.queue:
+                job = lane.queue[0]
+                job.waits_for = self.obstacle(job)
+                if job.waits_for is not None:
+                    break
+                yield lane.queue.popleft()
+
+    def enter(self, job: Job) -> None:
+        """A run starts."""
+        job.lane.running += 1
+        self._with_target += job.plan.has_target
+
+    def leave(self, job: Job) -> None:
+        """A run that has entered has ended."""
+        job.lane.running -= 1
+        self._with_target -= job.plan.has_target
+        if not self._with_target:
+            self._drained.set()
+
+    @contextlib.asynccontextmanager
+    async def quiet(self, job: Job) -> AsyncIterator[None]:
+        """Wait for a quiet link, and keep away from it what has a target; one job at a time."""
+        job.waits_for = Skip.EXCLUSIVE
+        async with self._exclusive:
+            job.waits_for = Skip.LINK_BUSY
+            while (busy := await self._link_busy()) is not None:
+                log.info("%s waits: %s", job.plan.assignment.test, busy)
+                await asyncio.sleep(_BUSY_RETRY_SECONDS)
+            job.waits_for = Skip.EXCLUSIVE
+            self._holding = True
+            try:
+                await self._drain()
+                job.waits_for = None
+                yield
+            finally:
+                self._holding = False
+
+    async def _drain(self) -> None:
+        """Let the runs with a target end; some slow one isn't waited for longer than a few seconds."""
+        self._drained.clear()
+        if self._with_target:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_SECONDS):
+                    await self._drained.wait()
