@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from streamswarm_agent.probes.direct import Outcome
 from streamswarm_core.assignment import Assignment
@@ -47,7 +47,9 @@ class LatestPoints:
     def put_outcome(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take a run that hasn't been made into points; it is when they are asked for."""
         newest = self._renewed(assignment)
-        newest.points = [point for point in outcome.more if not _added(point, newest.totals)] if outcome.more else ()
+        newest.points = ()
+        if outcome.more:
+            newest.points = [point for point in outcome.more if not _added(point, newest.totals)]
         newest.outcome = outcome
 
     def _renewed(self, assignment: Assignment) -> _Newest:
@@ -77,5 +79,5 @@ def _added(point: Point, totals: _Totals) -> bool:
     key = (point.measurement, *point.tags.values())
     before = totals[key].fields if key in totals else {}
     sums = {name: float(before.get(name, 0)) + float(value) for name, value in point.fields.items()}
-    totals[key] = replace(point, fields={**before, **sums})
+    totals[key] = Point(point.measurement, point.tags, {**before, **sums}, point.time_ns)
     return True
