@@ -5,7 +5,6 @@ meet the same queues and can be compared as a pair. What differs between rounds 
 """
 
 import asyncio
-import itertools
 import math
 import random
 import statistics
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamswarm_agent.net.echoes import Exchange, Request
+from streamswarm_agent.net.jitter import interarrival_jitter
 
 _Z_95: Final = 1.959964
 _LEAST_PAIRS: Final = 6
@@ -68,12 +68,7 @@ class ClassRun:
     @property
     def jitter(self) -> float | None:
         """Interarrival jitter, seconds, with the difference of round-trip times as D (RFC 3550, 6.4.1)."""
-        if len(self.rtts) < 2:
-            return None
-        jitter = 0.0
-        for before, after in itertools.pairwise(self.rtts):
-            jitter += (abs(after - before) - jitter) / 16
-        return jitter
+        return interarrival_jitter(self.rtts)
 
     @property
     def reply_dscp(self) -> int | None:

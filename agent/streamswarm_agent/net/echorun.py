@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import ProbeFault
+from streamswarm_agent.net.jitter import advance
 
 _ENOUGH_SAMPLES: Final = {0.5: 3, 0.9: 10, 0.95: 20, 0.99: 100}
 """Percentiles and from how many samples on they say more than the maximum does: 1 / (1 - p), and three for a median."""
@@ -103,7 +104,7 @@ def advance_jitter(history: EchoHistory, rtt: float) -> float | None:
     if before is None:
         return None
     history.newest_rtt = rtt
-    history.jitter += (abs(rtt - before) - history.jitter) / 16
+    history.jitter = advance(history.jitter, before, rtt)
     return history.jitter
 
 
@@ -121,7 +122,7 @@ def carry_jitter(history: EchoHistory, rtts: Sequence[float]) -> float | None:
     """
     for rtt in rtts:
         if history.newest_rtt is not None:
-            history.jitter += (abs(rtt - history.newest_rtt) - history.jitter) / 16
+            history.jitter = advance(history.jitter, history.newest_rtt, rtt)
         elif len(rtts) == 1:
             history.newest_rtt = rtt
             return None

@@ -5,12 +5,12 @@ run equally fast: 50 ppm apart they add 50 µs in a second. So delay variation n
 one-way delay is given only together with what both clocks admit to be wrong by.
 """
 
-import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamswarm_agent.net.jitter import interarrival_jitter
 from streamswarm_agent.net.stampsender import Answer, Sent, StampRun
 from streamswarm_core.clock import NANOSECONDS
 
@@ -96,13 +96,7 @@ class OneWay:
     @property
     def jitter(self) -> float | None:
         """Interarrival jitter, seconds (RFC 3550, 6.4.1)."""
-        values = list(self.delays.values())
-        if len(values) < 2:
-            return None
-        jitter = 0.0
-        for before, after in itertools.pairwise(values):
-            jitter += (abs(after - before) - jitter) / 16
-        return jitter
+        return interarrival_jitter(self.delays.values())
 
     @property
     def ipdv(self) -> float | None:
