@@ -48,6 +48,8 @@ from streamswarm_core.writer import LineWriter
 
 log = logging.getLogger(__name__)
 
+_KEPT_SECONDS: Final = 60.0
+"""An idle connection to the control plane; shorter than that keeps it, so that no request meets a closing one."""
 _SELF_SECONDS: Final = 10.0
 _FLUSH_SECONDS: Final = 0.5
 """Points go to disk on lines this far apart, on which the agent wakes up for starts in any case."""
@@ -70,7 +72,7 @@ class Runner:
 
     def __init__(self, settings: AgentSettings, credential: Credential) -> None:
         self._settings = settings
-        self._client = httpx.AsyncClient(timeout=10)
+        self._client = httpx.AsyncClient(timeout=10, limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS))
         self._controlplane = ControlPlane(
             credential, settings.controlplane_url, self._client, partial(keep, credential_path(settings))
         )

@@ -21,6 +21,8 @@ from streamswarm_core.errors import ConfigError
 from streamswarm_core.settings import ServiceSettings, variable_name
 
 STOP_SECONDS: Final = 4
+KEPT_SECONDS: Final = 75
+"""How long an idle connection stays open: longer than agents are silent, who would shake hands anew for each poll."""
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI 3 application."""
 
@@ -53,6 +55,7 @@ def uvicorn_config(app: Application | Callable[[], Application], host: str, port
         access_log=False,
         server_header=False,
         proxy_headers=False,  # uvicorn would believe whatever comes from loopback
+        timeout_keep_alive=KEPT_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         **more,
     )
