@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -47,11 +47,11 @@ from streamswarm_core.tokens import RememberingVerifier, Scope, SigningKey, Toke
 
 API_PREFIX: Final = "/api/v1"
 _ROUTERS: Final = (
+    agents.agent_router,  # looked through in this order: what is asked most comes first
     auth.router,
     oidc.router,
     users.router,
     agents.router,
-    agents.agent_router,
     enrolment.router,
     credentials.router,
     testplans.router,
@@ -129,10 +129,8 @@ def _create_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app, API_PREFIX, _ROUTERS)
-    api = APIRouter(prefix=API_PREFIX)
     for router in _ROUTERS:
-        api.include_router(router)
-    app.include_router(api)
+        app.include_router(router, prefix=API_PREFIX)
     openapi.install(app, API_PREFIX, _ROUTERS)
     return app
 
