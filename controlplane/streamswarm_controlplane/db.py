@@ -1,24 +1,30 @@
 """The database: SQLite or PostgreSQL by SQLAlchemy, its schema by Alembic."""
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import JSON, Connection, DateTime, Engine, LargeBinary, String, create_engine, make_url, text
+from sqlalchemy import JSON, Connection, DateTime, Engine, LargeBinary, String, create_engine, event, make_url, text
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from streamswarm_controlplane import sqlite
 from streamswarm_controlplane.sqlite import READING
 
+Answer = TypeVar("Answer")
 TURNS: Final = 16
 """Requests of one process that have a transaction at the same time; fewer than there are threads for them."""
+_FRESH_SECONDS: Final = 1.0
+_RESTING_SINCE: Final = "streamswarm_resting_since"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -68,11 +74,36 @@ def new_id() -> str:
 def connect(url: str) -> Engine:
     """Make an engine."""
     local = make_url(url).get_backend_name() == "sqlite"
-    # A server may have been restarted; a file has not.
-    engine = create_engine(url, pool_pre_ping=not local, pool_size=TURNS, max_overflow=TURNS, hide_parameters=True)
+    # The last one used is the next, so that the others, of a busy hour, aren't pinged again and again.
+    engine = create_engine(url, pool_use_lifo=True, pool_size=TURNS, max_overflow=TURNS, hide_parameters=True)
     if local:
         sqlite.prepare(engine)
+    else:
+        _ping_after_idling(engine)
     return engine
+
+
+def _ping_after_idling(engine: Engine) -> None:
+    """Try a connection before it is used, as the server may have been restarted, unless it was in use just now.
+
+    SQLAlchemy's `pool_pre_ping` does so each time, which is another round trip for each request.
+    """
+
+    def rest(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_RESTING_SINCE] = time.monotonic()
+
+    def wake(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        since = record.info.get(_RESTING_SINCE)
+        if since is None or time.monotonic() - since < _FRESH_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error:
+            # Of all connections: those that were made before are tried no more.
+            raise InvalidatePoolError from None
+
+    event.listen(engine, "checkin", rest)
+    event.listen(engine, "checkout", wake)
 
 
 def lock_out_others(connection: Connection | Session, key: int) -> None:
@@ -97,7 +128,8 @@ class Database:
         self.engine = connect(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._turns = asyncio.Semaphore(TURNS)
-        self._reading_sessions = sessionmaker(self.engine.execution_options(**{READING: True}), expire_on_commit=False)
+        self._reading_engine = self.engine.execution_options(**{READING: True})
+        self._reading_sessions = sessionmaker(self._reading_engine, expire_on_commit=False)
 
     @contextmanager
     def session(self, *, reading: bool = False) -> Iterator[Session]:
@@ -129,6 +161,17 @@ class Database:
                     await run_in_threadpool(session.close)
                 raise
             await run_in_threadpool(_commit, session)
+
+    async def in_turn(self, work: Callable[[Connection], Answer], *, reading: bool = False) -> Answer:
+        """Do all of a request's work in one thread, from its transaction's begin to the end; see `session`."""
+        engine = self._reading_engine if reading else self.engine
+
+        def transact() -> Answer:
+            with engine.begin() as connection:
+                return work(connection)
+
+        async with self._turns:
+            return await run_in_threadpool(transact)
 
     def close(self) -> None:
         """Drop the connections."""

@@ -45,9 +45,12 @@ class _Writers:
         """Begin a transaction; a writing one takes SQLite's lock now, instead of failing when two want to later."""
         reading = bool(connection.get_execution_options().get(READING))
         connection.info[READING] = reading
-        if not reading:
-            self._queue(connection)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if reading:
+            # Takes no lock and can't fail, so it can do without what SQLAlchemy does around a statement.
+            connection.connection.execute("BEGIN")
+            return
+        self._queue(connection)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def become_writer(
         self,

@@ -1,8 +1,9 @@
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from streamswarm_controlplane.agents import changes, service
+from streamswarm_controlplane.agents import changes, contact, service
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.agents.schemas import (
     AccessToken,
@@ -18,11 +19,11 @@ from streamswarm_controlplane.agents.schemas import (
     SeriesChoice,
     TokenRequest,
 )
-from streamswarm_controlplane.assignments.service import assignment_set
 from streamswarm_controlplane.deps import (
     AddressDep,
     Admin,
-    AgentDep,
+    AgentIdDep,
+    DatabaseDep,
     Operator,
     SessionDep,
     SettingsDep,
@@ -30,7 +31,7 @@ from streamswarm_controlplane.deps import (
     Viewer,
     begins_reading,
 )
-from streamswarm_controlplane.etags import ChangingDep, IfNoneMatch, ReadingDep, not_modified
+from streamswarm_controlplane.etags import ChangingDep, IfNoneMatch, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_core.assignment import AssignmentSet
@@ -156,23 +157,22 @@ def access_token(body: TokenRequest, db: SessionDep, key: SigningKeyDep, setting
 
 
 @agent_router.get("/assignments", response_model=AssignmentSet, summary="What the agent has to run")
-def assignments(
-    db: SessionDep, agent: AgentDep, response: Response, if_none_match: IfNoneMatch = ""
+async def assignments(
+    database: DatabaseDep, agent_id: AgentIdDep, response: Response, if_none_match: IfNoneMatch = ""
 ) -> AssignmentSet | Response:
     """304 while nothing has changed."""
-    # The tag says it all, so that most polls needn't look at the assignments.
-    etag = AssignmentSet(agent_id=agent.id, version=agent.assignments_version).etag()
-    if not_modified(if_none_match, etag):
+    etag, wanted = await database.in_turn(lambda db: contact.poll(db, agent_id, if_none_match), reading=True)
+    if wanted is None:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
     response.headers["ETag"] = etag
-    return assignment_set(db, agent)
+    return wanted
 
 
 @agent_router.post("/heartbeat", summary="Sign of life")
-@begins_reading
-def heartbeat(body: Heartbeat, request: Request, agent: AgentDep) -> HeartbeatAnswer:
+async def heartbeat(body: Heartbeat, request: Request, database: DatabaseDep, agent_id: AgentIdDep) -> HeartbeatAnswer:
     """The answer says whether the assignments have changed, what the agent is called, and whether to start anew.
 
     With the two times in it an agent measures how far its clock is from this one (RFC 5905, section 8).
     """
-    return service.heartbeat(agent, body, request.state.received_at)
+    received_at: datetime = request.state.received_at
+    return await database.in_turn(lambda db: contact.heartbeat(db, agent_id, body, received_at))

@@ -11,8 +11,6 @@ from streamswarm_controlplane.agents.schemas import (
     AgentPublic,
     AgentState,
     Enrolment,
-    Heartbeat,
-    HeartbeatAnswer,
 )
 from streamswarm_controlplane.assignments.selection import reselect_agent
 from streamswarm_controlplane.audit.service import Actor, record
@@ -87,40 +85,6 @@ def access_token(
         access_token=token,
         expires_in=settings.access_token_seconds,
         rotate_secret=credentials.is_due(db, settings, agent),
-    )
-
-
-def heartbeat(agent: Agent, beat: Heartbeat, received_at: datetime) -> HeartbeatAnswer:
-    """Take note of a sign of life, and say what the agent has to know.
-
-    A restart that is wanted is said again and again until another process reports: an answer may get lost.
-    """
-    if agent.started_at != beat.started_at:
-        agent.restart_requested_at = None
-    agent.last_seen_at = received_at
-    agent.started_at = beat.started_at
-    agent.version = beat.version
-    agent.queued_points = beat.queued_points
-    agent.running_version = beat.assignments_version
-    agent.exporter_url = beat.exporter_url
-    if beat.budget is not None:
-        agent.budget = beat.budget.model_dump()
-    if beat.addresses is not None:
-        agent.addresses = beat.addresses
-    if beat.host is not None:
-        agent.host = beat.host
-    if beat.clock is not None:
-        agent.clock_offset, agent.clock_error = beat.clock.offset, beat.clock.error
-    else:
-        # One way only: the time that the heartbeat travelled is in it, and nobody knows how long that was.
-        agent.clock_offset, agent.clock_error = (received_at - beat.sent_at).total_seconds(), None
-    return HeartbeatAnswer(
-        received_at=received_at,
-        time=now(),
-        assignments_version=agent.assignments_version,
-        name=agent.name,
-        site=agent.site,
-        restart=agent.restart_requested_at is not None,
     )
 
 

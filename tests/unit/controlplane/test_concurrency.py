@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 
 import httpx
@@ -11,9 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.event import listen
 
 from streamswarm_controlplane import app as composition
+from streamswarm_controlplane import db
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.db import TURNS, Database
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from tests.postgres import PostgreSQL
 from tests.support import serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
 
@@ -57,6 +59,26 @@ def test_who_began_by_reading_may_write_even_if_others_have_written_meanwhile(se
     with database.session(reading=True) as reader:
         assert reader.scalar(text("SELECT count(*) FROM markers")) == 2
     database.close()
+
+
+def test_connections_that_the_server_ended_while_they_rested_are_made_anew(
+    postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "_FRESH_SECONDS", 0.0)
+    url = postgresql.url(postgresql.new_database())
+    database, other = Database(url), Database(url)
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(database.session()).execute(text("SELECT 1"))
+    with other.session() as killer:
+        mine = "pid = pg_backend_pid() OR datname <> current_database()"
+        ended = killer.scalars(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE NOT ({mine})"))
+        assert len(ended.all()) == 3
+    with ExitStack() as stack:
+        for _ in range(3):
+            assert stack.enter_context(database.session()).scalar(text("SELECT 1")) == 1
+    database.close()
+    other.close()
 
 
 def test_writers_take_turns_and_one_that_fails_wakes_the_next(settings: ControlPlaneSettings) -> None:
@@ -103,4 +125,4 @@ def test_a_poll_without_news_and_a_heartbeat_ask_the_database_little(
         beat = {"version": "1", "started_at": at, "sent_at": at, "assignments_version": 1}
         httpx.post(f"{url}/api/v1/agent/heartbeat", headers=headers, json=beat).raise_for_status()
         kinds = [one.split()[0] for one in statements if not one.startswith("BEGIN")]
-        assert kinds == ["SELECT", "UPDATE"]
+        assert kinds == ["UPDATE"]

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_core.clock import now
 from tests.support import eventually
 from tests.unit.controlplane.conftest import PASSWORD, Client, Templates, enrol_agent
 from tests.unit.controlplane.processes import ControlPlane, running
@@ -76,10 +77,16 @@ def test_an_agent_that_one_revokes_is_refused_by_all_at_once(three: list[Client]
     agent_id, headers = enrol_agent(three[0], "revoked")
     polls = [f"{client.url}/api/v1/agent/assignments" for client in three]
     # Twice, so that whatever a process remembers of the token is remembered.
+    at = now().isoformat()
+    beat = {"version": "1", "started_at": at, "sent_at": at, "assignments_version": 1}
+    beats = [f"{client.url}/api/v1/agent/heartbeat" for client in three]
     for _ in range(2):
         assert [httpx.get(poll, headers=headers, timeout=30).status_code for poll in polls] == [200] * COUNT
+        assert [httpx.post(one, headers=headers, json=beat, timeout=30).status_code for one in beats] == [200] * COUNT
     assert three[2].http.post(f"/agents/{agent_id}/revoke").status_code == 204
     assert [httpx.get(poll, headers=headers, timeout=30).status_code for poll in polls] == [401] * COUNT
+    assert [httpx.post(one, headers=headers, json=beat, timeout=30).status_code for one in beats] == [401] * COUNT
+    assert httpx.post(f"{three[0].url}/api/v1/agent/runs", headers=headers, json={"runs": []}).status_code == 401
 
 
 def test_a_change_at_one_is_what_an_agent_is_told_by_all(three: list[Client]) -> None:
