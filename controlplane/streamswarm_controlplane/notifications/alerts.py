@@ -32,8 +32,9 @@ def reconcile(db: Session, look: Look, at: datetime) -> None:
     quiet = Quiet(db, at)
     looked_at = set()
     for finding in look.findings:
-        looked_at.add(finding.fingerprint)
-        alert = known.get(finding.fingerprint)
+        fingerprint = finding.fingerprint
+        looked_at.add(fingerprint)
+        alert = known.get(fingerprint)
         if finding.verdict is Verdict.BAD:
             if alert is None:
                 alert = _open(db, finding, at)

@@ -55,6 +55,8 @@ class Evaluator:
         with self._database.session() as db:
             if not hold(db, LEASE, self._worker, self._lease_seconds, at):
                 return False
+        # Not in the same transaction: on SQLite no heartbeat could be written meanwhile.
+        with self._database.session(reading=True) as db:
             settings = effective(db, self._settings)
             look = look_at_agents(db, settings, at)
         look_at_results(look, self._reader, settings, at, self._limits)

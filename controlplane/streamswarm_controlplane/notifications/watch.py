@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import state_of
-from streamswarm_controlplane.assignments.service import list_assignments
+from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.notifications.events import Event, Severity
 from streamswarm_controlplane.notifications.findings import Finding, Look, Subject, Verdict
 from streamswarm_controlplane.notifications.limits import ThresholdWatch
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
 from streamswarm_core.catalogue.ml import ANOMALY
@@ -37,33 +38,49 @@ _ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector",
 def look_at_agents(db: Session, settings: ControlPlaneSettings, at: datetime) -> Look:
     """Which agents and assignments there are, and which agents are silent."""
     look = Look()
-    for agent in db.scalars(select(Agent).where(Agent.revoked_at.is_(None)).order_by(Agent.name)):
+    agents = {
+        agent.id: agent for agent in db.scalars(select(Agent).where(Agent.revoked_at.is_(None)).order_by(Agent.name))
+    }
+    for agent in agents.values():
         state = state_of(agent, settings, at)
         look.agents.add(agent.name)
         if state in _SILENT:
             look.unreachable[agent.name] = f"agent {agent.name} is {_SILENT[state]}"
         look.findings.append(_agent(agent, state, at))
-    for row in list_assignments(db):
-        schedule = read_schedule(row.test.schedule)
-        if row.test.paused or is_over(schedule, at) or row.agent.name not in look.agents or row.test.probe not in SPECS:
-            continue
-        limit = settings.no_data_intervals * row.test.interval + row.test.timeout
-        subject = Subject(
-            agent=row.agent.name,
-            site=row.agent.site,
-            test=row.test.key,
-            name=row.test.name,
-            probe=row.test.probe,
-            target=row.test.target,
-            # An agent is called late before its tests are called silent: one alert instead of many.
-            limit=max(limit, 2 * settings.late_seconds),
-            since=max(row.created_at, row.test.updated_at),
-            test_plan=row.test,
-            unreachable=look.unreachable.get(row.agent.name, ""),
-            more=row.agent.labels,
-        )
-        look.subjects[subject.key] = subject
+    tests = {
+        test.id: test for test in db.scalars(select(TestPlan).where(TestPlan.paused.is_(False))) if _goes_on(test, at)
+    }
+    # Of the many assignments only what they are made of: as objects they would take most of a round's time.
+    made = select(AssignmentRow.agent_id, AssignmentRow.test_id, AssignmentRow.created_at)
+    for agent_id, test_id, created_at in db.execute(made.order_by(AssignmentRow.created_at, AssignmentRow.id)):
+        if agent_id in agents and test_id in tests:
+            subject = _subject(look, agents[agent_id], tests[test_id], created_at, settings)
+            look.subjects[subject.key] = subject
     return look
+
+
+def _goes_on(test: TestPlan, at: datetime) -> bool:
+    return test.probe in SPECS and not is_over(read_schedule(test.schedule), at)
+
+
+def _subject(
+    look: Look, agent: Agent, test: TestPlan, assigned_at: datetime, settings: ControlPlaneSettings
+) -> Subject:
+    limit = settings.no_data_intervals * test.interval + test.timeout
+    return Subject(
+        agent=agent.name,
+        site=agent.site,
+        test=test.key,
+        name=test.name,
+        probe=test.probe,
+        target=test.target,
+        # An agent is called late before its tests are called silent: one alert instead of many.
+        limit=max(limit, 2 * settings.late_seconds),
+        since=max(assigned_at, test.updated_at),
+        test_plan=test,
+        unreachable=look.unreachable.get(agent.name, ""),
+        more=agent.labels,
+    )
 
 
 def _agent(agent: Agent, state: AgentState, at: datetime) -> Finding:
