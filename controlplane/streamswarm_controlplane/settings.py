@@ -1,12 +1,17 @@
 import ipaddress
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from streamswarm_controlplane.users.models import Role
 from streamswarm_core.reader import StoreSettings
 from streamswarm_core.settings import is_loopback
+
+_DRIVERS: Final = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+pysqlite"})
 
 
 class ControlPlaneSettings(StoreSettings, table="controlplane"):
@@ -106,6 +111,17 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
     development_minutes: float = Field(
         0, ge=0, le=480, description="Development mode: no login from this machine for so long after the start; 0: off."
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: SecretStr) -> SecretStr:
+        try:
+            driver = make_url(url.get_secret_value()).drivername if url.get_secret_value() else "sqlite"
+        except (ArgumentError, ValueError):
+            driver = ""
+        if driver not in _DRIVERS:
+            raise ValueError("takes postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:////FILE")
+        return url
 
     @field_validator("trusted_proxies")
     @classmethod

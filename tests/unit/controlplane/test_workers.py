@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -15,7 +16,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
 from tests.support import eventually
 from tests.unit.controlplane.conftest import PASSWORD, Client, Templates, enrol_agent
-from tests.unit.controlplane.processes import ControlPlane, running
+from tests.unit.controlplane.processes import ControlPlane, running, start, wait
 
 # The processes are started once, so the tests stay together.
 pytestmark = pytest.mark.xdist_group("control planes")
@@ -185,6 +186,22 @@ def test_a_database_that_can_not_be_used_stops_the_start_with_one_line(
         pass
     log = str(told.value).partition("log:\n")[2].strip()
     assert log.startswith("error: database ")
+    assert len(log.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://x:planted@127.0.0.1/x", "sqlite+aiosqlite:///x", "planted", "postgresql://x:planted@127.0.0.1:http/x"],
+)
+def test_a_url_of_no_database_that_there_is_stops_the_start_with_one_line(tmp_path: Path, url: str) -> None:
+    settings = ControlPlaneSettings(data=tmp_path)
+    more = {"STREAMSWARM_CONTROLPLANE_DATABASE_URL": url}
+    with pytest.raises(RuntimeError, match="exit code 2") as told:
+        wait(start(settings, **more))
+    log = str(told.value).partition("log:\n")[2].strip()
+    assert log.startswith("error: STREAMSWARM_CONTROLPLANE_DATABASE_URL (or [controlplane] database_url): ")
+    assert "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:////FILE" in log
+    assert "planted" not in log
     assert len(log.splitlines()) == 1
 
 
