@@ -175,4 +175,4 @@ def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSett
     def metrics(request: Request) -> Response:
         with database.session(reading=True) as session:
             own.read(session, effective(session, settings))
-        return expose(own.registry, request)
+        return expose(own.of_all_workers, request)

@@ -1,7 +1,10 @@
+import os
+import tempfile
 from functools import partial
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.metrics import FOLDER_VARIABLE
 from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.serve import check_address, serve, serve_workers
@@ -23,6 +26,8 @@ def run(settings: ControlPlaneSettings) -> None:
     if settings.workers == 1:
         serve(create_app(settings), settings, host=settings.host, port=settings.port)
         return
-    serve_workers(
-        partial(create_app, settings), settings, host=settings.host, port=settings.port, workers=settings.workers
-    )
+    with tempfile.TemporaryDirectory(prefix="streamswarm-metrics-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder
+        serve_workers(
+            partial(create_app, settings), settings, host=settings.host, port=settings.port, workers=settings.workers
+        )

@@ -1,13 +1,15 @@
 """What the control plane says about itself at `/metrics`.
 
-Counts of requests and statements are those of the process that answers; with several workers each scrape meets one of
-them, so that rates are rough and quantiles good. What is in the database is the same whoever answers.
+Several workers keep their counts in files of one folder, and whichever answers adds them up, with those of workers that
+have ended. What is in the database is the same whoever answers.
 """
 
+import os
 import time
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
@@ -20,6 +22,8 @@ from streamswarm_controlplane.notifications.models import Alert, Delivery
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
 
+FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client looks at it when it is imported, so it has to be set before a worker starts."""
 _PREFIX: Final = "streamswarm_controlplane"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BEGUN: Final = "streamswarm_begun"
@@ -50,7 +54,17 @@ class Metrics:
         )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+        # Whoever is asked has just read it from the database.
+        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry, multiprocess_mode="mostrecent")
+
+    @property
+    def of_all_workers(self) -> CollectorRegistry:
+        """What to expose."""
+        if FOLDER_VARIABLE not in os.environ:
+            return self.registry
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the library's
+        return registry
 
     def watch(self, engine: Engine) -> None:
         """Time the statements of a database."""

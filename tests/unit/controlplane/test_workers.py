@@ -17,6 +17,7 @@ from streamswarm_core.clock import now
 from tests.support import eventually
 from tests.unit.controlplane.conftest import PASSWORD, Client, Templates, enrol_agent
 from tests.unit.controlplane.processes import ControlPlane, running, start, wait
+from tests.unit.controlplane.test_metrics import metrics
 
 # The processes are started once, so the tests stay together.
 pytestmark = pytest.mark.xdist_group("control planes")
@@ -147,10 +148,15 @@ def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_ctrl_c(
         share_session([admin, *clients])
         answers = at_once([lambda client=client: client.http.post("/tests", json=body) for client in clients])
         assert sorted(answer.status_code for answer in answers) == [201] + [409] * (AT_ONCE - 1)
+        # Whoever answers a scrape, and whoever ends.
+        count = ("streamswarm_controlplane_request_duration_seconds_count", "POST", "/tests", "409")
+        assert [metrics(one.url)[count] for _ in range(AT_ONCE)] == [AT_ONCE - 1] * AT_ONCE
 
         psutil.Process(before[0]).kill()
         eventually(one.workers, lambda found: len(found) == COUNT and before[0] not in found, 60)
         assert Client(one.url).log_in("admin", PASSWORD).status_code == 200
+        assert metrics(one.url)[count] == AT_ONCE - 1
+        assert metrics(one.url)["streamswarm_controlplane_agents", "online"] == 0
 
         last = one.workers()
         assert one.interrupt() == 0
