@@ -202,7 +202,7 @@ PrincipalDep = Annotated[Principal, Depends(get_principal)]
 class RequireSession:
     """A dependency that lets in people at a browser, and no tokens: for what a leaked token must not be able to do."""
 
-    def __call__(self, principal: PrincipalDep) -> Principal:
+    async def __call__(self, principal: PrincipalDep) -> Principal:
         """Check the caller.
 
         Raises:
@@ -226,7 +226,7 @@ class RequireRole:
     def __init__(self, role: Role) -> None:
         self.role = role
 
-    def __call__(self, principal: PrincipalDep) -> Principal:
+    async def __call__(self, principal: PrincipalDep) -> Principal:
         """Check the caller.
 
         Raises:

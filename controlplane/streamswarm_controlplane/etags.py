@@ -86,11 +86,11 @@ class Changing:
         return shown
 
 
-def _reading(response: Response, if_none_match: IfNoneMatch = "") -> Reading:
+async def _reading(response: Response, if_none_match: IfNoneMatch = "") -> Reading:
     return Reading(response, if_none_match)
 
 
-def _changing(
+async def _changing(
     response: Response,
     if_match: Annotated[
         str,

@@ -150,7 +150,7 @@ def _bad_cursor() -> ApiError:
     )
 
 
-def _page_request(
+async def _page_request(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="The most items of a page.")] = 50,
     cursor: Annotated[

@@ -1,6 +1,7 @@
-"""What thousands of agents ask every few seconds, in one statement each: is there news for me, and a sign of life.
+"""What thousands of agents ask again and again: is there news for me, a sign of life, another access token.
 
-An agent that was shut out is found by the same statement, so that no worker lets it in for a moment longer.
+Polls and heartbeats, every few seconds, take one statement each. An agent that was shut out is found by the same
+statement, so that no worker lets it in for a moment longer.
 """
 
 from datetime import datetime
@@ -10,12 +11,17 @@ from sqlalchemy import Connection, Table, bindparam, case, func, null, select, u
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
-from streamswarm_controlplane.agents.schemas import Heartbeat, HeartbeatAnswer
+from streamswarm_controlplane.agents.schemas import AccessToken, Heartbeat, HeartbeatAnswer
 from streamswarm_controlplane.assignments.service import assignment_set
 from streamswarm_controlplane.deps import shut_out
+from streamswarm_controlplane.enrolment import credentials
 from streamswarm_controlplane.etags import not_modified
+from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_core.assignment import AssignmentSet
 from streamswarm_core.clock import now
+from streamswarm_core.tokens import Scope, SigningKey
 
 _AGENTS: Final = cast("Table", Agent.__table__)
 _LIVING: Final = (_AGENTS.c.id == bindparam("agent_id"), _AGENTS.c.revoked_at.is_(None))
@@ -90,3 +96,28 @@ def heartbeat(connection: Connection, agent_id: str, beat: Heartbeat, received_a
         site=row.site,
         restart=row.restart_requested_at is not None,
     )
+
+
+def access_token(
+    connection: Connection, key: SigningKey, base: ControlPlaneSettings, agent_id: str, secret: str
+) -> AccessToken:
+    """Exchange an agent's secret for an access token.
+
+    Raises:
+        ApiError: 401.
+    """
+    with Session(connection) as db:
+        settings = effective(db, base)
+        agent = db.get(Agent, agent_id)
+        if agent is None or agent.revoked_at is not None or not credentials.verify(db, agent, secret):
+            raise ApiError(401, "unknown agent or wrong secret; enrol again")
+        token = key.issue(
+            subject=agent.id,
+            name=agent.name,
+            site=agent.site,
+            scopes=[Scope.WRITE, Scope.AGENT],
+            lifetime=settings.access_token_seconds,
+        )
+        rotate = credentials.is_due(db, settings, agent)
+        db.flush()
+    return AccessToken(access_token=token, expires_in=settings.access_token_seconds, rotate_secret=rotate)

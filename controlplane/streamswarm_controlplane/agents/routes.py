@@ -23,13 +23,13 @@ from streamswarm_controlplane.deps import (
     AddressDep,
     Admin,
     AgentIdDep,
+    BaseSettingsDep,
     DatabaseDep,
     Operator,
     SessionDep,
     SettingsDep,
     SigningKeyDep,
     Viewer,
-    begins_reading,
 )
 from streamswarm_controlplane.etags import ChangingDep, IfNoneMatch, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
@@ -150,10 +150,12 @@ def enrol(body: Enrolment, db: SessionDep, address: AddressDep, _once: OnceDep) 
 
 
 @agent_router.post("/token", summary="Exchange the agent's secret for an access token")
-@begins_reading
-def access_token(body: TokenRequest, db: SessionDep, key: SigningKeyDep, settings: SettingsDep) -> AccessToken:
+async def access_token(
+    body: TokenRequest, database: DatabaseDep, key: SigningKeyDep, base: BaseSettingsDep
+) -> AccessToken:
     """Signed with Ed25519; collectors verify it without asking."""
-    return service.access_token(db, key, settings, body.agent_id, body.secret)
+    given = body.agent_id, body.secret
+    return await database.in_turn(lambda db: contact.access_token(db, key, base, *given), reading=True)
 
 
 @agent_router.get("/assignments", response_model=AssignmentSet, summary="What the agent has to run")

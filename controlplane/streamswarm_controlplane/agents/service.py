@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.agents.schemas import (
-    AccessToken,
     AgentPublic,
     AgentState,
     Enrolment,
@@ -20,7 +19,7 @@ from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import Scope, SecretKind, SigningKey, hash_secret, new_secret
+from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
 
 
 def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
@@ -61,31 +60,6 @@ def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
     record(db, actor, "agent.enrol", agent.name, after={"site": agent.site})
     reselect_agent(db, actor, agent)
     return agent, secret
-
-
-def access_token(
-    db: Session, key: SigningKey, settings: ControlPlaneSettings, agent_id: str, secret: str
-) -> AccessToken:
-    """Exchange an agent's secret for an access token.
-
-    Raises:
-        ApiError: 401.
-    """
-    agent = db.get(Agent, agent_id)
-    if agent is None or agent.revoked_at is not None or not credentials.verify(db, agent, secret):
-        raise ApiError(401, "unknown agent or wrong secret; enrol again")
-    token = key.issue(
-        subject=agent.id,
-        name=agent.name,
-        site=agent.site,
-        scopes=[Scope.WRITE, Scope.AGENT],
-        lifetime=settings.access_token_seconds,
-    )
-    return AccessToken(
-        access_token=token,
-        expires_in=settings.access_token_seconds,
-        rotate_secret=credentials.is_due(db, settings, agent),
-    )
 
 
 def state_of(agent: Agent, settings: ControlPlaneSettings, at: datetime) -> AgentState:
