@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from streamswarm_controlplane import sqlite
-from streamswarm_controlplane.sqlite import READING
+from streamswarm_controlplane.sqlite import ALONE, READING
 
 Answer = TypeVar("Answer")
 TURNS: Final = 16
@@ -129,6 +129,7 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._turns = asyncio.Semaphore(TURNS)
         self._reading_engine = self.engine.execution_options(**{READING: True})
+        self._alone_engine = self.engine.execution_options(**{ALONE: True})
         self._reading_sessions = sessionmaker(self._reading_engine, expire_on_commit=False)
 
     @contextmanager
@@ -162,9 +163,17 @@ class Database:
                 raise
             await run_in_threadpool(_commit, session)
 
-    async def in_turn(self, work: Callable[[Connection], Answer], *, reading: bool = False) -> Answer:
-        """Do all of a request's work in one thread, from its transaction's begin to the end; see `session`."""
-        engine = self._reading_engine if reading else self.engine
+    async def in_turn(
+        self, work: Callable[[Connection], Answer], *, reading: bool = False, alone: bool = False
+    ) -> Answer:
+        """Do all of a request's work in one thread, from its transaction's begin to the end; see `session`.
+
+        Args:
+            work: what to do.
+            reading: see `session`.
+            alone: it writes with its first statement, and only reads afterwards.
+        """
+        engine = self._reading_engine if reading else self._alone_engine if alone else self.engine
 
         def transact() -> Answer:
             with engine.begin() as connection:

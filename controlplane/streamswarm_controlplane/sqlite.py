@@ -7,6 +7,12 @@ from sqlalchemy import Connection, Engine, event
 
 READING: Final = "streamswarm_reading"
 """The execution option of a connection that only reads."""
+ALONE: Final = "streamswarm_alone"
+"""The execution option of a connection whose one statement is a transaction by itself.
+
+SQLite's lock is then taken and given back within one call. Between two calls Python may let other threads go on, while
+all other processes wait and look again ever more seldom.
+"""
 BUSY_SECONDS: Final = 10
 """How long a writer waits for others."""
 _QUEUED: Final = "streamswarm_queued"
@@ -50,7 +56,8 @@ class _Writers:
             connection.connection.execute("BEGIN")
             return
         self._queue(connection)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not connection.get_execution_options().get(ALONE):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def become_writer(
         self,

@@ -35,11 +35,13 @@ _ALIVE: Final = (
             (_AGENTS.c.started_at.is_distinct_from(bindparam("process")), null()), else_=_AGENTS.c.restart_requested_at
         )
     )
-    .returning(_AGENTS.c.assignments_version, _AGENTS.c.name, _AGENTS.c.site, _AGENTS.c.restart_requested_at)
 )
 """What else is set is what it is executed with."""
-_ALIVE_SOON_ON_DISK: Final = _ALIVE.returning(func.set_config("synchronous_commit", "off", True))  # noqa: FBT003 - SQL's
+_ANSWER: Final = (_AGENTS.c.assignments_version, _AGENTS.c.name, _AGENTS.c.site, _AGENTS.c.restart_requested_at)
+_ALIVE_WITH_ANSWER: Final = _ALIVE.returning(*_ANSWER, func.set_config("synchronous_commit", "off", True))  # noqa: FBT003 - SQL's
 """For PostgreSQL, not to wait for the disk: of a crash's last second the next heartbeats tell the same again."""
+_READ_ANSWER: Final = select(*_ANSWER).where(*_LIVING)
+"""For SQLite, which keeps its lock until what is returned has been read."""
 
 
 def poll(connection: Connection, agent_id: str, if_none_match: str) -> tuple[str, AssignmentSet | None]:
@@ -84,8 +86,12 @@ def heartbeat(connection: Connection, agent_id: str, beat: Heartbeat, received_a
         told["addresses"] = beat.addresses
     if beat.host is not None:
         told["host"] = beat.host
-    alive = _ALIVE_SOON_ON_DISK if connection.dialect.name == "postgresql" else _ALIVE
-    row = connection.execute(alive, {**told, "agent_id": agent_id, "process": beat.started_at}).one_or_none()
+    told |= {"agent_id": agent_id, "process": beat.started_at}
+    if connection.dialect.name == "postgresql":
+        row = connection.execute(_ALIVE_WITH_ANSWER, told).one_or_none()
+    else:
+        connection.execute(_ALIVE, told)
+        row = connection.execute(_READ_ANSWER, {"agent_id": agent_id}).one_or_none()
     if row is None:
         raise shut_out()
     return HeartbeatAnswer(

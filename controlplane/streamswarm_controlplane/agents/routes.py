@@ -177,4 +177,4 @@ async def heartbeat(body: Heartbeat, request: Request, database: DatabaseDep, ag
     With the two times in it an agent measures how far its clock is from this one (RFC 5905, section 8).
     """
     received_at: datetime = request.state.received_at
-    return await database.in_turn(lambda db: contact.heartbeat(db, agent_id, body, received_at))
+    return await database.in_turn(lambda db: contact.heartbeat(db, agent_id, body, received_at), alone=True)
