@@ -1,0 +1,1 @@
+"""Speech quality as people would judge it, computed from what a network does to packets."""
