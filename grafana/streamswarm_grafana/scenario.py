@@ -32,7 +32,7 @@ from streamswarm_core.catalogue.model import (
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.sketch import Sketch
-from streamswarm_grafana import scenario_devices
+from streamswarm_grafana import scenario_devices, scenario_voip
 
 MINUTES: Final = 150
 FAULT: Final = (60, 90)
@@ -93,6 +93,7 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "field": ("rtt_mean", "loss", "jitter"),
     "horizon": ("1h", "24h"),
     **scenario_devices.VALUES,
+    **scenario_voip.TAGS,
 }
 _TEXTS: Final = {
     "path_hash": ("a1b2c3", "d4e5f6"),
@@ -131,6 +132,7 @@ _TEXTS: Final = {
     "violations": ("", "EF is bleached"),
     "limit": ("", "policer"),
     **scenario_devices.TEXTS,
+    **scenario_voip.TEXTS,
 }
 _ONLY_IN_A_FAULT: Final = {
     "failing_hop",
@@ -259,6 +261,7 @@ _FIELDS: Final[dict[str, tuple[float, float]]] = {
     "tcp_window.efficiency": (0.95, 0.4),
     "tcp_window.busy": (0.97, 0.99),
     **scenario_devices.FIELDS,
+    **scenario_voip.FIELDS,
 }
 _PLACES: Final = ((51.5, -0.1), (50.1, 8.7), (48.9, 2.4), (40.7, -74.0), (35.7, 139.7))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from streamswarm_agent.faults import ProbeFault, from_os_error
+from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.targets import Address
 from streamswarm_core.reflector.clockerror import RememberedClockError
 from streamswarm_core.reflector.datagrams import Datagram, next_report, open_udp, receive, send
@@ -339,3 +339,15 @@ def nothing_came(run: StampRun) -> ProbeFault | None:
     if not errors:
         return None
     return from_os_error(OSError(errors[-1], ""))
+
+
+def why_silent(run: StampRun, plan: Plan) -> ProbeFault:
+    """Why nothing usable came back, as far as it can be known."""
+    fault = nothing_came(run)
+    if fault is not None:
+        return ProbeFault(fault.fault, f"{fault.detail}: no reflector listens on that port")
+    if run.bad:
+        detail = f"{run.bad} answers are not what was asked for" + (": is the key the reflector's?" if plan.key else "")
+        return ProbeFault(Fault.UNEXPECTED_ANSWER, detail)
+    hint = "; a reflector also keeps silent if it doesn't know this agent, its key, or has to answer too much"
+    return ProbeFault(Fault.TIMEOUT, f"no answer to {len(run.packets)} packets{hint}")

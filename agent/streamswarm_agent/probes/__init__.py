@@ -18,6 +18,7 @@ from streamswarm_agent.probes.tcp import TcpProbe
 from streamswarm_agent.probes.tcp_window import TcpWindowProbe
 from streamswarm_agent.probes.tls import TlsProbe
 from streamswarm_agent.probes.traceroute import TracerouteProbe
+from streamswarm_agent.probes.voip import VoipProbe
 
 PROBES: Final[dict[str, Probe]] = {
     "icmp": IcmpProbe(),
@@ -30,6 +31,7 @@ PROBES: Final[dict[str, Probe]] = {
     "mtu": MtuProbe(),
     "qos": QosProbe(),
     "stamp": StampProbe(),
+    "voip": VoipProbe(),
     "bandwidth": BandwidthProbe(),
     "system": SystemProbe(),
     "gnmi": GnmiProbe(),

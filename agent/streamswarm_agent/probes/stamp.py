@@ -1,9 +1,9 @@
 import statistics
 
-from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.net.keys import Keys
 from streamswarm_agent.net.oneway import attribute_loss, copies, delays_of, dwell_times, overtaken, round_trips
-from streamswarm_agent.net.stampsender import Plan, StampRun, StampSender, nothing_came
+from streamswarm_agent.net.stampsender import Plan, StampRun, StampSender, why_silent
 from streamswarm_agent.net.targets import resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.stamp import STAMP
@@ -57,19 +57,10 @@ def _describe(run: StampRun, plan: Plan) -> Fields:
         "authenticated": int(bool(plan.key)),
     }
     if not received:
-        return common | _silence(run, plan) | {"lost_unknown": len(run.packets)} | more
+        fault = why_silent(run, plan)
+        said: Fields = {"error": fault.fault.value, "error_detail": fault.detail}
+        return common | said | {"lost_unknown": len(run.packets)} | more
     return common | _delays(run) | _losses(run) | _one_way_delays(run) | more | _marks(run)
-
-
-def _silence(run: StampRun, plan: Plan) -> Fields:
-    fault = nothing_came(run)
-    if fault is not None:
-        return {"error": fault.fault.value, "error_detail": f"{fault.detail}: no reflector listens on that port"}
-    if run.bad:
-        detail = f"{run.bad} answers are not what was asked for" + (": is the key the reflector's?" if plan.key else "")
-        return {"error": Fault.UNEXPECTED_ANSWER.value, "error_detail": detail}
-    hint = "; a reflector also keeps silent if it doesn't know this agent, its key, or has to answer too much"
-    return {"error": Fault.TIMEOUT.value, "error_detail": f"no answer to {len(run.packets)} packets{hint}"}
 
 
 def _losses(run: StampRun) -> Fields:

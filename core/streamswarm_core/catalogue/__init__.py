@@ -18,10 +18,25 @@ from streamswarm_core.catalogue.platform import PLATFORM
 from streamswarm_core.catalogue.qos import QOS_FAMILY
 from streamswarm_core.catalogue.stamp import ONE_WAY
 from streamswarm_core.catalogue.tcp import TCP_FAMILY
+from streamswarm_core.catalogue.voip import VOICE
 from streamswarm_core.catalogue.web import WEB
 
 CATALOGUE: Final = Catalogue(
-    (*NETWORK, *PATH, *HOST, *ML, *PLATFORM, *TCP_FAMILY, *DISTRIBUTIONS, *WEB, *QOS_FAMILY, *ONE_WAY, *RATES, *DEVICES)
+    (
+        *NETWORK,
+        *PATH,
+        *HOST,
+        *ML,
+        *PLATFORM,
+        *TCP_FAMILY,
+        *DISTRIBUTIONS,
+        *WEB,
+        *QOS_FAMILY,
+        *ONE_WAY,
+        *RATES,
+        *DEVICES,
+        *VOICE,
+    )
 )
 
 __all__ = ["CATALOGUE", "Catalogue", "Field", "Kind", "Measurement", "Metric", "Unit"]

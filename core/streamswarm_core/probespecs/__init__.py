@@ -19,6 +19,7 @@ from streamswarm_core.probespecs.tcp import TCP_SPEC, TcpParams
 from streamswarm_core.probespecs.tcp_window import TCP_WINDOW_SPEC, TcpWindowParams
 from streamswarm_core.probespecs.tls import TLS_SPEC, TlsParams
 from streamswarm_core.probespecs.traceroute import TRACEROUTE_SPEC, TraceMethod, TracerouteParams
+from streamswarm_core.probespecs.voip import VOIP_SPEC, VoipParams
 
 SPECS: Final[dict[str, ProbeSpec]] = {
     "icmp": ICMP_SPEC,
@@ -31,6 +32,7 @@ SPECS: Final[dict[str, ProbeSpec]] = {
     "mtu": MTU_SPEC,
     "qos": QOS_SPEC,
     "stamp": STAMP_SPEC,
+    "voip": VOIP_SPEC,
     "bandwidth": BANDWIDTH_SPEC,
     "system": SYSTEM_SPEC,
     "gnmi": GNMI_SPEC,
@@ -59,4 +61,5 @@ __all__ = [
     "TlsParams",
     "TraceMethod",
     "TracerouteParams",
+    "VoipParams",
 ]
