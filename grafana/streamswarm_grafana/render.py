@@ -29,6 +29,7 @@ from streamswarm_grafana.influxdb import Target
 from streamswarm_grafana.panel import DOWN_UP, Kind, Panel
 from streamswarm_grafana.thresholds import Limits, limits_of
 
+BEST: Final = "blue"
 GOOD: Final = "green"
 SUSPICIOUS: Final = "orange"
 BAD: Final = "red"
@@ -88,6 +89,8 @@ def steps(limits: Limits | None) -> build.ThresholdsConfig:
             model.Threshold(limits.bad, SUSPICIOUS),
             model.Threshold(limits.warn, GOOD),
         ]
+        if limits.best is not None:
+            colours.append(model.Threshold(limits.best, BEST))
     elif limits is not None:
         colours += [model.Threshold(limits.warn, SUSPICIOUS), model.Threshold(limits.bad, BAD)]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(colours)

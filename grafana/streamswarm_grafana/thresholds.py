@@ -19,13 +19,16 @@ class Limits:
         warn: suspicious from here on.
         bad: bad from here on.
         falling: whether smaller is worse.
+        best: better than good from here on, where smaller is worse.
     """
 
     warn: float
     bad: float
     falling: bool = False
+    best: float | None = None
 
 
+_BEST: Final = {"voip.mos": 4.0, "voip.mos_there": 4.0, "voip.mos_back": 4.0}
 _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "icmp.loss": (0.01, 0.05),
     "icmp.rtt_mean": (0.15, 0.3),
@@ -36,6 +39,20 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "stamp.loss_there": (0.01, 0.05),
     "stamp.loss_back": (0.01, 0.05),
     "qos_class.loss": (0.01, 0.05),
+    "voip.mos": (3.0, 2.0),
+    "voip.mos_there": (3.0, 2.0),
+    "voip.mos_back": (3.0, 2.0),
+    "voip.r": (80, 60),  # ITU-T G.109: satisfied above, nearly all dissatisfied below
+    "voip.loss": (0.01, 0.02),
+    "voip.loss_there": (0.01, 0.02),
+    "voip.loss_back": (0.01, 0.02),
+    "voip.late_there": (0.01, 0.02),
+    "voip.late_back": (0.01, 0.02),
+    "voip.jitter_there": (0.03, 0.06),
+    "voip.jitter_back": (0.03, 0.06),
+    "voip.mouth_to_ear_there": (0.15, 0.4),  # ITU-T G.114
+    "voip.mouth_to_ear_back": (0.15, 0.4),
+    "voip.post_dial_delay": (3, 8),  # ITU-T E.721: mean for local and for international calls
     "dns.lookup": (0.1, 0.5),
     "http.total": (1.0, 3.0),
     "http.status": (400, 500),
@@ -77,10 +94,11 @@ def limits_of(measurement: str, field: Field) -> Limits | None:
 
     >>> from streamswarm_core.catalogue import CATALOGUE
     >>> limits_of("tls", CATALOGUE["tls"]["expires_in"])
-    Limits(warn=2592000.0, bad=1209600.0, falling=True)
+    Limits(warn=2592000.0, bad=1209600.0, falling=True, best=None)
     """
-    numbers = _NUMBERS.get(f"{measurement}.{field.name}")
-    return None if numbers is None else Limits(*numbers, falling=field.worse == "down")
+    name = f"{measurement}.{field.name}"
+    numbers = _NUMBERS.get(name)
+    return None if numbers is None else Limits(*numbers, falling=field.worse == "down", best=_BEST.get(name))
 
 
 def limited() -> list[tuple[str, str]]:

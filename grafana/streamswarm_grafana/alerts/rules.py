@@ -156,6 +156,21 @@ RULES: Final[tuple[Rule, ...]] = (
         least_change=0.01,
     ),
     Rule(
+        key="voice",
+        title="Calls sound bad",
+        severity=Severity.WARNING,
+        hold="5m",
+        summary="Calls from {agent} to {target} have a mean opinion score of {value}",
+        about="Mean of ten minutes; below 3.6 many users are dissatisfied (R below 70, ITU-T G.109). VoIP shows whether it is "
+        "loss, jitter or delay, and in which direction.",
+        board="voip",
+        limit=3.6,
+        falling=True,
+        promql="avg by (site, agent, test, target) (avg_over_time(<voip.mos>[10m]))",
+        influxql=f'SELECT mean("mos") FROM "voip" WHERE $timeFilter {_PAIR}',
+        quiet=True,
+    ),
+    Rule(
         key="certificate",
         title="Certificate expires soon",
         severity=Severity.WARNING,

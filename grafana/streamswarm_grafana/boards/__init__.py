@@ -11,6 +11,7 @@ from streamswarm_grafana.boards.paths import PATHS
 from streamswarm_grafana.boards.platform import PLATFORM
 from streamswarm_grafana.boards.qos import QOS_BOARD
 from streamswarm_grafana.boards.tcp import TCP_BOARD
+from streamswarm_grafana.boards.voip import VOIP_BOARD
 from streamswarm_grafana.boards.web import WEB
 from streamswarm_grafana.boards.wifi import WIFI
 from streamswarm_grafana.panel import Board
@@ -22,6 +23,7 @@ BOARDS: Final[tuple[Board, ...]] = (
     WEB,
     TCP_BOARD,
     QOS_BOARD,
+    VOIP_BOARD,
     WIFI,
     HOSTS,
     DEVICES_BOARD,

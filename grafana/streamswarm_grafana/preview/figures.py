@@ -8,7 +8,7 @@ PANEL: Final = "#181b1f"
 TEXT: Final = "#d0d0da"
 FAINT: Final = "#7b7c8a"
 GRID: Final = "#2a2d33"
-COLOURS: Final = {"green": "#73bf69", "orange": "#ff9830", "red": "#f2495c"}
+COLOURS: Final = {"blue": "#5794f2", "green": "#73bf69", "orange": "#ff9830", "red": "#f2495c"}
 PALETTE: Final = (
     "#73bf69",
     "#f2cc0c",

@@ -69,7 +69,7 @@ def test_every_rule_leads_to_a_dashboard_that_exists() -> None:
 
 def test_no_data_is_never_taken_for_well_unless_nothing_is_written_while_all_is_well() -> None:
     quiet = {rule["uid"] for rule in grafana_rules() if rule["noDataState"] == "OK"}
-    assert quiet == {f"streamswarm-{key}" for key in ("anomaly", "certificate", "certificate-web", "refused")}
+    assert quiet == {f"streamswarm-{key}" for key in ("anomaly", "certificate", "certificate-web", "refused", "voice")}
 
 
 def test_policies_lead_to_a_contact_point_and_keep_an_agents_alerts_together() -> None:
