@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victoria-metrics iproute2 \
-  nftables fping iputils-ping iperf3 prometheus-blackbox-exporter ethtool smartmontools systemd
+  nftables fping iputils-ping iperf3 prometheus-blackbox-exporter ethtool smartmontools systemd sip-tester kamailio
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help

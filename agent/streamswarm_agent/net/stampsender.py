@@ -241,11 +241,11 @@ class _FamilySocket:
 
 def _stamps_in(text: bytes) -> list[int]:
     """What may be our time stamp: after any headers, in a packet of either mode."""
-    begins = [begin + at for begin in _payload_begins(text) for at in _STAMP_AT]
+    begins = [begin + at for begin in payload_begins(text) for at in _STAMP_AT]
     return [int.from_bytes(text[begin : begin + _STAMP_BYTES], "big") for begin in begins]
 
 
-def _payload_begins(text: bytes) -> list[int]:
+def payload_begins(text: bytes) -> list[int]:
     """Candidates for where the UDP payload begins; an ICMP error comes without headers."""
     begins = [0]
     for link in _LINK_HEADERS:

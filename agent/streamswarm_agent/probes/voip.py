@@ -1,5 +1,6 @@
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
 
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.net.keys import Keys
@@ -7,11 +8,13 @@ from streamswarm_agent.net.oneway import round_trips
 from streamswarm_agent.net.stampsender import Plan, StampRun, StampSender, why_silent
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.probes.base import Context
+from streamswarm_agent.voip.call import Conversation, call, heard_of, judge, no_speech
 from streamswarm_agent.voip.hearing import Heard, hear
 from streamswarm_agent.voip.reflected import legs_of, undivided
 from streamswarm_core.catalogue.voip import VOIP
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import VoipParams
+from streamswarm_core.probespecs.voip import SIP_PORT
 from streamswarm_core.voice.emodel import quality
 from streamswarm_core.wire.stamp import DEFAULT_PORT
 
@@ -27,15 +30,73 @@ class VoipProbe:
         tags = {"target": target, "mode": params.mode, "codec": params.codec}
         fields: Fields = {"up": 0, "status": "failed"}
         try:
-            address = await resolve(target, params.port or DEFAULT_PORT, params.family)
+            port = params.port or (DEFAULT_PORT if params.mode == "stream" else SIP_PORT)
+            address = await resolve(target, port, params.family)
             tags["family"] = address.family_tag
             fields["resolve"] = address.resolve
             fields["codec_efficiency"] = params.coding.efficiency(params.interval, address.family_tag)
-            fields |= await _stream(address, params, context)
+            if params.mode == "stream":
+                fields |= await _stream(address, params, context)
+            else:
+                fields |= await _call(address, target, params, context)
         except ProbeFault as fault:
-            fields |= {"error": fault.fault.value, "error_detail": fault.detail}
+            fields |= _said(fault)
         fields["duration"] = context.monotonic() - started
         return [VOIP.point(tags, time_ns=stamp, **fields)]
+
+
+async def _call(address: Address, target: str, params: VoipParams, context: Context) -> Fields:
+    """A SIP call."""
+    password = context.engines.get(Keys).find(params.key).decode()
+    domain = params.domain or domain_of(target, address.sockaddr[1])
+    log = await call(address, domain, params, password)
+    fields: Fields = {
+        "status": log.status,
+        **asdict(log.signalling),
+        "responses": " ".join(map(str, log.codes)) or None,
+        "retransmissions": log.again,
+    }
+    speech = log.speech
+    if speech is not None and speech.spoken:
+        media = heard_of(speech)
+        fields |= {
+            "sent": len(speech.spoken),
+            "received": 0,
+            "loss": 1.0,
+            "stream": len(speech.spoken) * params.interval,
+            "dscp_sent": params.dscp_value,
+            "media": media or "none",
+            "rtcp": int(bool(speech.reports)),
+        }
+        if media:
+            return fields | {"up": 1} | _heard(judge(speech, params)) | {"dscp_back": speech.dscp}
+    fault = log.fault or (no_speech(speech) if speech is not None else None)
+    return fields | (_said(fault) if fault is not None else {})
+
+
+def _heard(conversation: Conversation) -> Fields:
+    trips, there = conversation.trips, conversation.there
+    heard = {"back": conversation.back} | ({"there": there} if there is not None else {})
+    fields: Fields = {"sent": conversation.sent, "received": conversation.received, "loss": conversation.loss}
+    if trips:
+        fields |= {"rtt_min": min(trips), "rtt_mean": statistics.fmean(trips), "rtt_max": max(trips)}
+    divided = {"there"} | ({"back"} if conversation.divided else set())
+    return fields | describe(heard, divided)
+
+
+def domain_of(target: str, port: int) -> str:
+    """The target as the domain of SIP URIs.
+
+    >>> domain_of("pbx.example", 5060), domain_of("2001:db8::1", 5070)
+    ('pbx.example', '[2001:db8::1]:5070')
+    """
+    host = target.strip("[]")
+    named = f"[{host.partition('%')[0]}]" if ":" in host else host
+    return named if port == SIP_PORT else f"{named}:{port}"
+
+
+def _said(fault: ProbeFault) -> Fields:
+    return {"error": fault.fault.value, "error_detail": fault.detail}
 
 
 async def _stream(address: Address, params: VoipParams, context: Context) -> Fields:
@@ -60,7 +121,7 @@ async def _stream(address: Address, params: VoipParams, context: Context) -> Fie
     }
     if not received:
         fault = why_silent(run, plan)
-        return fields | {"status": "no_media", "error": fault.fault.value, "error_detail": fault.detail}
+        return fields | {"status": "no_media"} | _said(fault)
     return fields | {"status": "completed"} | _reflected(run, params)
 
 
@@ -76,16 +137,16 @@ def _reflected(run: StampRun, params: VoipParams) -> Fields:
         "rtt_max": max(rtts),
         "dscp_there": last.reply.service.seen if last.reply.service else None,
         "dscp_back": last.dscp,
-        **describe({"there": there, "back": back}, divided=legs is not None),
+        **describe({"there": there, "back": back}, ("there", "back") if legs else ()),
     }
 
 
-def describe(heard: Mapping[str, Heard], *, divided: bool) -> Fields:
+def describe(heard: Mapping[str, Heard], divided: Collection[str]) -> Fields:
     """The fields of the directions that were heard.
 
     Args:
         heard: by `there` and `back`.
-        divided: whether it is known which direction lost what; else only the worst case is told.
+        divided: those of which it is known what they lost; of the others only the worst case is told.
     """
     worst = min(heard.values(), key=lambda one: one.r)
     fields: Fields = {"r": worst.r, "mos": worst.mos, "quality": quality(worst.mos)}
@@ -97,7 +158,7 @@ def describe(heard: Mapping[str, Heard], *, divided: bool) -> Fields:
             "buffer": one.buffer,
             "mouth_to_ear": one.mouth_to_ear,
         }
-        if divided:
+        if way in divided:
             found |= {"loss": one.loss, "burst_ratio": one.burst_ratio, "r": one.r, "mos": one.mos}
         fields |= {f"{name}_{way}": value for name, value in found.items()}
     return fields
