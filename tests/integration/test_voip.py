@@ -156,7 +156,7 @@ async def test_a_peer_that_hangs_up_first_ends_the_call(context: Context, tmp_pa
     with run_sipp(tmp_path, script) as callee:
         found = await dial(context, callee.port, seconds=20)
         assert callee.succeeded(), callee.said()
-    assert (found["up"], found["status"]) == (1, "completed")
+    assert (found["up"], found["status"], found["loss"]) == (1, "completed", 0)
     assert float(found["stream"]) < 15
     assert "bye_code" not in found
 
@@ -185,6 +185,22 @@ def _terminated() -> tuple[str, ...]:
       Content-Length: 0
 
     ]]></send>""",
+    )
+
+
+async def test_a_peer_that_answers_while_it_is_cancelled_is_hung_up_on(context: Context, tmp_path: Path) -> None:
+    at_last = ok().replace("[last_CSeq:]", "CSeq: [cseq] INVITE")
+    script = scenario(
+        heard("INVITE"), RINGING, heard("CANCEL"), again("200 OK"), at_last, heard("ACK"), heard("BYE"), again("200 OK")
+    )
+    with run_sipp(tmp_path, script) as callee:
+        found = await dial(context, callee.port, answer_wait=0.7)
+        assert callee.succeeded(), callee.said()
+    assert (found["status"], found["error"], found["invite_code"], found["bye_code"]) == (
+        "no_answer",
+        "timeout",
+        200,
+        200,
     )
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.targets import Address
+from streamswarm_agent.voip.dialog import Identity, SignallingLog
 from streamswarm_agent.voip.hearing import Heard, hear, reported
 from streamswarm_agent.voip.leg import Leg
 from streamswarm_agent.voip.sipchannel import open_channel
 from streamswarm_agent.voip.speech import Incoming, Speech
-from streamswarm_agent.voip.useragent import Identity, SignallingLog, UserAgent
+from streamswarm_agent.voip.useragent import UserAgent
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.probespecs import VoipParams
 from streamswarm_core.wire.sdp import SdpError, make_offer, read_answer
@@ -90,6 +91,8 @@ async def _converse(
         raise ProbeFault(Fault.UNEXPECTED_ANSWER, str(error)) from None
     if not answer.receives:
         raise ProbeFault(Fault.UNEXPECTED_ANSWER, "the peer takes no speech: the call is on hold")
+    if (":" in answer.host) is not (server.family_tag == "ipv6"):
+        raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"the peer wants speech at {answer.host}, over another IP version")
     await speech.speak(answer, agent.ended)
     log.status = "completed" if heard_of(speech) else "no_media"
     with contextlib.suppress(ProbeFault):

@@ -129,6 +129,7 @@ class Speech:
                 if number:
                     await asyncio.sleep(max(0.0, early))
                 if ended.is_set():
+                    self._forget_the_last()
                     return
                 self._say(number, payload, to)
                 if time.monotonic() >= report_at:
@@ -187,6 +188,12 @@ class Speech:
             if all(one.echoed_ns is not None for one in self.spoken.values()):
                 return
             await asyncio.sleep(min(0.02, self._params.wait))
+
+    def _forget_the_last(self) -> None:
+        """What was under way when the peer hung up is not lost."""
+        if any(one.echoed_ns is not None for one in self.spoken.values()):
+            while self.spoken[max(self.spoken)].echoed_ns is None:
+                del self.spoken[max(self.spoken)]
 
     def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):

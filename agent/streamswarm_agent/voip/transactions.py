@@ -1,6 +1,7 @@
 """SIP client transactions (RFC 3261, section 17.1): sent again until answered, and every final answer acknowledged."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -130,7 +131,8 @@ class Transactions:
         if waiting is not None:
             waiting.answers.put_nowait(message)
         elif branch in self._acks and message.code >= 200 and method[0] == "INVITE":
-            self._channel.send(*self._acks[branch])
+            with contextlib.suppress(ProbeFault):  # whoever waits for an answer hears of it
+                self._channel.send(*self._acks[branch])
 
     def _fail(self, fault: ProbeFault) -> None:
         for waiting in self._open.values():
@@ -145,7 +147,8 @@ class Transactions:
         tagged = to if "tag" in params_of(to) else f"{to};tag={self.tag}"
         rest = [(name, request.headers.get(name) or "") for name in ("call-id", "cseq")]
         headers = Headers([*copied, ("to", tagged), *rest, ("allow", _ALLOWED)])
-        self._channel.send(bytes(Response(code, reason, headers)), source)
+        with contextlib.suppress(ProbeFault):
+            self._channel.send(bytes(Response(code, reason, headers)), source)
 
 
 def branch_of(headers: Headers) -> str:

@@ -2,20 +2,19 @@
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.net.targets import Address, resolve
+from streamswarm_agent.voip.dialog import Dialog, Identity, SignallingLog, cancelling, refused, routed
 from streamswarm_agent.voip.sipchannel import Channel
 from streamswarm_agent.voip.transactions import Transactions, branch_of
 from streamswarm_core.probespecs import Family
 from streamswarm_core.probespecs.voip import SIP_PORT
 from streamswarm_core.wire.digest import Challenge, DigestError, answer, choose
-from streamswarm_core.wire.sip import Headers, Request, Response, SipError, host_port, params_of, read_uri, uri_of
+from streamswarm_core.wire.sip import Headers, Request, Response, SipError, host_port, read_uri, uri_of
 
 _CHALLENGES: Final = {
     401: ("www-authenticate", "authorization"),
@@ -26,54 +25,6 @@ _EXPIRES: Final = 300
 _PARTING: Final = 2.0
 """Seconds for each step of hanging up."""
 _ANSWERS: Final = {200: "OK", 405: "Method Not Allowed", 481: "Call Does Not Exist", 486: "Busy Here"}
-_PROHIBITED: Final = {401, 403, 407, 603}
-_TOO_LATE: Final = {408, 504}
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who calls.
-
-    Attributes:
-        user: the name in the address of record, and to authenticate with.
-        domain: of the address of record, as in a URI.
-        password: empty for none.
-    """
-
-    user: str
-    domain: str
-    password: str = field(default="", repr=False)
-
-    @property
-    def address(self) -> str:
-        """The address of record."""
-        return f"sip:{self.user}@{self.domain}"
-
-
-@dataclass(slots=True)
-class SignallingLog:
-    """What signalling came to, filled in as it goes on. Seconds; None for what didn't happen."""
-
-    registration: float | None = None
-    post_dial_delay: float | None = None
-    setup: float | None = None
-    teardown: float | None = None
-    register_code: int | None = None
-    invite_code: int | None = None
-    bye_code: int | None = None
-
-
-@dataclass(slots=True)
-class _Dialog:
-    """What requests of one dialog, or to one registrar, have in common."""
-
-    local: str
-    remote: str
-    call_id: str = field(default_factory=lambda: secrets.token_hex(16))
-    number: int = 0
-    target: str = ""
-    route: Sequence[str] = ()
-    established: bool = False
 
 
 class UserAgent:
@@ -97,9 +48,9 @@ class UserAgent:
         self.ended = asyncio.Event()
         self._challenges: dict[str, Challenge] = {}
         local = f"<{identity.address}>;tag={self.transactions.tag}"
-        self._registrar = _Dialog(local, f"<{identity.address}>")
+        self._registrar = Dialog(local, f"<{identity.address}>")
         self._registered = False
-        self._dialog: _Dialog | None = None
+        self._dialog: Dialog | None = None
         self._inviting: asyncio.Task[Response] | None = None
         self._invite: Request | None = None
         self._ringing = asyncio.Event()
@@ -112,15 +63,20 @@ class UserAgent:
             ProbeFault: it is refused, or there is no answer.
         """
         began = time.monotonic()
-        response = await self._register(_EXPIRES, wait)
-        if response.code == 423:
-            least = response.headers.get("min-expires") or ""
-            response = await self._register(int(least) if least.isdecimal() else _EXPIRES, wait)
-        self.log.register_code = response.code
-        if response.code >= 300:
-            raise refused("REGISTER", response)
-        self.log.registration = time.monotonic() - began
+        # Whoever cancels this doesn't know whether the server has heard of it already.
         self._registered = True
+        try:
+            response = await self._register(_EXPIRES, wait)
+            if response.code == 423:
+                least = response.headers.get("min-expires") or ""
+                response = await self._register(int(least) if least.isdecimal() else _EXPIRES, wait)
+            self.log.register_code = response.code
+            if response.code >= 300:
+                raise refused("REGISTER", response)
+        except ProbeFault:
+            self._registered = False
+            raise
+        self.log.registration = time.monotonic() - began
 
     async def call(self, uri: str, offer: bytes, wait: float) -> bytes:
         """Call, and acknowledge the answer; returns the session description that came with it.
@@ -133,7 +89,7 @@ class UserAgent:
         Raises:
             ProbeFault: the call is refused, or not answered in time.
         """
-        dialog = self._dialog = _Dialog(self._registrar.local, f"<{uri}>", target=uri)
+        dialog = self._dialog = Dialog(self._registrar.local, f"<{uri}>", target=uri)
         began = self._invited = time.monotonic()
         heard: list[Response] = []
 
@@ -199,7 +155,7 @@ class UserAgent:
                     await self._ringing.wait()
         if self._ringing.is_set() and not inviting.done() and self._invite is not None:
             with contextlib.suppress(ProbeFault):
-                await self.transactions.ask(_cancelling(self._invite), self._server.sockaddr, wait)
+                await self.transactions.ask(cancelling(self._invite), self._server.sockaddr, wait)
             # The answer to the INVITE comes next: 487, or 200 if the peer answered at the same moment.
             await asyncio.wait({inviting}, timeout=wait)
         if not inviting.done():
@@ -208,7 +164,7 @@ class UserAgent:
         elif not inviting.exception():
             self.log.invite_code = inviting.result().code
 
-    async def _establish(self, dialog: _Dialog, response: Response) -> None:
+    async def _establish(self, dialog: Dialog, response: Response) -> None:
         """Take the dialog's state from the answer, and acknowledge it."""
         assert self._invite is not None  # noqa: S101 - there is no answer without it
         dialog.remote = response.headers.get("to") or dialog.remote
@@ -227,7 +183,7 @@ class UserAgent:
     async def _request(
         self,
         method: str,
-        dialog: _Dialog,
+        dialog: Dialog,
         wait: float,
         *,
         uri: str = "",
@@ -260,7 +216,7 @@ class UserAgent:
     def _make(
         self,
         method: str,
-        dialog: _Dialog,
+        dialog: Dialog,
         *,
         uri: str = "",
         number: int = 0,
@@ -268,7 +224,7 @@ class UserAgent:
         body: bytes = b"",
     ) -> Request:
         _, via = self.transactions.via()
-        asked, route = _routed(uri or dialog.target, dialog.route)
+        asked, route = routed(uri or dialog.target, dialog.route)
         port = host_port(self._channel.host.partition("%")[0], self._channel.port)
         transport = ";transport=tcp" if self._channel.reliable else ""
         credentials = [
@@ -295,7 +251,7 @@ class UserAgent:
         ]
         return Request(method, asked, Headers(fields), body)
 
-    async def _hop(self, dialog: _Dialog) -> Any:
+    async def _hop(self, dialog: Dialog) -> Any:
         """Where a request is sent: to the server, but within a call to its first router, or else to the peer itself."""
         if self._channel.reliable or not dialog.established:
             return self._server.sockaddr
@@ -324,30 +280,3 @@ class UserAgent:
             case _:
                 code = 405
         return code, _ANSWERS[code]
-
-
-def refused(method: str, response: Response) -> ProbeFault:
-    """What a final answer that is no success means."""
-    why = response.headers.get("reason") or response.headers.get("warning")
-    detail = f"{method} was answered {response}" + (f" ({why})" if why else "")
-    if response.code in _PROHIBITED:
-        return ProbeFault(Fault.PROHIBITED, detail)
-    return ProbeFault(Fault.TIMEOUT if response.code in _TOO_LATE else Fault.UNEXPECTED_ANSWER, detail)
-
-
-def _routed(target: str, route: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The Request-URI and the Route fields (RFC 3261, 12.2.1.1)."""
-    if not route:
-        return target, route
-    first = uri_of(route[0])
-    if "lr" in params_of(first):
-        return target, route
-    return first, [*route[1:], f"<{target}>"]
-
-
-def _cancelling(invite: Request) -> Request:
-    """A CANCEL of the same transaction (RFC 3261, 9.1)."""
-    kept = {"via", "max-forwards", "route", "from", "to", "call-id"}
-    number = (invite.headers.get("cseq") or "1").split()[0]
-    fields = [(name, value) for name, value in invite.headers.fields if name in kept]
-    return Request("CANCEL", invite.uri, Headers([*fields, ("cseq", f"{number} CANCEL")]))

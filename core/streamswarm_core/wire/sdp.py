@@ -1,5 +1,6 @@
 """Session descriptions (RFC 8866) of one stream of speech, offered and answered (RFC 3264)."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -80,6 +81,10 @@ def read_answer(body: bytes, codec: Codec) -> Answer:
     host = _address(speech) or _address(shared)
     if host is None:
         raise SdpError("the session description says no address (c=)")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise SdpError(f"the session description says {host!r} (c=), which is no IP address") from None
     attributes = [line[2:] for line in (*shared, *speech) if line.startswith("a=")]
     direction = next((one for one in reversed(attributes) if one in _DIRECTIONS), "sendrecv")
     return Answer(
@@ -87,7 +92,7 @@ def read_answer(body: bytes, codec: Codec) -> Answer:
         int(port),
         _control(attributes, int(port)),
         _chosen(formats, attributes, codec),
-        direction in {"sendrecv", "recvonly"},
+        direction in {"sendrecv", "recvonly"} and not address.is_unspecified,  # 0.0.0.0 is how RFC 2543 put on hold
     )
 
 

@@ -120,6 +120,7 @@ def test_an_answer_is_read() -> None:
     found = read_answer(answered("c=IN IP4 192.0.2.9", "m=audio 4000 RTP/AVP 8 101", "a=rtpmap:101 x/8000"), PCMA)
     assert (found.host, found.port, found.control_port, found.payload_type) == ("192.0.2.9", 4000, 4001, 8)
     assert found.receives
+    assert not read_answer(answered("c=IN IP4 0.0.0.0", "m=audio 4000 RTP/AVP 8"), PCMA).receives
 
 
 def test_what_holds_for_the_stream_comes_before_what_holds_for_all() -> None:
@@ -145,12 +146,13 @@ def test_what_holds_for_the_stream_comes_before_what_holds_for_all() -> None:
         (b"", "no m=audio"),
         (b"\xff", "UTF-8"),
         (answered("m=audio 4000 RTP/AVP 8"), "no address"),
+        (answered("c=IN IP4 pbx.example", "m=audio 4000 RTP/AVP 8"), "no IP address"),
         (answered("c=IN IP4 192.0.2.9", "m=audio 0 RTP/AVP 8"), "refuses speech"),
         (answered("c=IN IP4 192.0.2.9", "m=audio 4000 RTP/SAVP 8"), "no RTP"),
         (answered("c=IN IP4 192.0.2.9", "m=audio x RTP/AVP 8"), "no RTP"),
         (answered("c=IN IP4 192.0.2.9", "m=audio 4000 RTP/AVP 0 18"), "0, 18, not PCMA"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_an_answer_that_cant_be_used_says_why(body: bytes, said: str) -> None:
     with pytest.raises(SdpError, match=said):
