@@ -8,7 +8,7 @@ from streamswarm_core.probespecs.demand import RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
 from streamswarm_core.probespecs.qos import TrafficClass
 from streamswarm_core.voice.codecs import CODECS, IP_HEADER, RTP_HEADER, UDP_HEADER, Codec
-from streamswarm_core.wire.stamp import DEFAULT_PORT, OPEN_SIZE
+from streamswarm_core.wire.stamp import AUTHENTICATED_SIZE, COS_TLV_SIZE, DEFAULT_PORT, HMAC_TLV_SIZE, OPEN_SIZE
 
 SIP_PORT: Final = 5060
 
@@ -120,7 +120,10 @@ _SIP_PACKETS, _SIP_BYTES = 10, 8_000
 
 
 def _cost(params: VoipParams) -> RunCost:
-    packet = max(params.size, OPEN_SIZE) + UDP_HEADER + IP_HEADER["ipv6"]
+    least = 0
+    if params.mode == "stream":
+        least = (AUTHENTICATED_SIZE + HMAC_TLV_SIZE if params.key else OPEN_SIZE) + COS_TLV_SIZE
+    packet = max(params.size, least) + UDP_HEADER + IP_HEADER["ipv6"]
     speech = RunCost(params.count, params.count * packet)
     return speech + RunCost(_SIP_PACKETS, _SIP_BYTES) if params.mode == "call" else speech
 

@@ -249,3 +249,6 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], said
 def test_the_cost_is_that_of_the_codecs_packets() -> None:
     cost = SPECS["voip"].cost(VoipParams(seconds=10))
     assert (cost.packets, cost.bytes) == (500, 500 * (160 + 12 + 8 + 40))
+    short = SPECS["voip"].cost(VoipParams(seconds=10, codec="G729"))
+    assert short.bytes == 500 * (52 + 8 + 40)  # STAMP has no shorter ones
+    assert SPECS["voip"].cost(VoipParams(seconds=10, mode="call", dial="echo")).packets > 500
