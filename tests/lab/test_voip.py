@@ -46,7 +46,7 @@ async def measure(line: Path, target: str = "", **options: object) -> Mapping[st
 def speech(line: Path, way: Way, count: int) -> list[Record]:
     """The stream's packets in the order in which they reached the wire, without those that closed the run."""
     at = SEQUENCE_AT[way]
-    packets = (record for record in line.records(way) if record.head[9] == 17)
+    packets = sorted((one for one in line.records(way) if one.head[9] == 17), key=lambda one: one.arrived_ns)
     return [record for record in packets if int.from_bytes(record.head[at : at + 4], "big") < count]
 
 
