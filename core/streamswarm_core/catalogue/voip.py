@@ -51,7 +51,7 @@ VOIP: Final = probe_measurement(
     Field(
         "loss",
         RATIO,
-        "Share of the packets sent that did not come back; in a call with a peer that sends speech of its own, of its.",
+        "Share of the packets sent that did not come back; where a peer sends a stream of its own, share lost of that.",
         worse="up",
         feature=True,
     ),

@@ -1,6 +1,6 @@
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from streamswarm_core.catalogue.voip import VOIP
 from streamswarm_core.dscp import parse_dscp
@@ -11,6 +11,15 @@ from streamswarm_core.voice.codecs import CODECS, IP_HEADER, RTP_HEADER, UDP_HEA
 from streamswarm_core.wire.stamp import AUTHENTICATED_SIZE, COS_TLV_SIZE, DEFAULT_PORT, HMAC_TLV_SIZE, OPEN_SIZE
 
 SIP_PORT: Final = 5060
+
+
+def _written(number: object) -> object:
+    """Digits as text, also where they came as a number, as they do after `-o dial=`."""
+    return str(number) if isinstance(number, int) and not isinstance(number, bool) else number
+
+
+User = Annotated[str, BeforeValidator(_written)]
+"""The user part of a SIP URI: a name or a telephone number."""
 
 
 class VoipParams(ProbeParams):
@@ -55,23 +64,23 @@ class VoipParams(ProbeParams):
         description="Name of the agent's key (its setting keys): the reflector's, or the password of `user`.",
     )
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
-    dial: str = Field(
+    dial: User = Field(
         "",
         max_length=128,
-        pattern=r"^[^\s@<>:;\"]*$",
+        pattern=r'^[^\s@<>:;"]*$',
         description="With `call`: number or user to call, one that answers by itself, such as an echo service.",
     )
-    user: str = Field(
+    user: User = Field(
         "streamswarm",
         min_length=1,
         max_length=128,
-        pattern=r"^[^\s@<>:;\"]+$",
+        pattern=r'^[^\s@<>:;"]+$',
         description="With `call`: the caller; with `key` also the name to authenticate with.",
     )
     domain: str = Field(
         "",
         max_length=253,
-        pattern=r"^[^\s@<>;\"]*$",
+        pattern=r'^[^\s@<>;"]*$',
         description="With `call`: SIP domain, where it isn't the target's name.",
     )
     register_first: bool = Field(

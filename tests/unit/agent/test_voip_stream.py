@@ -246,6 +246,10 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], said
         SPECS["voip"].params.model_validate(options)
 
 
+def test_a_number_to_dial_may_come_as_a_number() -> None:
+    assert SPECS["voip"].params.model_validate({"mode": "call", "dial": 600}).dial == "600"  # type: ignore[attr-defined]
+
+
 def test_the_cost_is_that_of_the_codecs_packets() -> None:
     cost = SPECS["voip"].cost(VoipParams(seconds=10))
     assert (cost.packets, cost.bytes) == (500, 500 * (160 + 12 + 8 + 40))
