@@ -129,30 +129,39 @@ async def test_a_peer_that_speaks_by_itself_is_rated_by_its_own_stream(context: 
     assert 50 < float(found["r_back"]) == float(found["r"])
 
 
-async def test_a_peer_that_hangs_up_first_ends_the_call(context: Context, tmp_path: Path) -> None:
-    hangs_up = """<send retrans="500"><![CDATA[
+def asks(method: str, number: int) -> str:
+    """A request of the peer's within the call, once PARTIES are known."""
+    return f"""<send retrans="500"><![CDATA[
 
-      BYE [next_url] SIP/2.0
+      {method} [next_url] SIP/2.0
       Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
       [$mine]
       [$theirs]
       [last_Call-ID:]
-      CSeq: 9 BYE
+      CSeq: {number} {method}
+      Contact: <sip:[local_ip]:[local_port]>
       Max-Forwards: 70
       Content-Length: 0
 
     ]]></send>"""
-    keep = """<recv request="ACK" crlf="true"><action>
-      <ereg regexp="sip:.*" search_in="hdr" header="To:" assign_to="a"/>
+
+
+def told(code: int) -> str:
+    """The answer to that, which has to come."""
+    return f'<recv response="{code}" crlf="true"/>'
+
+
+# An ACK that is remembered: who is who, seen from the peer.
+PARTIES: Final = """<recv request="ACK" crlf="true"><action>
       <ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>
       <ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>
       <assignstr assign_to="mine" value="From:[$to]"/>
       <assignstr assign_to="theirs" value="To:[$from]"/>
-      <log message="[$a]"/>
     </action></recv>"""
-    script = scenario(
-        heard("INVITE"), ok(), keep, '<pause milliseconds="300"/>', hangs_up, '<recv response="200" crlf="true"/>'
-    )
+
+
+async def test_a_peer_that_hangs_up_first_ends_the_call(context: Context, tmp_path: Path) -> None:
+    script = scenario(heard("INVITE"), ok(), PARTIES, '<pause milliseconds="300"/>', asks("BYE", 9), told(200))
     with run_sipp(tmp_path, script) as callee:
         found = await dial(context, callee.port, seconds=20)
         assert callee.succeeded(), callee.said()
@@ -161,10 +170,64 @@ async def test_a_peer_that_hangs_up_first_ends_the_call(context: Context, tmp_pa
     assert "bye_code" not in found
 
 
+async def test_what_else_a_peer_asks_in_a_call_is_answered_and_changes_nothing(
+    context: Context, tmp_path: Path
+) -> None:
+    acknowledges = asks("ACK", 3).replace(' retrans="500"', "")
+    script = scenario(
+        heard("INVITE"),
+        ok(),
+        PARTIES,
+        asks("OPTIONS", 2),
+        told(200),
+        asks("INVITE", 3),
+        told(488),
+        acknowledges,
+        asks("MESSAGE", 4),
+        told(405),
+        heard("BYE"),
+        again("200 OK"),
+    )
+    with run_sipp(tmp_path, script) as callee:
+        found = await dial(context, callee.port, seconds=1)
+        assert callee.succeeded(), callee.said()
+    assert (found["up"], found["loss"]) == (1, 0)
+
+
+def registering(*answers: str, last: str) -> str:
+    """A registrar that answers so, one after the other; the last request must match."""
+    checked = f"""<recv request="REGISTER" crlf="true"><action>
+      <ereg regexp="{last}" search_in="msg" check_it="true" assign_to="found"/><log message="[$found]"/>
+    </action></recv>"""
+    steps = [step for answer in answers for step in (heard("REGISTER"), answer)]
+    return scenario(*steps, checked, reply("403 Enough"))
+
+
+def challenge(nonce: str, more: str = "") -> str:
+    asked = f'\n      WWW-Authenticate: Digest realm="r", nonce="{nonce}"{more}\n      Content-Length: 0'
+    return reply("401 Unauthorized", asked)
+
+
+async def test_a_registration_is_made_as_long_as_the_server_wants(context: Context, tmp_path: Path) -> None:
+    brief = reply("423 Interval Too Brief", "\n      Min-Expires: 1234\n      Content-Length: 0")
+    with run_sipp(tmp_path, registering(brief, last="Expires: 1234")) as registrar:
+        found = await dial(context, registrar.port, register_first=True)
+        assert registrar.succeeded(), registrar.said()
+    assert (found["status"], found["register_code"], found["responses"]) == ("not_registered", 403, "423 403")
+
+
+async def test_an_old_nonce_is_no_wrong_password(context: Context, tmp_path: Path) -> None:
+    script = registering(challenge("one"), challenge("two", ", stale=true"), last="nonce=.two.")
+    with run_sipp(tmp_path, script) as registrar:
+        found = await dial(context, registrar.port, register_first=True, key="pbx")
+        assert registrar.succeeded(), registrar.said()
+    assert (found["register_code"], found["responses"]) == (403, "401 401 403")
+
+
 async def test_a_call_that_nobody_answers_is_taken_back(context: Context, tmp_path: Path) -> None:
     script = scenario(heard("INVITE"), RINGING, heard("CANCEL"), again("200 OK"), *_terminated(), heard("ACK"))
     with run_sipp(tmp_path, script) as callee:
-        found = await dial(context, callee.port, answer_wait=0.7)
+        found = await dial(context, callee.port, answer_wait=1.5)
         assert callee.succeeded(), callee.said()
     assert (found["up"], found["status"], found["error"]) == (0, "no_answer", "timeout")
     assert "180 Ringing" in str(found["error_detail"])
@@ -194,7 +257,7 @@ async def test_a_peer_that_answers_while_it_is_cancelled_is_hung_up_on(context: 
         heard("INVITE"), RINGING, heard("CANCEL"), again("200 OK"), at_last, heard("ACK"), heard("BYE"), again("200 OK")
     )
     with run_sipp(tmp_path, script) as callee:
-        found = await dial(context, callee.port, answer_wait=0.7)
+        found = await dial(context, callee.port, answer_wait=1.5)
         assert callee.succeeded(), callee.said()
     assert (found["status"], found["error"], found["invite_code"], found["bye_code"]) == (
         "no_answer",
