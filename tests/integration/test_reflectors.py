@@ -9,6 +9,7 @@ import pytest
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings
+from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS
 from tests.support import find_free_port, serve_app
@@ -46,3 +47,15 @@ async def test_a_collector_serves_bandwidth_tests(collector: tuple[str, int]) ->
     point = await measure("bandwidth", port, budget=2_000_000, latency=True)
     assert (point.fields["up"], point.fields["downloaded"], point.fields["uploaded"]) == (1, 1_000_000, 1_000_000)
     assert "rtt_idle" in point.fields
+
+
+async def test_a_collector_reflects_speech_and_stores_how_it_sounds(collector: tuple[str, int]) -> None:
+    url, port = collector
+    point = await measure("voip", port, seconds=0.5, jitter_buffer="fixed", buffer=0.3)
+    assert (point.fields["up"], point.fields["loss_there"], point.fields["loss_back"]) == (1, 0.0, 0.0)
+    async with httpx.AsyncClient() as client:
+        asked = {"db": "streamswarm", "q": "SELECT mos, quality, sent FROM voip"}
+        (await client.post(f"{url}/write", params=asked, content=encode_lines([point]))).raise_for_status()
+        answer = (await client.get(f"{url}/query", params=asked)).raise_for_status().json()
+    (row,) = answer["results"][0]["series"][0]["values"]
+    assert row[1:] == [pytest.approx(point.fields["mos"]), point.fields["quality"], 25]
