@@ -31,6 +31,10 @@ _FIRST_REPORT: Final = 1.25
 _REPORTS: Final = 5.0
 """Seconds (RFC 3550, 6.2: five, and half of it before the first, both shortened at random by up to a half)."""
 _MOST_AT_ONCE: Final = 256
+_MOST_APART: Final = 3_000
+_MOST_PACKETS: Final = 50_000
+_MOST_STREAMS: Final = 8
+_MOST_REPORTS: Final = 1_000
 _IN_USE: Final = 98  # EADDRINUSE
 
 
@@ -60,11 +64,13 @@ class Incoming:
     highest: int = -1
 
     def take(self, packet: Packet, received_ns: int) -> None:
-        """Note a packet; a copy changes nothing."""
+        """Note a packet; a copy changes nothing, nor does one that is far from the others (RFC 3550, A.1)."""
         number = packet.sequence
-        if self.highest >= 0:
+        if self.arrivals:
             # The number that is nearest to the highest so far.
             number += (self.highest - number + 0x8000) // 0x10000 * 0x10000
+            if abs(number - self.highest) > _MOST_APART or number - next(iter(self.arrivals)) > _MOST_PACKETS:
+                return
         self.arrivals.setdefault(number, (received_ns, packet.timestamp))
         self.highest = max(self.highest, number)
 
@@ -224,7 +230,9 @@ class Speech:
             return  # comfort noise, dialled digits
         self.dscp = datagram.tos >> 2
         if packet.ssrc != self._ssrc:
-            self.incoming.setdefault(packet.ssrc, Incoming()).take(packet, datagram.received_ns)
+            # Whoever knows the port can send anything to it.
+            if packet.ssrc in self.incoming or len(self.incoming) < _MOST_STREAMS:
+                self.incoming.setdefault(packet.ssrc, Incoming()).take(packet, datagram.received_ns)
             return
         spoken = self.spoken.get((packet.sequence - self._first) & 0xFFFF)
         if spoken is not None and spoken.echoed_ns is None:
@@ -239,7 +247,7 @@ class Speech:
 
     def _take_control(self, datagram: Datagram) -> None:
         for report in read_reports(datagram.payload):
-            if report.ssrc == self._ssrc:
+            if report.ssrc == self._ssrc and len(self.reports) < _MOST_REPORTS:
                 self.reports.append((report, datagram.received_ns))
 
 

@@ -43,6 +43,7 @@ class Transactions:
         self._open: dict[tuple[str, str], _Open] = {}
         self._acks: dict[str, tuple[bytes, Any]] = {}
         self._seen: set[tuple[str, str, int]] = set()
+        self._branches: set[str] = set()
         self.codes: list[int] = []
         self.again = 0
         self.tag = secrets.token_hex(6)
@@ -51,6 +52,7 @@ class Transactions:
     def via(self) -> tuple[str, str]:
         """A new branch, and the Via field that has it."""
         branch = _COOKIE + secrets.token_hex(12)
+        self._branches.add(branch)
         place = host_port(self._channel.host.partition("%")[0], self._channel.port)
         return branch, f"SIP/2.0/{self._channel.transport} {place};branch={branch};rport"
 
@@ -124,7 +126,7 @@ class Transactions:
         branch = branch_of(message.headers)
         method = (message.headers.get("cseq") or "").split()[-1:] or [""]
         seen = branch, method[0], message.code
-        if seen not in self._seen and branch.startswith(_COOKIE):
+        if seen not in self._seen and branch in self._branches:
             self._seen.add(seen)
             self.codes.append(message.code)
         waiting = self._open.get((branch, method[0]))

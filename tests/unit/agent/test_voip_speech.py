@@ -141,6 +141,25 @@ def test_numbers_go_on_where_the_counter_ends() -> None:
     assert stream.highest == 65_538
 
 
+def test_a_stream_that_makes_no_sense_stays_small() -> None:
+    stream = Incoming()
+    for number in (10, 11, 12, 20_000, 40_000, 13):
+        stream.take(Packet(8, number, 0, 1), 0)
+    assert sorted(stream.arrivals) == [10, 11, 12, 13]
+    for number in range(0, 10_000_000, 2_900):
+        stream.take(Packet(8, number % 65_536, 0, 1), 0)
+    assert max(stream.arrivals) - min(stream.arrivals) <= 60_000
+
+
+async def test_strangers_cant_fill_the_memory() -> None:
+    asked = params()
+    with speaking(asked) as speech, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for ssrc in range(50):
+            stranger.sendto(bytes(Packet(8, 1, 0, ssrc, b"x")), ("127.0.0.1", speech.port))
+        await asyncio.sleep(0.1)
+        assert 0 < len(speech.incoming) <= 8
+
+
 def test_a_stream_of_messages_is_cut_wherever_it_is_cut() -> None:
     whole = b"A\r\nContent-Length: 4\r\n\r\nbodyB\r\nl : 0\r\n\r\n\r\n\r\nC\r\n\r\n"
     for size in range(1, len(whole)):
