@@ -6,6 +6,7 @@
 import json
 import math
 import os
+import random
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -50,7 +51,8 @@ ZONES = ["Europe/Berlin", "America/Chicago", "Asia/Kolkata", "Australia/Lord_How
 def points(number: int) -> str:
     """One database's lines: two measurements, gaps, missing tags and fields, no two series at the same time.
 
-    Which of several points of one time comes first is InfluxDB's own affair, so there are none.
+    Which of several rows of one time comes first is InfluxDB's own affair. What a selector takes of them is not, so
+    there is a third measurement whose series all have the same times; no two of its values are equal.
     """
     lines = []
     for index in range(60):
@@ -65,8 +67,14 @@ def points(number: int) -> str:
         if index % 3 == 0:
             fields.append(f'ok={"true" if index % 2 else "false"},s="{host}{index % 5}"')
         lines.append(f"{'m' if index % 6 else 'k'}{tags} {','.join(fields)} {(START + index * 7) * 10**9}")
+    for index in range(40):
+        for place, host in enumerate("abc"):
+            value = (index * 29 + place * 53 + number) % 127 * 4 + place
+            tags = f"host={host},region={'eu' if host == 'a' else 'us'}"
+            fields = f'v={value}.5,n={value}i,s="s{value}",ok={"true" if value % 3 else "false"}'
+            lines.append(f"t,{tags} {fields} {(START + index * 7) * 10**9}")
     lines += [f"z v={hour} {(ZONE_START + hour * 3600) * 10**9}" for hour in range(0, 72, 1 + number % 3)]
-    return "\n".join(lines)
+    return "\n".join(random.Random(number).sample(lines, len(lines)))
 
 
 @pytest.fixture(scope="module", params=["memory", "file", "roll-ups"])
@@ -275,6 +283,18 @@ def multirow_query(draw: st.DrawFn) -> str:
 
 
 @st.composite
+def tied_query(draw: st.DrawFn) -> str:
+    call = f"{draw(st.sampled_from(['first', 'last', 'min', 'max']))}({draw(st.sampled_from(['v', 'n']))})"
+    call = draw(st.sampled_from([call, call, "first(s)", "last(s)", "first(ok)", "last(ok)"]))
+    windowed = draw(st.booleans())
+    by = [f"time({draw(st.sampled_from(['10s', '30s', '45s,7s']))})"] if windowed else []
+    by += draw(st.sampled_from([[], ["host"], ["region"]]))
+    columns = call if windowed or "ok" in call else call + draw(st.sampled_from(["", ", host", ", n"]))
+    group = f" GROUP BY {', '.join(by)}" if by else ""
+    return f"SELECT {columns} FROM t WHERE {draw(time_range())}{group}{' fill(none)' if windowed else ''}"
+
+
+@st.composite
 def integral_query(draw: st.DrawFn) -> str:
     call = draw(st.sampled_from(["integral(v)", "integral(n, 10s)", "integral(w, 1m)"]))
     windowed = draw(st.booleans())
@@ -408,6 +428,7 @@ def test_generated_queries_get_influxdbs_answers(
             fill_query(),
             transformation_query(),
             multirow_query(),
+            tied_query(),
             integral_query(),
             zone_query(),
             subquery(),

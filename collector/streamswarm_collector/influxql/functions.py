@@ -10,6 +10,9 @@ from streamswarm_collector.store.schema import FieldColumn, FieldType
 
 _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
 _ANY: Final = frozenset(FieldType)
+_LEAST: Final = "arg_min({what}, struct_pack(v := {column}, t := time))"
+_GREATEST: Final = "arg_max({what}, struct_pack(v := {column}, t := -time))"
+"""Of several points with the extreme value, the earliest, as in InfluxDB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Function:
     Attributes:
         sql: its value, given the column and the further arguments.
         types: the field types it takes.
+        tied_sql: the same where several series may have points of one time, if that makes a difference.
         time_sql: for a selector, the time of the point it selects.
         order_sql: for a selector, the aggregate that finds the row it selects, by `{column}` and time.
         empty: what it gives for a window without points (`count` is 0).
@@ -31,6 +35,7 @@ class Function:
 
     sql: Callable[[FieldColumn, Sequence[float]], str]
     types: frozenset[FieldType] = _NUMERIC
+    tied_sql: Callable[[FieldColumn, Sequence[float]], str] | None = None
     time_sql: Callable[[FieldColumn, Sequence[float]], str] | None = None
     order_sql: str | None = None
     empty: int | None = None
@@ -62,8 +67,17 @@ def _percentile(column: FieldColumn, arguments: Sequence[float]) -> str:
     return f"CASE WHEN {rank} BETWEEN 1 AND count({column.column}) THEN {values}[{rank}] END"
 
 
-def _time_of(selector: str) -> Callable[[FieldColumn, Sequence[float]], str]:
-    return lambda column, _arguments: f"{selector}(time, {column.column})"
+def _first(column: FieldColumn, _arguments: Sequence[float]) -> str:
+    """Of several first points the greatest value, but of booleans false, as in InfluxDB (`FloatFirstReduce` …)."""
+    name = column.column
+    if column.type is FieldType.BOOLEAN:
+        return f"arg_min({name}, struct_pack(t := time, v := {name}))"
+    return f"arg_max({name}, struct_pack(t := -time, v := {name}))"
+
+
+def _last(column: FieldColumn, _arguments: Sequence[float]) -> str:
+    """Of several last points the greatest value."""
+    return f"arg_max({column.column}, struct_pack(t := time, v := {column.column}))"
 
 
 def _percentile_time(column: FieldColumn, arguments: Sequence[float]) -> str:
@@ -109,20 +123,32 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "integral": Function(_call("count"), streamed=True),
     "spread": Function(lambda column, _: f"max({column.column}) - min({column.column})", memory=True),
     "stddev": Function(_stddev, memory=True),
-    "min": Function(_call("min"), time_sql=_time_of("arg_min"), order_sql="arg_min({what}, {column})", memory=True),
-    "max": Function(_call("max"), time_sql=_time_of("arg_max"), order_sql="arg_max({what}, {column})", memory=True),
+    "min": Function(
+        _call("min"),
+        time_sql=lambda column, _: _LEAST.replace("{what}", "time").replace("{column}", column.column),
+        order_sql=_LEAST,
+        memory=True,
+    ),
+    "max": Function(
+        _call("max"),
+        time_sql=lambda column, _: _GREATEST.replace("{what}", "time").replace("{column}", column.column),
+        order_sql=_GREATEST,
+        memory=True,
+    ),
     "first": Function(
         lambda column, _: f"arg_min({column.column}, time)",
         types=_ANY,
+        tied_sql=_first,
         time_sql=lambda column, _: f"min(time) FILTER (WHERE {column.column} IS NOT NULL)",
-        order_sql="arg_min({what}, time) FILTER (WHERE {column} IS NOT NULL)",
+        order_sql="arg_max({what}, struct_pack(t := -time, v := {column})) FILTER (WHERE {column} IS NOT NULL)",
         memory=True,
     ),
     "last": Function(
         lambda column, _: f"arg_max({column.column}, time)",
         types=_ANY,
+        tied_sql=_last,
         time_sql=lambda column, _: f"max(time) FILTER (WHERE {column.column} IS NOT NULL)",
-        order_sql="arg_max({what}, time) FILTER (WHERE {column} IS NOT NULL)",
+        order_sql="arg_max({what}, struct_pack(t := time, v := {column})) FILTER (WHERE {column} IS NOT NULL)",
         memory=True,
     ),
     "percentile": Function(_percentile, time_sql=_percentile_time, arguments=1, sparse=True, memory=True),

@@ -148,7 +148,8 @@ class Search:
             source, parameters = source_sql(
                 self.measurement, self.groups, self.rows, self.time_range, connection, zone_windows=zone_windows
             )
-            values = [atom.function.sql(atom.field, atom.arguments) for atom in atoms if atom.field]
+            shared = len(self.groups.sids) > len(self.groups.tags)
+            values = [_value(atom, atom.field, shared=shared) for atom in atoms if atom.field]
             present = _present(atoms)
         single = len(self.groups.tags) == 1
         grouping = [*([] if single else ["gid"]), *(["bucket"] if windows else [])]
@@ -240,6 +241,12 @@ class Search:
         if atom is None:
             return None
         return "first" if atom.name == "first" else "last" if atom.name == "last" else None
+
+
+def _value(atom: AggregateAtom, field: FieldColumn, *, shared: bool) -> str:
+    """SQL for an atom's value; `shared` says whether several series are in one group."""
+    tied = atom.function.tied_sql if shared else None
+    return (tied or atom.function.sql)(field, atom.arguments)
 
 
 def _present(atoms: Sequence[AggregateAtom]) -> str:

@@ -168,18 +168,17 @@ class _Cells:
 
     values: Any
     times: Any
-    sids: Any
     key: Any
     counts: Any
 
     @staticmethod
     def of(chunk: Chunk, name: str, key: Any, cells: int) -> "_Cells":
         column = _column(chunk, name)
-        values, times, sids = column.values, chunk.time, chunk.sid
+        values, times = column.values, chunk.time
         if column.valid is not None:
             kept = np.flatnonzero(column.valid)
-            values, times, sids, key = values[kept], times[kept], sids[kept], key[kept]
-        return _Cells(values, times, sids, key, np.bincount(key, minlength=cells))
+            values, times, key = values[kept], times[kept], key[kept]
+        return _Cells(values, times, key, np.bincount(key, minlength=cells))
 
     def has_value(self, wanted: Wanted) -> Any:
         """For which cells the function gives a value."""
@@ -288,12 +287,14 @@ class _Cells:
         return edge
 
     def _at_selected_time(self, wanted: Wanted) -> Any:
-        """The value at the earliest or latest time of each cell."""
+        """The value at the earliest or latest time of each cell; of several, what `_first` and `_last` of SQL take."""
         edge = self.selected_times(wanted)
         rows = np.flatnonzero(self.times == edge[self.key])
         result = np.zeros(len(self.counts), self.values.dtype)
-        # Of several rows of one time the one of the lowest series number stays: it is assigned last.
-        rows = rows[np.argsort(-self.sids[rows], kind="stable")] if len(rows) > len(self.counts) else rows
+        if len(rows) > np.count_nonzero(self.counts):
+            rising = np.argsort(self.values[rows], kind="stable")
+            least = wanted.function == "first" and self.values.dtype == np.bool_
+            rows = rows[rising[::-1] if least else rising]  # the one that is assigned last stays
         result[self.key[rows]] = self.values[rows]
         return result
 
