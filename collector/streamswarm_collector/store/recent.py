@@ -215,7 +215,10 @@ class RecentRows:
     ) -> Chunk | None:
         """Rows of a range, among them the earliest or latest with a value of each series; None if there are none."""
         found = []
-        for chunk in self.chunks:
+        settled: int | None = None
+        for chunk in sorted(self.chunks, key=lambda one: -one.last if edge == "last" else one.first):
+            if settled is not None and (chunk.last < settled if edge == "last" else chunk.first > settled):
+                break  # each series has a row nearer to the edge than any of this chunk and those behind it
             values = chunk.columns.get(column)
             outside = (start is not None and chunk.last < start) or (stop is not None and chunk.first >= stop)
             if values is None or outside:
@@ -230,6 +233,8 @@ class RecentRows:
                 narrow = narrow.within(start, stop)
             if len(narrow):
                 found.append(narrow)
+            if len(narrow) == len(sids) and (len(sids) == 1 or values.valid is None):
+                settled = int(narrow.time.min() if edge == "last" else narrow.time.max())
         if not found:
             return None
         return found[0] if len(found) == 1 else joined(found)

@@ -61,16 +61,19 @@ def test_the_edge_of_every_series_is_found_in_rows_of_several_chunks(tmp_path: P
                 {"v": source.random(), "n": second, "s": f"{host}{second}"}
                 | ({"rare": float(second)} if source.random() < 0.3 else {}),
             )
-            for host in source.sample("abcd", 3)
-            for second in sorted(source.sample(range(first, first + 20), 8))
+            for host in source.sample("abcd", hosts)
+            for second in sorted(source.sample(range(first, first + 36), count))
         ]
-        for first in (0, 20, 40)
+        # Each less than half of the one before, or they would be joined; late rows, too, and a series missing.
+        for first, count, hosts in ((0, 32, 4), (15, 14, 3), (20, 6, 4), (24, 2, 4), (8, 1, 3))
     ]
     for recent_bytes in (10**9, 0):
         store = EmbeddedStore(tmp_path / f"{recent_bytes}.duckdb", flush_seconds=0.01, recent_bytes=recent_bytes)
         for number, rows in enumerate(batches, start=1):
             store.add(number, "d", rows)
             store.flush()
+        chunks = store.database("d").measurements["m"].recent.chunks
+        assert len(chunks) > 1 if recent_bytes else not chunks
         engine = Engine(store)
         answers.append(
             [
