@@ -13,6 +13,7 @@ import pytest
 
 from streamswarm_core.probespecs import SPECS
 from tests.e2e.conftest import PASSWORD, Administrator, Stack, start_stack
+from tests.gnmidevice import Device, running
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.http import http_server
 from tests.support import eventually
@@ -69,6 +70,13 @@ def test_first_points_are_shown_on_the_terminal(stack: Stack) -> None:
 
 
 @pytest.fixture
+def device() -> Iterator[str]:
+    """A network device that speaks gNMI."""
+    for port in serving(lambda: running(Device())):
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture
 def discarding() -> Iterator[str]:
     """A server that reads whatever it gets."""
 
@@ -80,7 +88,7 @@ def discarding() -> Iterator[str]:
 
 
 def test_points_of_every_probe_come_through_api_and_influxql(
-    stack: Stack, admin: Administrator, name_server: int, discarding: str, tls_server: int
+    stack: Stack, admin: Administrator, name_server: int, discarding: str, tls_server: int, device: str
 ) -> None:
     agent = admin.agent()
     keys = {"loopback-ping": "icmp", "controlplane-tcp": "tcp", "controlplane-http": "http", "host": "system"}
@@ -94,6 +102,8 @@ def test_points_of_every_probe_come_through_api_and_influxql(
         ("tls", f"127.0.0.1:{tls_server}", {"verify_tls": False}),
         ("qos", "127.0.0.1", {"count": 2, "spacing": 0.05, "budget": 0}),
         ("bandwidth", "127.0.0.1", {"port": reflector["port"]}),
+        ("voip", "127.0.0.1", {"mode": "stream", "port": reflector["port"], "seconds": 1}),
+        ("gnmi", device, {"insecure": True}),
     ]
     for probe, target, params in added:
         keys[f"try-{probe.replace('_', '-')}"] = probe

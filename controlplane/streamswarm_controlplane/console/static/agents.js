@@ -1,5 +1,5 @@
 import { api, showProblem } from "./api.js";
-import { element } from "./dom.js";
+import { element, ready } from "./dom.js";
 import { formatAge, formatMoment, formatSeconds } from "./format.js";
 
 const form = document.getElementById("form");
@@ -187,7 +187,7 @@ document.getElementById("edit").addEventListener("submit", async (event) => {
   }
 });
 
-document.getElementById("add")?.addEventListener("click", () => { form.hidden = false; form.site.focus(); });
+ready("add", () => { form.hidden = false; form.site.focus(); });
 form.addEventListener("reset", () => { form.hidden = true; showProblem(null); });
 form.addEventListener("submit", async (event) => {
   event.preventDefault();

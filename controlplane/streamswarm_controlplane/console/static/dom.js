@@ -11,6 +11,14 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// A button that is disabled until it does something: a click that comes before is not lost unseen.
+export function ready(id, act) {
+  const button = document.getElementById(id);
+  if (!button) return;
+  button.onclick = act;
+  button.disabled = false;
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(name, attributes) {

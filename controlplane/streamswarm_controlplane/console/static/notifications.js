@@ -1,5 +1,5 @@
 import { api, showProblem } from "./api.js";
-import { element } from "./dom.js";
+import { element, ready } from "./dom.js";
 import { formatAge, formatLength, formatMoment } from "./format.js";
 
 const EVENTS = ["agent_offline", "test_down", "no_data", "threshold", "anomaly", "store_unavailable"];
@@ -220,7 +220,7 @@ async function submit(form, place_, work) {
 }
 
 channelForm.kind.addEventListener("change", drawKind);
-place("add-channel")?.addEventListener("click", () => editChannel(null));
+ready("add-channel", () => editChannel(null));
 place("add-rule")?.addEventListener("click", () => editRule(null));
 for (const form of [channelForm, ruleForm]) {
   form.querySelector("[data-cancel]").addEventListener("click", () => { form.hidden = true; });

@@ -1,6 +1,6 @@
 import { api, showProblem } from "./api.js";
 import { action, ask, choice, edit, field, moment, reveal } from "./dialogs.js";
-import { element } from "./dom.js";
+import { element, ready } from "./dom.js";
 
 const form = document.getElementById("form");
 const SCOPES = [["read", "read – see everything"], ["operate", "operate – change tests and agents"], ["admin", "admin – manage users and tokens"]];
@@ -15,7 +15,7 @@ async function load() {
   document.getElementById("tokens").replaceChildren(...tokens.map(token));
   document.getElementById("no-tokens").hidden = tokens.length > 0;
   document.getElementById("end-others").hidden = sessions.length < 2;
-  document.getElementById("add-token").onclick = () => add(SCOPES.slice(0, MAY[me.role]));
+  ready("add-token", () => add(SCOPES.slice(0, MAY[me.role])));
 }
 
 async function act(run) {

@@ -1,6 +1,6 @@
 import { api } from "./api.js";
 import { action, ask, edit, field, moment, reveal } from "./dialogs.js";
-import { element } from "./dom.js";
+import { element, ready } from "./dom.js";
 
 const admin = document.body.dataset.role === "admin";
 
@@ -51,7 +51,7 @@ function labelsOf(text) {
   return Object.fromEntries(text.split(",").map((pair) => pair.trim()).filter(Boolean).map((pair) => pair.split("=", 2)).map(([name, value]) => [name, value ?? ""]));
 }
 
-document.getElementById("add-enrolment").addEventListener("click", () => edit("Make an enrolment token", [
+ready("add-enrolment", () => edit("Make an enrolment token", [
   field("Site", { name: "site", maxlength: 63, placeholder: "berlin" }, "The site tag of what the agents measure."),
   field("Labels", { name: "labels", placeholder: "role=edge, provider=acme" }),
   field("Agents", { name: "uses", type: "number", min: 1, max: 10000, value: 1, required: true }, "How many can enrol with it."),
@@ -61,7 +61,7 @@ document.getElementById("add-enrolment").addEventListener("click", () => edit("M
   reveal("Run this on the agents' hosts", made.command, "Shown only now.");
   await load();
 }, "Make"));
-document.getElementById("add-collector")?.addEventListener("click", () => edit("Make a collector token", [
+ready("add-collector", () => edit("Make a collector token", [
   field("Name", { name: "token_name", required: true, maxlength: 80, placeholder: "grafana" }),
   element("fieldset", {}, element("legend", {}, "May"), element("div", { class: "checks" }, ...["read", "write"].map((scope) =>
     element("label", {}, element("input", { type: "checkbox", name: scope, checked: scope === "read" }), ` ${scope}`)))),

@@ -1,6 +1,6 @@
 import { api } from "./api.js";
 import { action, ask, choice, edit, field, moment, reveal } from "./dialogs.js";
-import { element } from "./dom.js";
+import { element, ready } from "./dom.js";
 
 const ROLES = [["viewer", "viewer – sees everything"], ["operator", "operator – changes tests and agents"], ["admin", "admin – manages users and tokens"]];
 let me = null;
@@ -87,6 +87,6 @@ async function remove(user) {
   }
 }
 
-document.getElementById("add").addEventListener("click", add);
+ready("add", add);
 document.getElementById("search").addEventListener("input", load);
 await load();
