@@ -19,6 +19,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             leave_out(f"needs {program} (Debian package {package})")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make sure that pytest-xdist groups: with a pytest too new for it it does not, and says nothing."""
+    if getattr(session.config.option, "loadgroup", False):
+        for item in session.items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError(f"pytest-xdist takes no notice of xdist_group at {item.nodeid}")
+
+
 def leave_out(reason: str) -> None:
     """Skip, or fail with CI=true."""
     if os.environ.get("CI") == "true":
