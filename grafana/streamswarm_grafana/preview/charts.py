@@ -16,6 +16,8 @@ from streamswarm_grafana.preview.tables import rows_of
 _GAP_MS: Final = 5 * 60_000
 MOST_LETTERS: Final = 36
 """Longer names are cut."""
+_MOST_NUMBERS: Final = 8
+"""In a row of big numbers."""
 
 _HEAT: Final = LinearSegmentedColormap.from_list("heat", [PANEL, "#5b2a12", "#c4561b", "#ff9830", "#ffe7b3"])
 _SMALL: Final = 6.5
@@ -168,28 +170,26 @@ def tiles(axes: Axes, panel: Panel, drawn: Sequence[Drawn], span: tuple[int, int
         _grid(axes, [(one.name, int(value)) for one, value in newest], defaults["mappings"][0]["options"])
         return
     _bare(axes)
+    across = min(len(newest), _MOST_NUMBERS) or 1
+    down = math.ceil(len(newest) / across)
     for place, (one, value) in enumerate(newest):
         colour = colour_of(value, defaults["thresholds"])
-        left, width = place / len(newest), 1 / len(newest)
-        inner = axes.inset_axes((left, 0, width, 0.45))
-        _bare(inner)
+        left, foot = place % across / across, 1 - (place // across + 1) / down
+        number = axes.inset_axes((left, foot, 1 / across, 1 / down))
+        _bare(number)
         times, values = _broken(one, math.inf)
         if len(values) > 1:
+            inner = number.inset_axes((0, 0, 1, 0.45))
+            _bare(inner)
             inner.fill_between(times, values, min(values) * 0.9, color=colour, alpha=0.2, linewidth=0)
             inner.plot(times, values, color=colour, linewidth=0.8)
             inner.set_xlim(_when(span[0]), _when(span[1]))
-        size = 20 if len(newest) < 3 else 15
-        axes.text(
-            left + width / 2,
-            0.66,
-            shown(value, defaults["unit"]),
-            color=colour,
-            ha="center",
-            va="center",
-            fontsize=size,
-        )
+        size = 20 if len(newest) < 3 else 15 if down == 1 else 12
+        written = shown(value, defaults["unit"])
+        number.text(0.5, 0.66 if down == 1 else 0.36, written, color=colour, ha="center", va="center", fontsize=size)
         if len(newest) > 1:
-            axes.text(left + width / 2, 0.93, one.name, color=TEXT, ha="center", va="center", fontsize=7)
+            top = 0.93 if down == 1 else 0.82
+            number.text(0.5, top, cut(one.name), color=TEXT, ha="center", va="center", fontsize=7 if down == 1 else 6)
 
 
 def _grid(axes: Axes, states: Sequence[tuple[str, int]], words: dict[str, dict[str, Any]]) -> None:
