@@ -91,9 +91,11 @@ class Search:
             return None
         if not len(source.chunk):
             return Found([], [], [[] for _ in self.columns.atoms], [])
-        if edge is not None and len(self.groups.sids) == 1:
-            time, value = source.edge(wanted[0].column, edge)
-            return Found([0], [time], [[value]], [])
+        if edge is not None and source.chunk.columns[wanted[0].column].valid is None:
+            found = source.one_each(wanted[0].column)
+            if found is not None:
+                gids, times, values = found
+                return Found(gids, times, [values], [])
         if windows is None:
             lone = self._lone_selector() is not None
             answer = source.windows(None, 1, wanted, selected_times=lone)

@@ -117,11 +117,16 @@ class RecentSource:
             *values,
         ]
 
-    def edge(self, column: str, edge: Edge) -> tuple[int, Any]:
-        """Time and value of the first or last row, of rows of one series that all have a value."""
-        times = self.chunk.time.tolist()
-        place = times.index(min(times) if edge == "first" else max(times))
-        return times[place], self.chunk.columns[column].values[place : place + 1].tolist()[0]
+    def one_each(self, column: str) -> tuple[Column, Column, Column] | None:
+        """Groups, times and values of rows that all have a value; None if a group has more than one."""
+        gids, times, values = self.gids, self.chunk.time, self.chunk.columns[column].values
+        if gids is None:
+            return ([0], times.tolist(), values.tolist()) if len(times) == 1 else None
+        order = np.argsort(gids, kind="stable")
+        gids = gids[order]
+        if bool((gids[1:] == gids[:-1]).any()):
+            return None
+        return gids.tolist(), times[order].tolist(), values[order].tolist()
 
     def windows(
         self, buckets: Any, count: int, wanted: Sequence[Wanted], *, selected_times: bool = False

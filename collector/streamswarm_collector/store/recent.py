@@ -115,12 +115,17 @@ class Chunk:
         Series without a row in it are left out.
         """
         low, high = self.sid.searchsorted(sids), self.sid.searchsorted(sids, "right")
-        begin, end = low, high
-        if start is not None and self.first < start:
-            begin = _bisected(self.time, low, high, start)
-        if stop is not None and self.last >= stop:
-            end = _bisected(self.time, low, high, stop)
-        return (begin if edge == "first" else end - 1)[begin < end]
+        if edge == "first":
+            place = low if start is None or self.first >= start else _bisected(self.time, low, high, start)
+            there = place < high
+            if stop is not None and self.last >= stop:
+                there &= self.time[np.minimum(place, len(self) - 1)] < stop
+        else:
+            place = (high if stop is None or self.last < stop else _bisected(self.time, low, high, stop)) - 1
+            there = place >= low
+            if start is not None and self.first < start:
+                there &= self.time[place] >= start
+        return place[there]
 
 
 NO_ROWS: Final = Chunk(np.zeros(0, np.int64), np.zeros(0, np.int32), {}, 0, 0)
