@@ -130,6 +130,15 @@ def test_a_function_that_is_not_known_is_an_error_of_its_statement(url: str) -> 
     assert results[1]["series"][0]["values"] == [[1, 1]]
 
 
+@pytest.mark.parametrize("column", ["mode(s) + 2", "2 * last(s)", "-first(s)", "abs(last(s))", "difference(last(s))"])
+def test_text_that_is_calculated_with_is_an_error_of_its_statement(url: str, column: str) -> None:
+    httpx.post(f"{url}/write?db=streamswarm", content=b'm s="a",v=1 1\nm s="b",v=2 2').raise_for_status()
+    window = " WHERE time >= 0 AND time < 4 GROUP BY time(2ns)" if "difference" in column else ""
+    results = query(url, f"SELECT {column} FROM m{window}; SELECT count(s) * 2 FROM m").json()["results"]
+    assert "can't be calculated with" in results[0]["error"]
+    assert results[1]["series"][0]["values"] == [[0, 4]]
+
+
 def test_ping_health_and_metrics(url: str) -> None:
     httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1\nm v=x 1")
     ping = httpx.get(f"{url}/ping")

@@ -51,8 +51,9 @@ ZONES = ["Europe/Berlin", "America/Chicago", "Asia/Kolkata", "Australia/Lord_How
 def points(number: int) -> str:
     """One database's lines: two measurements, gaps, missing tags and fields, no two series at the same time.
 
-    Which of several rows of one time comes first is InfluxDB's own affair. What a selector takes of them is not, so
-    there is a third measurement whose series all have the same times; no two of its values are equal.
+    Which of several rows of one time comes first is InfluxDB's own affair. What a selector takes of two is not, so
+    there is a third measurement whose two series have the same times; no two of its values are equal. (Of three it
+    takes the greatest of some two, which hold no rule.)
     """
     lines = []
     for index in range(60):
@@ -68,7 +69,7 @@ def points(number: int) -> str:
             fields.append(f'ok={"true" if index % 2 else "false"},s="{host}{index % 5}"')
         lines.append(f"{'m' if index % 6 else 'k'}{tags} {','.join(fields)} {(START + index * 7) * 10**9}")
     for index in range(40):
-        for place, host in enumerate("abc"):
+        for place, host in enumerate("ab"):
             value = (index * 29 + place * 53 + number) % 127 * 4 + place
             tags = f"host={host},region={'eu' if host == 'a' else 'us'}"
             fields = f'v={value}.5,n={value}i,s="s{value}",ok={"true" if value % 3 else "false"}'

@@ -183,6 +183,12 @@ def aggregate_columns(statement: ast.Select, measurement: MeasurementSchema) -> 
                 raise ExecutionError(f"mixing aggregate and non-aggregate queries is not supported: {name}")
         return None
 
+    def numeric_atom(expression: ast.Expression) -> int | None:
+        index = atom(expression)
+        if index is not None:
+            _refuse_text_of(columns.atoms[index])
+        return index
+
     def add(name: str, node: Node, *, aliased: bool = False) -> None:
         count = 0 if aliased else seen.get(name, 0)
         seen[name] = seen.get(name, 0) + 1
@@ -201,11 +207,18 @@ def aggregate_columns(statement: ast.Select, measurement: MeasurementSchema) -> 
                         call = ast.Call(function, (ast.Reference(field_name, "field"), *rest))
                         add(f"{column.alias or function}_{field_name}", compile_expression(call, atom, every=every))
             case expression:
-                node = compile_expression(expression, atom, every=every)
+                alone = isinstance(expression, ast.Call) and expression.function in FUNCTIONS
+                node = compile_expression(expression, atom if alone else numeric_atom, every=every)
                 add(column.alias or expression_name(expression), node, aliased=bool(column.alias))
     if columns.beside:
         _check_beside(statement, columns)
     return columns
+
+
+def _refuse_text_of(atom: AggregateAtom) -> None:
+    counts = atom.function.empty is not None
+    if atom.field and atom.field.type not in _NUMERIC and not counts:
+        raise ExecutionError(f"the {atom.field.type} of {atom.name}({atom.field.name}) can't be calculated with")
 
 
 def _check_beside(statement: ast.Select, columns: Columns[AggregateAtom]) -> None:

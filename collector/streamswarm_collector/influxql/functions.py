@@ -10,8 +10,8 @@ from streamswarm_collector.store.schema import FieldColumn, FieldType
 
 _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
 _ANY: Final = frozenset(FieldType)
-_LEAST: Final = "arg_min({what}, struct_pack(v := {column}, t := time))"
-_GREATEST: Final = "arg_max({what}, struct_pack(v := {column}, t := -time))"
+_LEAST: Final = "arg_min({what}, struct_pack(v := {column}, t := time)) FILTER (WHERE {column} IS NOT NULL)"
+_GREATEST: Final = "arg_max({what}, struct_pack(v := {column}, t := -time)) FILTER (WHERE {column} IS NOT NULL)"
 """Of several points with the extreme value, the earliest, as in InfluxDB."""
 
 
@@ -68,7 +68,7 @@ def _percentile(column: FieldColumn, arguments: Sequence[float]) -> str:
 
 
 def _first(column: FieldColumn, _arguments: Sequence[float]) -> str:
-    """Of several first points the greatest value, but of booleans false, as in InfluxDB (`FloatFirstReduce` …)."""
+    """Of several first points the greatest value, but of booleans false, by InfluxDB's rule (`FloatFirstReduce` …)."""
     name = column.column
     if column.type is FieldType.BOOLEAN:
         return f"arg_min({name}, struct_pack(t := time, v := {name}))"
