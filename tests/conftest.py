@@ -19,6 +19,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             leave_out(f"needs {program} (Debian package {package})")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their length: gzip's hold the time, and workers that differ in one name run nothing at all."""
+    return f"{argname}_of_{len(val)}_bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Make sure that pytest-xdist groups: with a pytest too new for it it does not, and says nothing."""
     if getattr(session.config.option, "loadgroup", False):
