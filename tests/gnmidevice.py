@@ -173,7 +173,7 @@ class Service(gnmi_pb2_grpc.gNMIServicer):  # type: ignore[misc]
         async for notification in self._answers(paths, asked.encoding, context):
             yield gnmi_pb2.SubscribeResponse(update=notification)
             if self._device.hangs:
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
         if self._device.syncs:
             yield gnmi_pb2.SubscribeResponse(sync_response=True)
 
@@ -181,7 +181,7 @@ class Service(gnmi_pb2_grpc.gNMIServicer):  # type: ignore[misc]
         self._device.calls.append(call)
         self._device.peers.add(context.peer())
         if self._device.silent:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         shown = dict(context.invocation_metadata())
         if self._device.user is not None and (shown.get("username"), shown.get("password")) != self._device.user:
             words = f"no user {shown.get('username')} with the password {shown.get('password')}"

@@ -1,5 +1,6 @@
 """What tests of several parts need: free ports, served apps, real servers, waiting with a bound."""
 
+import asyncio
 import socket
 import subprocess
 import threading
@@ -144,3 +145,10 @@ def eventually(read: Callable[[], Value], good: Callable[[Value], bool], seconds
             pytest.fail(f"not within {seconds} s; last seen: {value!r}")
         time.sleep(0.05)
     return value
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Let the loop turn until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - conditions are of many kinds
+            await asyncio.sleep(0.002)

@@ -18,7 +18,8 @@ from streamswarm_agent.schedule import Scheduler
 from streamswarm_core.assignment import Assignment, AssignmentSet, RunReport, RunRequest, RunStatus
 from streamswarm_core.probespecs.demand import Lane
 from streamswarm_core.schedule import read_schedule
-from tests.unit.agent.test_schedule import quiet, until
+from tests.support import until
+from tests.unit.agent.test_schedule import quiet
 
 NOON = datetime(2024, 7, 1, 12, 0, tzinfo=UTC)
 

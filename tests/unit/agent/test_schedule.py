@@ -13,7 +13,7 @@ from streamswarm_agent.probes.direct import DirectRun, Reading
 from streamswarm_agent.schedule import Scheduler
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane, RunCost
-from tests.support import eventually
+from tests.support import eventually, until
 
 LIMITS = {Lane.SOCKET: 10, Lane.TOOL: 2, Lane.EXCLUSIVE: 1}
 
@@ -100,13 +100,6 @@ async def schedulers() -> AsyncIterator[Callable[[Bench], Scheduler]]:
     yield make
     for scheduler in made:
         await scheduler.close()
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Let the loop turn until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - conditions are of many kinds
-            await asyncio.sleep(0.002)
 
 
 def reasons(scheduler: Scheduler) -> dict[tuple[str, Skip], int]:

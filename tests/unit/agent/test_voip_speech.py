@@ -15,7 +15,7 @@ from streamswarm_agent.voip.speech import Incoming, Speech
 from streamswarm_core.probespecs import VoipParams
 from streamswarm_core.wire.rtp import Packet, read_packet
 from streamswarm_core.wire.sdp import Answer
-from tests.support import find_free_port
+from tests.support import find_free_port, until
 
 
 @dataclass
@@ -85,7 +85,7 @@ async def test_what_the_peer_loses_is_missing_from_the_echo() -> None:
         await speech.speak(to, asyncio.Event())
         heard = judge(speech, asked)
         assert heard_of(speech) == "echo"
-    await asyncio.sleep(0.05)
+    await until(lambda: peer.goodbyes == 1)
     peer.close()
     assert (heard.sent, heard.received, heard.loss) == (25, 22, 3 / 25)
     assert heard.back.burst_ratio == pytest.approx(1.5 * 22 / 25)
@@ -156,8 +156,9 @@ async def test_strangers_cant_fill_the_memory() -> None:
     with speaking(asked) as speech, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for ssrc in range(50):
             stranger.sendto(bytes(Packet(8, 1, 0, ssrc, b"x")), ("127.0.0.1", speech.port))
-        await asyncio.sleep(0.1)
-        assert 0 < len(speech.incoming) <= 8
+        await until(lambda: len(speech.incoming) == 8)
+        await asyncio.sleep(0.1)  # for the rest, which must add nothing
+        assert len(speech.incoming) == 8
 
 
 def test_a_stream_of_messages_is_cut_wherever_it_is_cut() -> None:

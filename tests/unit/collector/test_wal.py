@@ -48,7 +48,7 @@ async def test_a_client_that_goes_away_while_it_waits_does_not_stop_the_log(tmp_
     first = asyncio.create_task(wal.append(b"first", wait))
     await asyncio.to_thread(held.wait, 10)
     gone = asyncio.create_task(wal.append(b"gone", handed_on.append))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it begins to wait
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     hold.set()
