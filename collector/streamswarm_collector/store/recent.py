@@ -104,10 +104,24 @@ class Chunk:
         end = len(times) if stop is None else int(times.searchsorted(stop))
         return self.taken(slice(own.start + first, own.start + end))
 
-    def with_value(self, column: str) -> "Chunk":
-        """The rows that have a value of a column that is there."""
-        valid = self.columns[column].valid
-        return self if valid is None else self.taken(np.flatnonzero(valid))
+    def edge_within(self, sid: int, start: int | None, stop: int | None, valid: Any, edge: Edge) -> int | None:
+        """Where the earliest or latest row of a series is in a range, `stop` excluded; None if there is none.
+
+        Rows for which `valid` is false don't count; None if it is true for all.
+        """
+        own = self.of_series(sid)
+        low: int = own.start
+        high: int = own.stop
+        if start is not None and self.first < start:
+            low += int(self.time[low:high].searchsorted(start))
+        if stop is not None and self.last >= stop:
+            high = low + int(self.time[low:high].searchsorted(stop))
+        if valid is not None:
+            there = np.flatnonzero(valid[low:high])
+            low, high = (low + int(there[0]), low + int(there[-1]) + 1) if len(there) else (low, low)
+        if low >= high:
+            return None
+        return low if edge == "first" else high - 1
 
     def edges_within(self, sids: Any, start: int | None, stop: int | None, edge: Edge) -> Any:
         """Where the earliest or latest row of each of some series (int32) is in a range, `stop` excluded.
@@ -215,10 +229,33 @@ class RecentRows:
             return None
         return found[0] if len(found) == 1 else joined(found)
 
+    def edge_row(self, start: int | None, stop: int | None, column: str, sid: int, edge: Edge) -> Chunk | None:
+        """The earliest or latest row with a value of one series in a range, `stop` excluded; None if there is none."""
+        found, best = None, 0
+        # Chunks are mostly in the order of time, so that the first one looked at mostly has it.
+        for chunk in self.chunks if edge == "first" else reversed(self.chunks):
+            values = chunk.columns.get(column)
+            outside = (start is not None and chunk.last < start) or (stop is not None and chunk.first >= stop)
+            farther = found is not None and (chunk.first >= best if edge == "first" else chunk.last <= best)
+            if values is None or outside or farther:
+                continue
+            row = chunk.edge_within(sid, start, stop, values.valid, edge)
+            if row is None:
+                continue
+            time = int(chunk.time[row])
+            if found is None or (time < best if edge == "first" else time > best):
+                best, only = time, slice(row, row + 1)
+                found = Chunk(
+                    chunk.time[only], chunk.sid[only], {column: ColumnValues(values.values[only])}, time, time
+                )
+        return found
+
     def edge_rows(
         self, start: int | None, stop: int | None, column: str, sids: Sequence[int], edge: Edge
     ) -> Chunk | None:
         """Rows of a range, among them the earliest or latest with a value of each series; None if there are none."""
+        if len(sids) == 1:
+            return self.edge_row(start, stop, column, sids[0], edge)
         found = []
         settled: int | None = None
         for chunk in sorted(self.chunks, key=lambda one: -one.last if edge == "last" else one.first):
@@ -229,16 +266,13 @@ class RecentRows:
             if values is None or outside:
                 continue
             narrow = Chunk(chunk.time, chunk.sid, {column: values}, chunk.first, chunk.last)
-            if len(sids) == 1:
-                narrow = narrow.series_within(sids[0], start, stop).with_value(column)
-                narrow = narrow.taken(slice(1) if edge == "first" else slice(-1, None))
-            elif values.valid is None:
+            if values.valid is None:
                 narrow = narrow.taken(narrow.edges_within(np.array(sids, np.int32), start, stop, edge))
             else:
                 narrow = narrow.within(start, stop)
             if len(narrow):
                 found.append(narrow)
-            if len(narrow) == len(sids) and (len(sids) == 1 or values.valid is None):
+            if len(narrow) == len(sids) and values.valid is None:
                 settled = int(narrow.time.min() if edge == "last" else narrow.time.max())
         if not found:
             return None
