@@ -16,6 +16,7 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_whole = False
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -24,20 +25,27 @@ class BoundedHttp(HttpToolsProtocol):
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes as long as the head isn't whole."""
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
+        """Count what comes as long as the head isn't whole; most heads come in one piece and need no timer."""
+        waiting = not self._head_whole
         super().data_received(data)
-        if self._head_timer is not None and self._head_bytes > _MOST_HEAD_BYTES:
+        if self._head_whole:
+            return
+        if waiting:  # else the piece may also hold the end of another request's body
+            self._head_bytes += len(data)
+        if self._head_bytes > _MOST_HEAD_BYTES:
             self.transport.close()
+        elif self._head_timer is None:
+            self._expect_head()
 
     def on_message_begin(self) -> None:
         """Wait for the head of another request on the same connection."""
         super().on_message_begin()
-        self._expect_head()
+        self._head_whole = False
+        self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         """The head is there."""
+        self._head_whole = True
         self._forget_head()
         super().on_headers_complete()
 
@@ -47,8 +55,6 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
-        self._forget_head()
-        self._head_bytes = 0
         self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _forget_head(self) -> None:
