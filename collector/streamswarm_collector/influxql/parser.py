@@ -5,10 +5,11 @@ numbers in the place of its times, and these are put back where they belong.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from importlib.resources import files
+from operator import itemgetter
 from typing import Any, Final
 
 from lark import Lark, UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
@@ -20,10 +21,12 @@ from streamswarm_collector.influxql.errors import ParseError
 
 _MOST_CACHED_STATEMENTS: Final = 512
 _TIME_BOUND: Final = re.compile(r"(\b(?i:time)\s*[<>]=?\s*)(\d{9,19})(ns|u|ms|s|m|h)?\b")
-_FIRST_MARK: Final = 4_611_686_018_427_380_000
-"""What stands for the first time of a shape; so late that nobody asks for it."""
+_MARKS: Final = [str(4_611_686_018_427_380_000 + place) for place in range(64)]
+"""What stands for the times of a shape; so late that nobody asks for them."""
 
 _Literal = ast.Number | ast.Duration
+_Bound = Callable[[Sequence[_Literal]], Any]
+"""Makes a part of a statement from the times that belong in it."""
 
 
 def parse(text: str, parameters: Mapping[str, object] | None = None) -> tuple[ast.Statement, ...]:
@@ -38,11 +41,16 @@ def parse(text: str, parameters: Mapping[str, object] | None = None) -> tuple[as
     """
     if parameters:
         return _parse(text, parameters)
-    shape, times = _without_times(text)
-    statements = _read_shape(shape)
-    if statements is None:
+    # What is between two times, and of each time the comparison, the number and the unit
+    pieces = _TIME_BOUND.split(text)
+    if len(pieces) == 1:
         return _read(text)
-    return tuple(_with_times(statement, times) for statement in statements) if times else statements
+    numbers, units = pieces[2::4], pieces[3::4]
+    pieces[2::4] = _MARKS[: len(numbers)] if len(numbers) <= len(_MARKS) else numbers
+    bound = _read_shape(tuple(pieces))
+    if bound is None:
+        return _read(text)
+    return tuple(one(list(map(_literal, numbers, units))) for one in bound)
 
 
 @lru_cache(_MOST_CACHED_STATEMENTS)
@@ -56,31 +64,24 @@ def _read(text: str) -> tuple[ast.Statement, ...]:
 
 
 @lru_cache(_MOST_CACHED_STATEMENTS)
-def _read_shape(shape: str) -> tuple[ast.Statement, ...] | None:
-    """Statements with marks for times; None where not every mark was found in a WHERE, or nothing understood."""
-    marks = {_literal(int(match[2]), match[3] or "") for match in _TIME_BOUND.finditer(shape)}
+def _read_shape(pieces: tuple[str | None, ...]) -> tuple[_Bound, ...] | None:
+    """Statements that take their times; None where not every mark was found in a WHERE, or nothing understood."""
+    marks = list(map(_literal, pieces[2::4], pieces[3::4]))
+    if len(marks) > len(_MARKS):
+        return None
     try:
-        statements = _read(shape)
+        statements = _read("".join(filter(None, pieces)))
     except ParseError:
         return None  # the text itself has the right places for the message
     found = [literal for statement in statements for literal in _literals(statement) if literal in marks]
-    return statements if len(found) == len(marks) else None
+    if len(found) != len(marks):
+        return None
+    return tuple(_bound_statement(statement, marks) or _constant(statement) for statement in statements)
 
 
-def _without_times(text: str) -> tuple[str, Mapping[_Literal, _Literal]]:
-    """The text with marks for its times, and what each mark stands for."""
-    times: dict[_Literal, _Literal] = {}
-
-    def mark(match: re.Match[str]) -> str:
-        number, unit = _FIRST_MARK + len(times), match[3] or ""
-        times[_literal(number, unit)] = _literal(int(match[2]), unit)
-        return f"{match[1]}{number}{unit}"
-
-    return _TIME_BOUND.sub(mark, text), times
-
-
-def _literal(number: int, unit: str) -> _Literal:
-    return ast.Duration(number * ast.DURATION_UNITS[unit]) if unit else ast.Number(number)
+def _literal(number: str | None, unit: str | None) -> _Literal:
+    value = int(number or 0)
+    return ast.Duration(value * ast.DURATION_UNITS[unit]) if unit else ast.Number(value)
 
 
 def _literals(statement: ast.Statement) -> Iterator[_Literal]:
@@ -97,25 +98,36 @@ def _literals(statement: ast.Statement) -> Iterator[_Literal]:
                 yield from _literals(source)
 
 
-def _with_times(statement: ast.Statement, times: Mapping[_Literal, _Literal]) -> ast.Statement:
+def _constant(part: Any) -> _Bound:
+    return lambda _: part
+
+
+def _bound_statement(statement: ast.Statement, marks: Sequence[_Literal]) -> _Bound | None:
+    """None where no time belongs in it."""
     if not isinstance(statement, ast.Select):
-        return statement
-    where = _replaced(statement.where, times) if statement.where else None
-    if any(isinstance(source, ast.Select) for source in statement.sources):
-        sources = tuple(_with_times(source, times) for source in statement.sources)  # type: ignore[arg-type]
-        return replace(statement, where=where, sources=sources)  # type: ignore[arg-type]
-    return replace(statement, where=where)
+        return None
+    where = _bound(statement.where, marks) if statement.where else None
+    inner = [_bound_statement(one, marks) if isinstance(one, ast.Select) else None for one in statement.sources]
+    if where is None and not any(inner):
+        return None
+    wheres = where or _constant(statement.where)
+    if not any(inner):
+        return lambda times: replace(statement, where=wheres(times))
+    sources = [bound or _constant(one) for bound, one in zip(inner, statement.sources, strict=True)]
+    return lambda times: replace(statement, where=wheres(times), sources=tuple(one(times) for one in sources))
 
 
-def _replaced(expression: ast.Expression, times: Mapping[_Literal, _Literal]) -> ast.Expression:
+def _bound(expression: ast.Expression, marks: Sequence[_Literal]) -> _Bound | None:
+    """None where no time belongs in it."""
     if isinstance(expression, ast.Binary):
-        left, right = _replaced(expression.left, times), _replaced(expression.right, times)
-        if left is expression.left and right is expression.right:
-            return expression
-        return ast.Binary(expression.operator, left, right)
-    if isinstance(expression, ast.Number | ast.Duration):
-        return times.get(expression, expression)
-    return expression
+        operator, left, right = expression.operator, _bound(expression.left, marks), _bound(expression.right, marks)
+        if left is None and right is None:
+            return None
+        lefts, rights = left or _constant(expression.left), right or _constant(expression.right)
+        return lambda times: ast.Binary(operator, lefts(times), rights(times))
+    if isinstance(expression, ast.Number | ast.Duration) and expression in marks:
+        return itemgetter(marks.index(expression))
+    return None
 
 
 def _parse(text: str, parameters: Mapping[str, object]) -> tuple[ast.Statement, ...]:
