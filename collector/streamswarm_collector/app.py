@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from streamswarm_collector.auth import Authenticator
 from streamswarm_collector.influxql.admin import Administrator
@@ -94,9 +95,11 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
         pipeline.observe()
         return expose(metrics.registry, request)
 
-    return Starlette(
+    query = QueryRoute(settings, engine, threads, authenticator, metrics, store_client)
+    return _Collector(
+        query,
         routes=[
-            QueryRoute(settings, engine, threads, authenticator, metrics, store_client).route(),
+            query.route(),
             *WriteRoutes(settings, pipeline, authenticator, metrics, clock).routes(),
             Route("/ping", ping, methods=["GET", "HEAD"]),
             Route("/health", health),
@@ -105,3 +108,18 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
         ],
         lifespan=lifespan,
     )
+
+
+class _Collector(Starlette):
+    """Takes the shortest way to `/query`: what lies before a route takes as long as finding a last value."""
+
+    def __init__(self, query: QueryRoute, **more: Any) -> None:
+        super().__init__(**more)
+        self._query = query
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI)."""
+        if scope["type"] == "http" and scope["path"] == "/query" and scope["method"] in QueryRoute.methods:
+            await self._query(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)

@@ -49,6 +49,8 @@ class QueryRoute:
         client: for handing on.
     """
 
+    methods: Final = ("GET", "POST")
+
     def __init__(
         self,
         settings: CollectorSettings,
@@ -67,7 +69,7 @@ class QueryRoute:
 
     def route(self) -> Route:
         """For the app."""
-        return Route("/query", self, methods=["GET", "POST"])
+        return Route("/query", self, methods=list(self.methods))
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer a request (ASGI); as a class, a route spares it what it wraps around functions."""
