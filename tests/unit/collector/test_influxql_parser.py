@@ -17,6 +17,7 @@ SHAPES = [
     "SELECT v FROM m WHERE time > {}s; SELECT w FROM n WHERE time > {}s",
     "SELECT v FROM m WHERE time > {}s + 1h AND time < {}s",
     "SHOW TAG VALUES FROM m WITH KEY = host WHERE time > {} AND v = {}",
+    "SELECT v FROM m WHERE " + " OR ".join(["(time > {0}s AND time < {1}s)"] * 40),
 ]
 
 
