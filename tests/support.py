@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-import uvicorn
 
-from streamswarm_core.serve import Application, uvicorn_config
+from streamswarm_core.serve import Application, QuietServer, uvicorn_config
 
 Value = TypeVar("Value")
 
@@ -122,7 +121,7 @@ def run_influxdb(
 def serve_app(app: Application, *, port: int | None = None, **more: Any) -> Iterator[str]:
     """Serve an ASGI app for real, on a free port in a thread; yields its base URL; `more` is for uvicorn."""
     port = port or find_free_port()
-    server = uvicorn.Server(uvicorn_config(app, "127.0.0.1", port, **more))
+    server = QuietServer(uvicorn_config(app, "127.0.0.1", port, **more))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -133,7 +132,7 @@ def serve_app(app: Application, *, port: int | None = None, **more: Any) -> Iter
             time.sleep(0.01)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(15)
 
 

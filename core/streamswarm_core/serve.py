@@ -86,6 +86,11 @@ class QuietServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
         super().handle_exit(sig, frame)
+        self.stop()
+
+    def stop(self) -> None:
+        """End, from whatever thread."""
+        self.should_exit = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
 

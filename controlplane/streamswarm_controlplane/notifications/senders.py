@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -143,8 +144,9 @@ class Senders:
         return server
 
 
+@cache
 def trusted(ca_file: str) -> ssl.SSLContext:
-    """The system's certificate authorities, and those in a file.
+    """The system's certificate authorities, and those in a file; read once, as that takes 30 ms.
 
     Raises:
         OSError, ssl.SSLError: the file can't be read.
