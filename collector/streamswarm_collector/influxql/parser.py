@@ -6,7 +6,7 @@ numbers in the place of its times, and these are put back where they belong.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from functools import cache, lru_cache
 from importlib.resources import files
 from operator import itemgetter
@@ -111,10 +111,11 @@ def _bound_statement(statement: ast.Statement, marks: Sequence[_Literal]) -> _Bo
     if where is None and not any(inner):
         return None
     wheres = where or _constant(statement.where)
+    columns, sources, _, *others = (getattr(statement, one.name) for one in fields(statement))
     if not any(inner):
-        return lambda times: replace(statement, where=wheres(times))
-    sources = [bound or _constant(one) for bound, one in zip(inner, statement.sources, strict=True)]
-    return lambda times: replace(statement, where=wheres(times), sources=tuple(one(times) for one in sources))
+        return lambda times: ast.Select(columns, sources, wheres(times), *others)
+    inners = [bound or _constant(one) for bound, one in zip(inner, sources, strict=True)]
+    return lambda times: ast.Select(columns, tuple(one(times) for one in inners), wheres(times), *others)
 
 
 def _bound(expression: ast.Expression, marks: Sequence[_Literal]) -> _Bound | None:
