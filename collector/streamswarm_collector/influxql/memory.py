@@ -10,7 +10,7 @@ import numpy as np
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
 from streamswarm_collector.influxql.errors import PostponedError
 from streamswarm_collector.influxql.functions import FUNCTIONS
-from streamswarm_collector.influxql.source import Column, Groups, Limits, group_numbers
+from streamswarm_collector.influxql.source import Column, Groups, Limits
 from streamswarm_collector.store.recent import NO_ROWS, Chunk, ColumnValues, Edge
 from streamswarm_collector.store.schema import MeasurementSchema
 
@@ -78,11 +78,9 @@ class RecentSource:
             return RecentSource(chunk, None, len(groups.tags))
         if len(groups.tags) == 1 and len(groups.sids) == len(measurement.series):
             return RecentSource(chunk, None, 1)
-        numbers = group_numbers(groups)
         # A series that is newer than the view has a number beyond the array's end.
-        known = np.where(chunk.sid < len(numbers), chunk.sid, 0)
-        gids = np.where(chunk.sid < len(numbers), numbers[known], -1)
-        if bool((gids < 0).any()):
+        gids = groups.numbers.take(chunk.sid, mode="clip")
+        if int(gids.min()) < 0:
             kept = np.flatnonzero(gids >= 0)
             if not len(kept):
                 return RecentSource(NO_ROWS, None, len(groups.tags))

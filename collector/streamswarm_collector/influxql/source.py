@@ -152,6 +152,13 @@ class Groups:
         """The tags of each group as an answer shows them; None without GROUP BY tags."""
         return [dict(zip(self.keys, values, strict=True)) if self.keys else None for values in self.tags]
 
+    @cached_property
+    def numbers(self) -> Any:
+        """The group of each series by its number, an int32 array; -1 for series that are in none, as is its last."""
+        numbers = np.full(max(self.sids) + 2, -1, np.int32)
+        numbers[self.sids] = self.group_of
+        return numbers
+
 
 def find_measurements(
     sources: Sequence[ast.Measurement], database: DatabaseSchema, *, descending: bool
@@ -246,13 +253,6 @@ def source_sql(
         conditions.append(rows.sql)
         parameters += rows.parameters
     return f"FROM {source}" + (f" WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
-
-
-def group_numbers(groups: Groups) -> Any:
-    """The group of each series by its number, as an array; -1 for series that are in none."""
-    numbers = np.full(max(groups.sids) + 1, -1, np.int32)
-    numbers[groups.sids] = groups.group_of
-    return numbers
 
 
 def limited(statement: ast.Select, columns: list[Column]) -> list[Column]:
