@@ -13,6 +13,7 @@ _HERE = FilePath(__file__).parent
 _HOSTS = [*NETWORKS, "127.0.0.1", "::1", "localhost"]
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lab tests run one after another, since they compete for time, and may speak to the lab's addresses."""
     for item in items:
