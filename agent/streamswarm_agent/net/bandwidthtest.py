@@ -14,7 +14,7 @@ from streamswarm_agent.net.stampsender import Plan, StampSender
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.net.throughput import Throughput
 from streamswarm_core.probespecs import BandwidthParams
-from streamswarm_core.reflector.tcpinfo import keep_little_unsent, read_tcp_info
+from streamswarm_core.reflector.borrowed import keep_little_unsent, tcp_info_of
 from streamswarm_core.wire.bandwidth import LONGEST_LINE, VERSION, Direction, MessageError, Meter, pack, unpack
 
 _ANSWER_SECONDS: Final = 10.0
@@ -125,7 +125,7 @@ class ReflectorTest:
             finally:
                 over.set()
                 await latency
-            sent_again = [read_tcp_info(one.get_extra_info("socket").fileno()) for _, one in streams]
+            sent_again = [tcp_info_of(one.get_extra_info("socket").fileno()) for _, one in streams]
         finally:
             for _, stream_writer in streams:
                 stream_writer.close()
@@ -134,7 +134,7 @@ class ReflectorTest:
         retransmits: int = report["retransmits"]
         if direction == "upload":
             meter = Meter(report["steps"], report["seconds"], late=report["late"])
-            retransmits = sum(info.retransmits for info in sent_again if info)
+            retransmits = sum(info.total_retrans for info in sent_again if info)
         self._result.directions.append(
             Throughput.of(direction, meter, began_ns=began_ns, warm_up=self._params.warm_up, retransmits=retransmits)
         )

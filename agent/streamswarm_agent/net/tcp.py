@@ -18,7 +18,7 @@ from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.targets import Address
-from streamswarm_agent.net.tcpinfo import TcpInfo, read_tcp_info
+from streamswarm_core.tcpinfo import TcpInfo, read_tcp_info
 
 _SO_TIMESTAMPNS: Final = 35
 _TIMESPEC: Final = struct.Struct("@ll")

@@ -14,8 +14,8 @@ from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.tcp import wait_for
-from streamswarm_agent.net.tcpinfo import TcpInfo, read_tcp_info
 from streamswarm_core.clock import now_ns
+from streamswarm_core.tcpinfo import TcpInfo, read_tcp_info
 
 _CHUNK: Final = 64 * 1024
 _SO_MAX_PACING_RATE: Final = 47

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streamswarm_core.reflector.borrowed import keep_little_unsent, tcp_info_of
 from streamswarm_core.reflector.limits import Peers
-from streamswarm_core.reflector.tcpinfo import keep_little_unsent, read_tcp_info
 from streamswarm_core.wire.bandwidth import (
     LONGEST_LINE,
     MOST_STREAMS,
@@ -199,9 +199,9 @@ class BandwidthServer:
         except TimeoutError:
             pass
         finally:
-            info = read_tcp_info(descriptor)
+            info = tcp_info_of(descriptor)
             if info and direction == "download":
-                test.retransmits += info.retransmits
+                test.retransmits += info.total_retrans
 
     async def _take(self, test: _Test, reader: asyncio.StreamReader) -> None:
         while chunk := await reader.read(4 * _CHUNK):

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.tcpinfo import TcpInfo, read_tcp_info
 from streamswarm_agent.net.transfer import Look
 from streamswarm_agent.net.window import WindowSummary, summarise
 from streamswarm_agent.probes import PROBES, Context
@@ -16,6 +15,7 @@ from streamswarm_agent.probes.tcp_window_bottleneck import diagnose
 from streamswarm_core.catalogue.tcp import Bottleneck
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import TcpWindowParams
+from streamswarm_core.tcpinfo import TcpInfo, read_tcp_info
 from tests.support import find_free_port
 from tests.unit.agent.servers import response, tcp_server
 

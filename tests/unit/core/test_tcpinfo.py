@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from streamswarm_agent.net.tcpinfo import TcpInfo, read_tcp_info
+from streamswarm_core.tcpinfo import TcpInfo, read_tcp_info
 
 
 def recorded() -> bytes:
