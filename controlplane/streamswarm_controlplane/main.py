@@ -1,10 +1,10 @@
 import os
-import tempfile
 from functools import partial
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.metrics import FOLDER_VARIABLE
+from streamswarm_controlplane.metricsfolder import metrics_folder
 from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.serve import check_address, serve, serve_workers
@@ -26,8 +26,8 @@ def run(settings: ControlPlaneSettings) -> None:
     if settings.workers == 1:
         serve(create_app(settings), settings, host=settings.host, port=settings.port)
         return
-    with tempfile.TemporaryDirectory(prefix="streamswarm-metrics-") as folder:
-        os.environ[FOLDER_VARIABLE] = folder
+    with metrics_folder() as folder:
+        os.environ[FOLDER_VARIABLE] = str(folder)
         serve_workers(
             partial(create_app, settings), settings, host=settings.host, port=settings.port, workers=settings.workers
         )
