@@ -236,16 +236,17 @@ def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any
     unit = known[field].unit if known is not None and field in known else None
     further = {key: value for key, value in tags.items() if value and key not in _ABOUT_SERIES}
     value, expected = record.get("value"), record.get("expected")
-    detail = f"score {record.get('score') or 0:.3g}, flagged from {record.get('threshold') or 0:.3g}"
+    detail = f"score {record.get('score') or 0:.2f}"
     if value is not None and expected is not None:
         measured, usual = (format_value(one, unit) if unit else f"{one:.6g}" for one in (value, expected))
-        detail += f"; measured {measured}, expected {usual}"
+        detail = f"{measured}, expected {usual}; {detail}"
+    which = ", ".join(f"{key} {tag}" for key, tag in further.items())
     return Finding(
         Event.ANOMALY,
         {**subject.labels, "measurement": measurement, "field": field, **further},
         Verdict.BAD if record.get("flag") else Verdict.GOOD,
         Severity.WARNING,
-        summary=f"{measurement}.{field} of {subject.name} on {subject.agent} is unusual",
+        summary=f"{measurement}.{field}{which and f' ({which})'} of {subject.name} on {subject.agent} is unusual",
         detail=detail,
         value=None if value is None else float(value),
         unit=unit.name if unit else "",
