@@ -7,7 +7,7 @@ SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victo
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test differential bench-store bench-agent bench-api bench-ml bench-ml-models bench-accuracy chaos lint \
+.PHONY: help up test differential bench-store bench-agent bench-api bench-ml bench-ml-models bench-accuracy chaos soak lint \
   format generate dashboards dashboards-preview secrets lock clean
 
 help: ## List the targets
@@ -54,6 +54,9 @@ bench-store: $(VENV)/.dev $(VENV)/.system-packages ## Collector and InfluxDB sid
 
 chaos: $(VENV)/.dev ## Kill and stop services of a running system at random, and look for runs that are lost
 	$(BIN)/python -m benchmarks.chaos $(BENCH)
+
+soak: $(VENV)/.dev ## Let a whole system run for an hour, BENCH="--minutes 600" for a night, and look for what grows
+	$(BIN)/python -m benchmarks.soak $(BENCH)
 
 bench-api: $(VENV)/.dev $(VENV)/.system-packages ## 2,000 agents' polls and heartbeats at the control plane, on PostgreSQL and SQLite
 	$(BIN)/python -m benchmarks.api $(BENCH)
