@@ -1,6 +1,6 @@
 import { api, showProblem } from "./api.js";
 import { element, ready } from "./dom.js";
-import { formatAge, formatMoment, formatSeconds } from "./format.js";
+import { formatAge, formatLocal, formatMoment, formatSeconds } from "./format.js";
 
 const form = document.getElementById("form");
 const editor = document.getElementById("editor");
@@ -195,7 +195,7 @@ form.addEventListener("submit", async (event) => {
   try {
     const token = await api.post("/enrolment-tokens", { site: form.site.value, agent_name: form.agent_name.value });
     document.getElementById("command").textContent = token.command;
-    document.getElementById("expires").textContent = new Date(token.expires_at).toLocaleString();
+    document.getElementById("expires").textContent = formatLocal(token.expires_at);
     document.getElementById("token").hidden = false;
     form.hidden = true;
   } catch (problem) {

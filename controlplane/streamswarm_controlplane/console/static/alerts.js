@@ -1,6 +1,6 @@
 import { api, showProblem } from "./api.js";
 import { element } from "./dom.js";
-import { formatAge, formatMoment, formatSeconds } from "./format.js";
+import { formatAge, formatLocal, formatMoment, formatSeconds } from "./format.js";
 
 const EVENTS = {
   agent_offline: "Agent offline", test_down: "Down", no_data: "No data", threshold: "Threshold", anomaly: "Anomaly",
@@ -48,7 +48,7 @@ function row(alert) {
     element("td", {}, EVENTS[alert.event] || alert.event),
     element("td", {}, alert.labels.agent || "–", element("span", { class: "sub" }, alert.labels.site || "")),
     element("td", {}, element("time", { title: formatMoment(opened) }, formatAge(opened)),
-      element("span", { class: "sub" }, closed ? `lasted ${lasted}` : new Date(opened).toLocaleString())),
+      element("span", { class: "sub" }, closed ? `lasted ${lasted}` : formatLocal(opened, "medium"))),
     element("td", {}, alert.acknowledged_by || "–", element("span", { class: "sub" }, alert.comment)),
     element("td", { class: "actions" }, ...(mayChange && !closed ? [
       alert.acknowledged_at ? button("Release", () => act(() => api.delete(`/alerts/${alert.id}/acknowledge`)))
@@ -110,8 +110,8 @@ async function loadSilences() {
   place("silence-rows").replaceChildren(...found.map((one) => element("tr", {},
     element("td", { class: "wide" }, one.matchers.map((m) => `${m.label} ${m.operator} ${m.value}`).join(", ")),
     element("td", { class: "wide" }, one.comment), element("td", {}, one.created_by),
-    element("td", {}, Date.parse(one.starts_at) > Date.now() ? `from ${new Date(one.starts_at).toLocaleString()}` : "now"),
-    element("td", {}, element("time", { title: formatMoment(Date.parse(one.ends_at)) }, new Date(one.ends_at).toLocaleString())),
+    element("td", {}, Date.parse(one.starts_at) > Date.now() ? `from ${formatLocal(one.starts_at)}` : "now"),
+    element("td", {}, element("time", { title: formatMoment(Date.parse(one.ends_at)) }, formatLocal(one.ends_at))),
     element("td", { class: "actions" }, mayChange ? button("End", () => act(() => api.delete(`/silences/${one.id}`))) : null))));
 }
 

@@ -1,7 +1,7 @@
 // A chart of several series over time, as SVG. A window without data is a gap; what is under the pointer is in the legend.
 
 import { element } from "./dom.js";
-import { formatValue } from "./format.js";
+import { formatLocal, formatValue } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [280, 64, 12, 10, 26];
@@ -115,5 +115,5 @@ function tell(legend, series, unit, time, every) {
     const found = time === null ? values.at(-1) : one.points.find(([at]) => Math.abs(at - time) < every / 2);
     return element("span", { class: "key" }, element("i", { class: `swatch s${index % 8}` }), one.label, " ",
       element("b", {}, found && found[1] !== null ? formatValue(found[1], unit) : "no data"));
-  }), element("span", { class: "muted when" }, time === null ? "newest" : new Date(time).toLocaleString()));
+  }), element("span", { class: "muted when" }, time === null ? "newest" : formatLocal(time, "medium")));
 }

@@ -1,4 +1,5 @@
 import { element } from "./dom.js";
+import { formatLocal } from "./format.js";
 
 function open(...children) {
   const dialog = element("dialog", {}, ...children);
@@ -76,5 +77,5 @@ export function moment(time, never = "never") {
   if (!time) return element("span", { class: "muted" }, never);
   const date = new Date(time);
   return element("time", { datetime: time, title: `${date.toISOString().slice(0, 19).replace("T", " ")} UTC` },
-    date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }));
+    formatLocal(date));
 }

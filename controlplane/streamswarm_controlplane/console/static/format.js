@@ -30,9 +30,12 @@ export function formatSeconds(seconds) {
   return size < 172800 ? `${digits(seconds / 3600)} h` : `${digits(seconds / 86400)} days`;
 }
 
-// A length that somebody chose: 30 s, not 30.0 s.
+// A length that somebody chose, so without digits that nobody meant: "30 s", "1.5 h".
 export function formatLength(seconds) {
-  return formatSeconds(seconds).replace(/\.?0+(?= )/, (zeros) => (zeros.startsWith(".") ? "" : zeros));
+  for (const [size, unit] of [[86400, "days"], [3600, "h"], [60, "min"]]) {
+    if (seconds >= 2 * size || (seconds >= size && seconds % size === 0 && unit !== "days")) return `${+(seconds / size).toFixed(2)} ${unit}`;
+  }
+  return `${+seconds.toFixed(3)} s`;
 }
 
 function scaled(value, symbol) {
@@ -50,5 +53,10 @@ export function formatAge(time, now = Date.now()) {
 
 export function formatMoment(time) {
   const moment = new Date(time);
-  return `${moment.toISOString().replace("T", " ").slice(0, 19)} UTC\n${moment.toLocaleString()} local`;
+  return `${moment.toISOString().replace("T", " ").slice(0, 19)} UTC\n${formatLocal(time, "medium")} local`;
+}
+
+// To the minute, as people plan; where something happened, to the second ("medium").
+export function formatLocal(time, timeStyle = "short") {
+  return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle });
 }

@@ -1,6 +1,7 @@
 import { api, showProblem } from "./api.js";
 import { element } from "./dom.js";
-import { fillZones, formatLength, formatLocal, fromLocalInput, toLocalInput } from "./schedule.js";
+import { formatLength, formatLocal } from "./format.js";
+import { fillZones, fromLocalInput, toLocalInput } from "./schedule.js";
 
 const byId = (id) => document.getElementById(id);
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";

@@ -1,7 +1,7 @@
 import { api, showProblem } from "./api.js";
 import { chart } from "./chart.js";
 import { element } from "./dom.js";
-import { formatAge, formatLength, formatMoment, formatSeconds, formatValue } from "./format.js";
+import { formatAge, formatLength, formatLocal, formatMoment, formatSeconds, formatValue } from "./format.js";
 
 const MOST_LINES = 16;
 const REFRESH = 10000;
@@ -149,7 +149,7 @@ function drawRuns(runs) {
     const state = one.up === null ? "" : one.up ? "up" : "down";
     const value = chosen ? { duration: one.duration, up: one.up === null ? null : Number(one.up), seq: one.run, ...one.values }[chosen.field] : null;
     return element("tr", { "data-state": state },
-      element("td", {}, element("time", { datetime: one.time, title: formatMoment(time) }, new Date(time).toLocaleString())),
+      element("td", {}, element("time", { datetime: one.time, title: formatMoment(time) }, formatLocal(time, "medium"))),
       element("td", {}, one.agent),
       element("td", {}, state ? element("span", { class: `state ${state}` }, STATES[state]) : "–"),
       element("td", { class: "number" }, one.duration === null ? "–" : formatSeconds(one.duration)),

@@ -2,21 +2,9 @@
 
 import { api } from "./api.js";
 import { element } from "./dom.js";
+import { formatLength, formatLocal } from "./format.js";
 
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
-const SHORT = { dateStyle: "medium", timeStyle: "short" };
-
-// A length that somebody chose, so without digits that nobody meant: "30 s", "1.5 h".
-export function formatLength(seconds) {
-  for (const [size, unit] of [[86400, "days"], [3600, "h"], [60, "min"]]) {
-    if (seconds >= 2 * size || (seconds >= size && seconds % size === 0 && unit !== "days")) return `${+(seconds / size).toFixed(2)} ${unit}`;
-  }
-  return `${+seconds.toFixed(3)} s`;
-}
-
-export function formatLocal(text) {
-  return new Date(text).toLocaleString(undefined, SHORT);
-}
 
 export function describeSchedule(test) {
   const { schedule, interval } = test;
@@ -107,7 +95,7 @@ export class ScheduleEditor {
     let text;
     try {
       const found = await api.post("/schedules/preview", { schedule: this.read() });
-      text = found.starts.length ? `Starts ${found.starts.map(formatLocal).join(" · ")} (your time)` : "Never starts again.";
+      text = found.starts.length ? `Starts ${found.starts.map((one) => formatLocal(one)).join(" · ")} (your time)` : "Never starts again.";
     } catch (problem) {
       text = problem.message;
     }

@@ -2,8 +2,7 @@
 
 import { api } from "./api.js";
 import { element } from "./dom.js";
-import { formatAge, formatMoment, formatSeconds, formatValue } from "./format.js";
-import { formatLocal } from "./schedule.js";
+import { formatAge, formatLocal, formatMoment, formatSeconds, formatValue } from "./format.js";
 
 const byId = (id) => document.getElementById(id);
 const STATES = {
