@@ -107,9 +107,15 @@ class Look:
         subjects: the assignments that are watched, by agent and test.
         agents: names of the agents that are watched.
         unreachable: why nothing can be known of an agent's tests, by its name.
+        opened: event, agent and test of the alerts that were open before.
     """
 
     findings: list[Finding] = field(default_factory=list)
     subjects: dict[tuple[str, str], Subject] = field(default_factory=dict)
     agents: set[str] = field(default_factory=set)
     unreachable: dict[str, str] = field(default_factory=dict)
+    opened: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def matters(self, event: Event, subject: Subject, verdict: Verdict) -> bool:
+        """Whether a finding changes anything: what is well and was well makes most of them, in large installations."""
+        return verdict is Verdict.BAD or (event, *subject.key) in self.opened

@@ -15,6 +15,7 @@ from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.notifications.events import Event, Severity
 from streamswarm_controlplane.notifications.findings import Finding, Look, Subject, Verdict
 from streamswarm_controlplane.notifications.limits import ThresholdWatch
+from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.catalogue import CATALOGUE
@@ -32,12 +33,15 @@ _ANOMALY_SECONDS: Final = 900
 _LONG_SECONDS: Final = 40 * 86_400.0
 """How far back a test of a calendar is looked for: monthly ones are found, of rarer ones nothing is said in between."""
 _SILENT: Final = {AgentState.LATE: "late", AgentState.OFFLINE: "offline", AgentState.NEVER_SEEN: "not seen yet"}
+_SILENT_VERDICTS: Final = {True: Verdict.BAD, False: Verdict.GOOD, None: Verdict.UNKNOWN}
 _ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector", "measurement", "field"})
 
 
 def look_at_agents(db: Session, settings: ControlPlaneSettings, at: datetime) -> Look:
     """Which agents and assignments there are, and which agents are silent."""
     look = Look()
+    for event, labels in db.execute(select(Alert.event, Alert.labels).where(Alert.closed_at.is_(None))):
+        look.opened.add((event, labels.get("agent", ""), labels.get("test", "")))
     agents = {
         agent.id: agent for agent in db.scalars(select(Agent).where(Agent.revoked_at.is_(None)).order_by(Agent.name))
     }
@@ -133,12 +137,16 @@ def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: dateti
     for (probe, test), subjects in together.items():
         seconds = _LONG_SECONDS if test else max(one.limit for one in subjects)
         newest = _newest(reader, probe, test, seconds, settings.down_runs, at)
+        has_up = UP in SPECS[probe].measurements[0].fields
         for subject in subjects:
             records = newest.get(subject.key, [])
             silent = is_silent(subject, records, at)
-            yield _data(subject, silent=silent)
-            if UP in SPECS[probe].measurements[0].fields:
-                yield _down(subject, records, settings.down_runs, silent=silent)
+            verdict = _SILENT_VERDICTS[silent]
+            if look.matters(Event.NO_DATA, subject, verdict):
+                yield _data(subject, verdict)
+            verdict = _up_verdict(records, settings.down_runs, silent=silent)
+            if has_up and look.matters(Event.TEST_DOWN, subject, verdict):
+                yield _down(subject, records, verdict)
 
 
 def _newest(
@@ -173,8 +181,7 @@ def is_silent(subject: Subject, records: list[Mapping[str, Any]], at: datetime) 
     return late if late or records else None
 
 
-def _data(subject: Subject, *, silent: bool | None) -> Finding:
-    verdict = {True: Verdict.BAD, False: Verdict.GOOD, None: Verdict.UNKNOWN}[silent]
+def _data(subject: Subject, verdict: Verdict) -> Finding:
     always = is_always(read_schedule(subject.test_plan.schedule))
     return Finding(
         Event.NO_DATA,
@@ -187,14 +194,16 @@ def _data(subject: Subject, *, silent: bool | None) -> Finding:
     )
 
 
-def _down(subject: Subject, records: list[Mapping[str, Any]], count: int, *, silent: bool | None) -> Finding:
+def _up_verdict(records: list[Mapping[str, Any]], count: int, *, silent: bool | None) -> Verdict:
     ups = [record.get(UP.name) for record in records]
     if silent is not False or not ups or ups[0] is None:
-        verdict = Verdict.UNKNOWN
-    elif ups[0] != 0:
-        verdict = Verdict.GOOD
-    else:
-        verdict = Verdict.BAD if len(ups) == count and not any(ups) else Verdict.UNKNOWN
+        return Verdict.UNKNOWN
+    if ups[0] != 0:
+        return Verdict.GOOD
+    return Verdict.BAD if len(ups) == count and not any(ups) else Verdict.UNKNOWN
+
+
+def _down(subject: Subject, records: list[Mapping[str, Any]], verdict: Verdict) -> Finding:
     newest = records[0] if records else {}
     words = [str(newest.get(one.name) or "") for one in (ERROR, ERROR_DETAIL)]
     return Finding(
