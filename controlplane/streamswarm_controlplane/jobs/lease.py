@@ -9,7 +9,7 @@ import secrets
 import socket
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, update
+from sqlalchemy import case, func, literal, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,8 +21,8 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-def hold(db: Session, name: str, holder: str, seconds: float, at: datetime) -> bool:
-    """Take a lease that is free or has run out, or renew one's own; whether the worker has it now.
+def hold(db: Session, name: str, holder: str, seconds: float, at: datetime) -> datetime | None:
+    """Take a lease that is free or has run out, or renew one's own.
 
     Args:
         db: the transaction; the lease is held once it is committed.
@@ -30,25 +30,34 @@ def hold(db: Session, name: str, holder: str, seconds: float, at: datetime) -> b
         holder: of the worker.
         seconds: how long others wait without another sign of the holder.
         at: now.
+
+    Returns:
+        Since when the lease has been held, by whomever, without a gap longer than `seconds`; None if another worker
+        has it.
     """
-    until = at + timedelta(seconds=seconds)
+    lease = timedelta(seconds=seconds)
+    begun = literal(at, Lease.since.type)
     taken = db.execute(
         update(Lease)
         .where(Lease.name == name, or_(Lease.holder == holder, Lease.until < at))
-        .values(holder=holder, until=until)
-        .returning(Lease.name)
+        .values(
+            holder=holder,
+            until=at + lease,
+            since=case((Lease.until < at - lease, begun), else_=func.coalesce(Lease.since, begun)),
+        )
+        .returning(Lease.since)
         .execution_options(synchronize_session=False)
     ).first()
     if taken is not None:
-        return True
+        return taken[0] or at
     if db.get(Lease, name) is not None:
-        return False
+        return None
     try:
         with db.begin_nested():
-            db.add(Lease(name=name, holder=holder, until=until))
+            db.add(Lease(name=name, holder=holder, until=at + lease, since=at))
     except IntegrityError:  # another worker was quicker
-        return False
-    return True
+        return None
+    return at
 
 
 def release(db: Session, name: str, holder: str, at: datetime) -> None:

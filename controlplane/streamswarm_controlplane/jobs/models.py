@@ -6,10 +6,11 @@ from streamswarm_controlplane.db import Base
 
 
 class Lease(Base):
-    """Which of several workers does a job, and until when it has to say that it still does."""
+    """Which of several workers does a job, until when it has to say that it still does, and since when somebody has."""
 
     __tablename__ = "leases"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
     until: Mapped[datetime]
+    since: Mapped[datetime | None]

@@ -50,18 +50,22 @@ class Evaluator:
 
         The store is asked without a transaction, which may take a while. All writing is one transaction, and it begins
         with the lease: a worker that has lost it meanwhile writes nothing.
+
+        Silence counts from when somebody listened, without a gap, for what was silent: after a stop of the control
+        plane or of the store, agents and points of which nothing was heard meanwhile get the time they always have.
         """
         at = self._clock()
         with self._database.session() as db:
-            if not hold(db, LEASE, self._worker, self._lease_seconds, at):
+            since = hold(db, LEASE, self._worker, self._lease_seconds, at)
+            if since is None:
                 return False
         # Not in the same transaction: on SQLite no heartbeat could be written meanwhile.
         with self._database.session(reading=True) as db:
             settings = effective(db, self._settings)
-            look = look_at_agents(db, settings, at)
+            look = look_at_agents(db, settings, since, at)
         look_at_results(look, self._reader, settings, at, self._limits)
         with self._database.session() as db:
-            if not hold(db, LEASE, self._worker, self._lease_seconds, self._clock()):
+            if hold(db, LEASE, self._worker, self._lease_seconds, self._clock()) is None:
                 return False
             reconcile(db, look, at)
             shape = Route(self._settings.url, timedelta(hours=self._settings.give_up_hours))

@@ -98,7 +98,7 @@ class Subject:
         return {key: value for key, value in labels.items() if value}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Look:
     """Everything that one evaluation saw.
 
@@ -108,8 +108,12 @@ class Look:
         agents: names of the agents that are watched.
         unreachable: why nothing can be known of an agent's tests, by its name.
         opened: event, agent and test of the alerts that were open before.
+        since: since when agents could be heard.
+        results_since: since when their results could be read, too.
     """
 
+    since: datetime
+    results_since: datetime
     findings: list[Finding] = field(default_factory=list)
     subjects: dict[tuple[str, str], Subject] = field(default_factory=dict)
     agents: set[str] = field(default_factory=set)

@@ -37,20 +37,21 @@ _SILENT_VERDICTS: Final = {True: Verdict.BAD, False: Verdict.GOOD, None: Verdict
 _ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector", "measurement", "field"})
 
 
-def look_at_agents(db: Session, settings: ControlPlaneSettings, at: datetime) -> Look:
-    """Which agents and assignments there are, and which agents are silent."""
-    look = Look()
+def look_at_agents(db: Session, settings: ControlPlaneSettings, since: datetime, at: datetime) -> Look:
+    """Which agents and assignments there are, and which agents are silent; they could be heard `since`."""
+    look = Look(since=since, results_since=max(since, _readable_since(db, at) or since))
     for event, labels in db.execute(select(Alert.event, Alert.labels).where(Alert.closed_at.is_(None))):
         look.opened.add((event, labels.get("agent", ""), labels.get("test", "")))
     agents = {
         agent.id: agent for agent in db.scalars(select(Agent).where(Agent.revoked_at.is_(None)).order_by(Agent.name))
     }
+    heard = (at - since).total_seconds() > max(settings.late_seconds, settings.offline_seconds)
     for agent in agents.values():
         state = state_of(agent, settings, at)
         look.agents.add(agent.name)
         if state in _SILENT:
             look.unreachable[agent.name] = f"agent {agent.name} is {_SILENT[state]}"
-        look.findings.append(_agent(agent, state, at))
+        look.findings.append(_agent(agent, state, at, heard=heard))
     tests = {
         test.id: test for test in db.scalars(select(TestPlan).where(TestPlan.paused.is_(False))) if _goes_on(test, at)
     }
@@ -61,6 +62,13 @@ def look_at_agents(db: Session, settings: ControlPlaneSettings, at: datetime) ->
             subject = _subject(look, agents[agent_id], tests[test_id], created_at, settings)
             look.subjects[subject.key] = subject
     return look
+
+
+def _readable_since(db: Session, at: datetime) -> datetime | None:
+    """Since when the store can be read, `at` if it couldn't until now; None if it always could."""
+    newest = select(Alert.closed_at).where(Alert.event == Event.STORE_UNAVAILABLE).order_by(Alert.opened_at.desc())
+    found = db.execute(newest.limit(1)).first()
+    return None if found is None else found[0] or at
 
 
 def _goes_on(test: TestPlan, at: datetime) -> bool:
@@ -87,9 +95,10 @@ def _subject(
     )
 
 
-def _agent(agent: Agent, state: AgentState, at: datetime) -> Finding:
+def _agent(agent: Agent, state: AgentState, at: datetime, *, heard: bool) -> Finding:
     labels = {"agent": agent.name, **({"site": agent.site} if agent.site else {})}
-    verdict = {AgentState.ONLINE: Verdict.GOOD, AgentState.OFFLINE: Verdict.BAD}.get(state, Verdict.UNKNOWN)
+    offline = Verdict.BAD if heard else Verdict.UNKNOWN
+    verdict = {AgentState.ONLINE: Verdict.GOOD, AgentState.OFFLINE: offline}.get(state, Verdict.UNKNOWN)
     silent = (at - agent.last_seen_at).total_seconds() if agent.last_seen_at else 0.0
     return Finding(
         Event.AGENT_OFFLINE,
@@ -140,7 +149,7 @@ def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: dateti
         has_up = UP in SPECS[probe].measurements[0].fields
         for subject in subjects:
             records = newest.get(subject.key, [])
-            silent = is_silent(subject, records, at)
+            silent = is_silent(subject, records, look.results_since, at)
             verdict = _SILENT_VERDICTS[silent]
             if look.matters(Event.NO_DATA, subject, verdict):
                 yield _data(subject, verdict)
@@ -167,18 +176,25 @@ def _newest(
     return {(one.tags.get("agent", ""), one.tags.get("test", "")): list(one.records()) for one in answer}
 
 
-def is_silent(subject: Subject, records: list[Mapping[str, Any]], at: datetime) -> bool | None:
-    """Whether the newest point is older than it should be; None where there is none, and none is due yet."""
-    plan = subject.test_plan
-    schedule = read_schedule(plan.schedule)
+def is_silent(subject: Subject, records: list[Mapping[str, Any]], since: datetime, at: datetime) -> bool | None:
+    """Whether the newest point is older than it should be, results being readable `since`.
+
+    None where it can't be said: there is no point and none is due yet, or it is late but could not have been read.
+    """
     # What was due before that can't be seen by the question that was asked.
     earliest = max(subject.since, at - timedelta(seconds=_LONG_SECONDS))
     last = from_ns(int(records[0]["time"])) if records else earliest
+    if not _is_late(subject, last, at):
+        return False if records else None
+    return True if last >= since or _is_late(subject, since, at) else None
+
+
+def _is_late(subject: Subject, last: datetime, at: datetime) -> bool:
+    plan = subject.test_plan
+    schedule = read_schedule(plan.schedule)
     if is_always(schedule):
-        late = (at - last).total_seconds() > subject.limit
-    else:
-        late = schedule_is_silent(schedule, plan.interval, plan.timeout, last=last, at=at)
-    return late if late or records else None
+        return (at - last).total_seconds() > subject.limit
+    return schedule_is_silent(schedule, plan.interval, plan.timeout, last=last, at=at)
 
 
 def _data(subject: Subject, verdict: Verdict) -> Finding:

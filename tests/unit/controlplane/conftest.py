@@ -35,6 +35,7 @@ ON_BOTH = frozenset(
         "test_concurrency",
         "test_enrolment",
         "test_evaluation",
+        "test_findings",
         "test_idempotency",
         "test_last_admin",
         "test_lease",
@@ -45,6 +46,7 @@ ON_BOTH = frozenset(
         "test_problems",
         "test_runs",
         "test_selection",
+        "test_silence",
         "test_takeover",
         "test_workers",
     }

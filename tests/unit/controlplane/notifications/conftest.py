@@ -1,71 +1,16 @@
-import ssl
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 
 import pytest
-from cryptography.fernet import Fernet
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from streamswarm_collector.app import create_app as create_collector
+from streamswarm_collector.settings import CollectorSettings
 from streamswarm_controlplane.db import Database
-from streamswarm_controlplane.notifications.channels import KINDS, split
-from streamswarm_controlplane.notifications.dispatcher import Dispatcher
-from streamswarm_controlplane.notifications.events import MessageKind
-from streamswarm_controlplane.notifications.guard import Guard
-from streamswarm_controlplane.notifications.models import Channel, Delivery
-from streamswarm_controlplane.notifications.outbox import enqueue
-from streamswarm_controlplane.notifications.routing import Route as MessageRoute
-from streamswarm_controlplane.notifications.routing import message
-from streamswarm_controlplane.notifications.secretbox import SecretBox
-from streamswarm_controlplane.notifications.senders import Senders
-from streamswarm_controlplane.notifications.signing import new_signing_secret
+from streamswarm_controlplane.settings import ControlPlaneSettings
 from tests.support import serve_app
-
-NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-KEY = Fernet.generate_key()
-SECRET = new_signing_secret()
-SHAPE = MessageRoute("http://console.test", timedelta(hours=24))
-
-
-@dataclass
-class Clock:
-    """Time that passes when a test says so."""
-
-    at: datetime = NOON
-
-    def __call__(self) -> datetime:
-        return self.at
-
-    def pass_by(self, seconds: float) -> datetime:
-        self.at += timedelta(seconds=seconds)
-        return self.at
-
-
-@dataclass
-class Received:
-    """One request of a receiver."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Receiver:
-    """An HTTP server that takes note of what it gets and answers as it is told."""
-
-    url: str = ""
-    requests: list[Received] = field(default_factory=list)
-    answers: list[Response] = field(default_factory=list)
-    on_request: Callable[[], None] = lambda: None
-
-    async def take(self, request: Request) -> Response:
-        self.requests.append(Received(request.url.path, dict(request.headers), await request.body()))
-        self.on_request()
-        return self.answers.pop(0) if self.answers else PlainTextResponse("ok")
+from tests.unit.controlplane.notifications.tools import Clock, Receiver
+from tests.unit.controlplane.notifications.world import DATABASE, Store, World, add_rule
 
 
 @pytest.fixture
@@ -89,45 +34,24 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
-def loopback_senders(tls: ssl.SSLContext | None = None) -> Senders:
-    return Senders(Guard.parse("127.0.0.0/8 ::1/128"), tls or ssl.create_default_context())
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    settings = CollectorSettings(data=tmp_path_factory.mktemp("store"), auth=False, bucket=DATABASE, flush_seconds=0.01)
+    with serve_app(create_collector(settings)) as url:
+        yield Store(url)
 
 
-def new_dispatcher(database: Database, clock: Clock, worker: str = "worker") -> Dispatcher:
-    return Dispatcher(database, loopback_senders(), SecretBox(KEY), worker, clock)
+@pytest.fixture
+def world(
+    database: Database, settings: ControlPlaneSettings, store: Store, clock: Clock, request: pytest.FixtureRequest
+) -> Iterator[World]:
+    made = World(database, settings, store, clock, f"{abs(hash(request.node.nodeid)):x}")
+    yield made
+    made.reader.close()
 
 
-def add_channel(database: Database, name: str, **settings: object) -> str:
-    """A channel's id."""
-    kind = str(settings.get("kind", "webhook"))
-    values, hidden = split(KINDS[kind].model_validate({"kind": kind, **settings}))
-    with database.session() as db:
-        channel = Channel(
-            name=name, kind=kind, settings=values, secrets=SecretBox(KEY).seal(hidden), created_at=NOON, updated_at=NOON
-        )
-        db.add(channel)
-        db.flush()
-        return channel.id
-
-
-def add_message(database: Database, channel_id: str, at: datetime = NOON, thread: str = "", hours: float = 24) -> str:
-    """A message's id."""
-    with database.session() as db:
-        channel = db.get_one(Channel, channel_id)
-        payload = message(MessageKind.TEST, [], SHAPE, at, thread=thread)
-        delivery = enqueue(
-            db,
-            channel,
-            payload,
-            kind=MessageKind.TEST,
-            at=at,
-            give_up_after=timedelta(hours=hours),
-            thread=thread,
-        )
-        db.flush()
-        return delivery.id
-
-
-def delivery_of(database: Database, delivery_id: str) -> Delivery:
-    with database.session() as db:
-        return db.query(Delivery).filter(Delivery.id == delivery_id).one()
+@pytest.fixture
+def rule(world: World) -> World:
+    """With a rule that tells everything at once, on one channel."""
+    add_rule(world, "all")
+    return world

@@ -17,7 +17,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
 from tests.support import eventually, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user
-from tests.unit.controlplane.notifications.conftest import SECRET, Receiver
+from tests.unit.controlplane.notifications.tools import SECRET, Receiver
 
 MASK = "********"
 EMAIL = {

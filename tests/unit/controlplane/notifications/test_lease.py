@@ -1,11 +1,12 @@
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.jobs.lease import hold, release
-from tests.unit.controlplane.notifications.conftest import Clock
+from tests.unit.controlplane.notifications.tools import Clock
 
 
-def take(database: Database, holder: str, clock: Clock, seconds: float = 10) -> bool:
+def take(database: Database, holder: str, clock: Clock, seconds: float = 10) -> datetime | None:
     with database.session() as db:
         return hold(db, "job", holder, seconds, clock.at)
 
@@ -51,4 +52,20 @@ def test_of_many_workers_that_begin_at_once_one_gets_it(database_url: str, datab
         won = list(pool.map(lambda pair: take(pair[1], str(pair[0]), clock), enumerate(workers)))
     for one in workers:
         one.close()
-    assert won.count(True) == 1
+    assert len([since for since in won if since]) == 1
+
+
+def test_a_lease_tells_since_when_it_is_held_without_a_gap_by_whomever(database: Database, clock: Clock) -> None:
+    begun = clock.at
+    assert take(database, "a", clock) == begun
+    clock.pass_by(9)
+    assert take(database, "a", clock) == begun
+    clock.pass_by(19.9)  # not longer than another lease would have been
+    assert take(database, "b", clock) == begun
+    clock.pass_by(20.1)
+    assert take(database, "b", clock) == clock.at
+    with database.session() as db:
+        release(db, "job", "b", clock.at)
+    assert take(database, "a", clock) == clock.at
+    clock.pass_by(3600)
+    assert take(database, "b", clock) == clock.at

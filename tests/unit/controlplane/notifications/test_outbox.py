@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.notifications import outbox
 from streamswarm_controlplane.notifications.models import Channel, Delivery
-from tests.unit.controlplane.notifications.conftest import (
+from tests.unit.controlplane.notifications.tools import (
     KEY,
     NOON,
     SECRET,
@@ -147,10 +147,10 @@ WORKER = """
 import os, sys
 from datetime import datetime
 from streamswarm_controlplane.db import Database
-from tests.unit.controlplane.notifications import conftest
-conftest.KEY = sys.argv[2].encode()
-clock = conftest.Clock()
-conftest.new_dispatcher(Database(sys.argv[1]), clock, "doomed").dispatch()
+from tests.unit.controlplane.notifications import tools
+tools.KEY = sys.argv[2].encode()
+clock = tools.Clock()
+tools.new_dispatcher(Database(sys.argv[1]), clock, "doomed").dispatch()
 """
 
 

@@ -23,7 +23,7 @@ from streamswarm_controlplane.notifications.routing import message
 from streamswarm_controlplane.notifications.senders import DeliveryError, Senders, trusted
 from streamswarm_controlplane.notifications.signing import verify
 from tests.support import find_free_port, serve_app
-from tests.unit.controlplane.notifications.conftest import NOON, SECRET, SHAPE, Receiver, loopback_senders
+from tests.unit.controlplane.notifications.tools import NOON, SECRET, SHAPE, Receiver, loopback_senders
 
 # The connection is TLS from its first byte, which aiosmtpd doesn't count as such.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import select
 
 from streamswarm_controlplane.agents.models import Agent
@@ -20,11 +21,15 @@ from streamswarm_core.clock import to_ns
 from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
 from streamswarm_core.reader import InfluxQLReader
-from tests.unit.controlplane.notifications.conftest import SECRET, Clock, add_channel
+from tests.unit.controlplane.notifications.tools import SECRET, Clock, add_channel
 
 DATABASE = "alerts"
 INTERVAL = 10.0
 TAGS = {"site": "berlin", "target": "192.0.2.1", "family": "ipv4"}
+
+
+decides = pytest.mark.parametrize("templates", ["sqlite"], indirect=True, scope="session")
+"""For what is decided from the store's answers, where the database has no part in; all else runs on each."""
 
 
 @dataclass
@@ -157,3 +162,10 @@ def add_rule(world: World, name: str, **more: Any) -> None:
     with world.database.session() as db:
         made = Rule(name=name, channel_ids=[channel_id], created_at=world.clock.at, updated_at=world.clock.at, **fields)
         db.add(made)
+
+
+def change_test(world: World, test: str, **values: Any) -> None:
+    with world.database.session() as db:
+        plan = db.scalars(select(Plan).where(Plan.key == world.own(test))).one()
+        for name, value in values.items():
+            setattr(plan, name, value)

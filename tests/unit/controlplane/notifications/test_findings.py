@@ -1,0 +1,188 @@
+"""What is found wrong: in agents, results and scores in a real store, with a clock that the test holds."""
+
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from streamswarm_controlplane.notifications.evaluation import Evaluator
+from streamswarm_controlplane.testplans.models import TestPlan as Plan
+from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.clock import to_ns
+from streamswarm_core.reader import InfluxQLReader
+from tests.support import find_free_port
+from tests.unit.controlplane.notifications.world import DATABASE, TAGS, World, change_test, decides
+
+
+@decides
+def test_nothing_is_wrong_while_all_is_well(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns")
+    rule.run(300)
+    assert (rule.alerts(), rule.messages()) == ({}, [])
+
+
+def test_a_test_is_down_after_two_failed_runs_and_up_after_one_good(rule: World) -> None:
+    rule.add_agent("a", "ping", "other")
+    rule.run(60)
+    rule.down = {"ping"}
+    rule.run(10)
+    assert rule.alerts() == {}
+    rule.run(10)
+    alert = rule.alerts()["test_down ping"]
+    assert (alert.severity, alert.detail, alert.labels["target"]) == ("critical", "timeout: no reply", "192.0.2.1")
+    rule.run(200)
+    assert list(rule.alerts()) == ["test_down ping"]  # one alert, however long it lasts
+    rule.down = set()
+    rule.run(10)
+    assert rule.alerts() == {}
+    assert rule.alerts(opened=False)["test_down ping"].close_reason == "recovered"
+    assert rule.told() == [("opened", ["test_down open"]), ("closed", ["test_down closed"])]
+
+
+@decides
+def test_a_test_without_data_is_an_alert_of_its_own_and_never_good_news(rule: World) -> None:
+    rule.add_agent("a", "ping", "other")
+    rule.down = {"ping"}
+    rule.run(60)
+    assert list(rule.alerts()) == ["test_down ping"]
+    rule.unmeasured = {"ping"}
+    rule.run(200)
+    assert sorted(rule.alerts()) == ["no_data ping", "test_down ping"]
+    rule.unmeasured, rule.down = set(), set()
+    rule.run(10)
+    assert rule.alerts() == {}
+
+
+@decides
+def test_a_test_that_never_measured_anything_is_an_alert_after_a_while(rule: World) -> None:
+    rule.unmeasured = {"ping"}
+    rule.add_agent("a", "ping")
+    rule.run(40)
+    assert rule.alerts() == {}
+    rule.run(60)
+    assert list(rule.alerts()) == ["no_data ping"]
+
+
+@decides
+def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    rule.score("a", "ping", flag=0)
+    rule.score("a", "ping", flag=1, detector="mad")
+    rule.run(10)
+    alert = rule.alerts()["anomaly ping"]
+    assert alert.labels["field"] == "rtt_mean"
+    assert (alert.value, alert.unit) == (0.5, "seconds")
+    assert alert.detail == "500.000 ms, expected 10.000 ms; score 0.90"
+    assert alert.summary == f"icmp.rtt_mean (family ipv4) of ping on {rule.own('a')} is unusual"
+    rule.run(910)  # the ML service is silent: that is no recovery
+    assert "anomaly ping" in rule.alerts()
+    rule.score("a", "ping", flag=0, detector="mad")
+    rule.run(10)
+    assert rule.alerts() == {}
+
+
+@decides
+def test_what_nobody_watches_any_longer_is_closed_and_says_so(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns")
+    rule.down = {"ping", "dns"}
+    rule.run(30)
+    assert len(rule.alerts()) == 2
+    with rule.database.session() as db:
+        plans = {plan.name: plan for plan in db.scalars(select(Plan))}
+        plans["ping"].paused = True
+        db.delete(plans["dns"])
+    rule.run(10)
+    assert rule.alerts() == {}
+    assert {one.close_reason for one in rule.alerts(opened=False).values()} == {"no longer watched"}
+
+
+@decides
+def test_a_store_that_cannot_be_read_is_an_alert_and_no_recovery(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.down = {"ping"}
+    rule.run(30)
+    lost = InfluxQLReader(f"http://127.0.0.1:{find_free_port()}", database=DATABASE)
+    Evaluator(rule.database, lost, rule.settings, "worker", rule.clock).evaluate()
+    lost.close()
+    assert sorted(rule.alerts()) == ["store_unavailable", "test_down ping"]
+    rule.down = set()
+    rule.run(10)
+    assert rule.alerts() == {}
+
+
+@decides
+def test_a_crossed_threshold_is_told_and_told_again_when_it_gets_worse_and_closed_when_it_recovers(rule: World) -> None:
+    rule.add_agent("a", "ping", "other")
+    limits = {"field": "rtt_mean", "warn": 0.02, "bad": 0.2, "window": 60, "share": 0.5}
+    change_test(rule, "ping", thresholds=[limits])
+    rule.run(60)
+    assert rule.alerts() == {}
+    rule.rtt = 0.05
+    rule.run(60)
+    alert = rule.alerts()["threshold ping"]
+    assert (alert.severity, alert.value, alert.unit) == ("warning", 0.05, "seconds")
+    assert "rtt_mean > 20.000 ms" in alert.detail
+    rule.rtt = 0.5
+    rule.run(60)
+    assert rule.alerts()["threshold ping"].severity == "critical"
+    rule.rtt = 0.05
+    rule.run(90)  # a little better is no news
+    rule.rtt = 0.01
+    rule.run(90)
+    assert rule.alerts() == {}
+    assert [kind for kind, _ in rule.told()] == ["opened", "opened", "closed"]
+    assert [one["alerts"][0]["severity"] for one in rule.messages()] == ["warning", "critical", "warning"]
+
+
+@decides
+def test_a_threshold_without_values_is_no_recovery(rule: World) -> None:
+    rule.add_agent("a", "ping", "other")
+    change_test(rule, "ping", thresholds=[{"field": "rtt_mean", "bad": 0.02, "window": 0}])
+    rule.rtt = 0.05
+    rule.run(60)
+    assert list(rule.alerts()) == ["threshold ping"]
+    rule.unmeasured = {"ping"}
+    rule.run(200)
+    assert sorted(rule.alerts()) == ["no_data ping", "threshold ping"]
+
+
+@decides
+def test_each_agent_is_held_against_the_threshold_by_itself(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.add_agent("b", "ping")
+    change_test(
+        rule,
+        "ping",
+        thresholds=[{"field": "loss", "bad": 0.1, "window": 60}, {"field": "up", "bad": 1, "comparison": "<"}],
+    )
+    rule.run(30)
+    rule.store.write(
+        *(
+            ICMP.point(
+                {**TAGS, "agent": rule.own("b"), "test": rule.own("ping")},
+                time_ns=to_ns(rule.clock.at - timedelta(seconds=second)),
+                up=1,
+                loss=1.0,
+            )
+            for second in range(1, 9)
+        )
+    )
+    rule.run(20)
+    assert [one.labels["agent"] for one in rule.alerts().values()] == [rule.own("b")]
+
+
+@decides
+def test_a_test_of_a_calendar_is_silent_only_once_a_run_was_due(rule: World) -> None:
+    rule.unmeasured = {"ping"}
+    rule.add_agent("a", "ping", "other")
+    change_test(rule, "ping", schedule={"kind": "cron", "cron": "0 13 * * *", "zone": "UTC"})
+    rule.run(120)  # noon and two minutes
+    assert rule.alerts() == {}
+    rule.clock.at = rule.clock.at.replace(hour=13, minute=0)
+    rule.store.write(rule.point(rule.own("a"), rule.own("ping"), rule.clock.at, up=True, rtt=0.01))
+    rule.clock.at += timedelta(hours=6)
+    rule.run(60)
+    assert "no_data ping" not in rule.alerts()
+    rule.clock.at = rule.clock.at.replace(hour=12, minute=58) + timedelta(days=1)
+    rule.run(600)  # the run at 13:00 was missed while somebody looked
+    assert rule.alerts()["no_data ping"].detail == "no point since a run was due"
