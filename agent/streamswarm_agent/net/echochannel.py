@@ -6,11 +6,12 @@ import struct
 from typing import Final
 
 from streamswarm_agent.net.echoflight import CLOCK_STEP_NS, Flight, Flights
+from streamswarm_agent.net.echorequests import Echoes
 from streamswarm_agent.net.icmppacket import (
-    ECHO,
     ECHO_REPLY,
     ERROR_TYPES,
-    RAW_ECHO,
+    RAW_REPLY,
+    REPLY,
     EchoTemplate,
     QuotedEcho,
     explain,
@@ -39,16 +40,28 @@ _CONTROL_BYTES: Final = 192
 _PLAIN_IPV4: Final = 0x45
 _REPLY_V4: Final = ECHO_REPLY[socket.AF_INET]
 
-_TIMESPEC: Final = struct.Struct("@ll")
-_STAMP_CONTROL: Final = struct.Struct("@Niill")
-_HOP_CONTROL: Final = struct.Struct("@Niii")
-_STAMP_SPACE: Final = socket.CMSG_SPACE(_TIMESPEC.size)
-_STAMPING_SPACE: Final = socket.CMSG_SPACE(3 * _TIMESPEC.size)
+
+def _slot(form: str, size: int) -> struct.Struct:
+    """A form for slots of a batch: what it doesn't read is passed over."""
+    return struct.Struct(f"{form}{size - struct.calcsize(form)}x")
+
+
+# A struct cmsghdr is length, level, type; of that the type is read.
+_STAMP_SPACE: Final = socket.CMSG_SPACE(struct.calcsize("@ll"))
+_STAMPING_SPACE: Final = socket.CMSG_SPACE(3 * struct.calcsize("@ll"))
+_STAMP: Final = "@12xill"
+_STAMP_SLOT: Final = _slot(_STAMP, _CONTROL_BYTES)
+_HOPS_SLOTS: Final = {
+    stamped: _slot(f"{_STAMP}{_STAMPING_SPACE if stamped else 0}x16xi", _CONTROL_BYTES) for stamped in (False, True)
+}
+_RAW_SLOT: Final = _slot(RAW_REPLY.format, _PACKET_BYTES)
+_PLAIN_SLOT: Final = _slot(REPLY.format, _PACKET_BYTES)
 
 # struct sock_extended_err: errno, origin, type, code, padding, info, data. Behind it the address of who sent the error.
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")
-_ERROR_CONTROL: Final = struct.Struct("@Nii" + _EXTENDED_ERROR.format.removeprefix("@"))
-_QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + _ERROR_CONTROL.size
+_QUEUED_SLOT: Final = _slot(f"{_STAMP}{_STAMPING_SPACE}x12xi4xB7xI", _CONTROL_BYTES)
+"""Stamp, then of the error behind it its cmsghdr's type, origin and data."""
+_QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + 16 + _EXTENDED_ERROR.size
 _ERRQUEUE: Final = int(socket.MSG_ERRQUEUE)
 _RECVERR: Final = {IP_RECVERR, IPV6_RECVERR}
 _ORIGIN_ICMP, _ORIGIN_ICMP6, _ORIGIN_STAMP = 2, 3, 4
@@ -87,7 +100,7 @@ class EchoChannel:
         self._opened = open_echo_socket(family, flights.take_identifier(), df=df, source=source)
         self.family = family
         self._descriptor = self._opened.handle.fileno()
-        self._sendto = self._opened.handle.sendto
+        self._sendto, self._wall_ns = self._opened.handle.sendto, flights.wall_ns
         self._templates: dict[int, EchoTemplate] = {}
         # The kernel numbers transmit timestamps; here is which request each number means.
         self._stamped = self._opened.stamped
@@ -121,23 +134,18 @@ class EchoChannel:
         Raises:
             OSError: the kernel doesn't take it.
         """
-        number = flight.first + flight.next
-        size = flight.echoes.size
-        packet = (self._templates.get(size) or self.template(size)).fill(number)
-        self._flights.pending[number] = flight
-        flight.sent.append(self._flights.wall_ns())
+        number, echoes = flight.first + flight.next, flight.echoes
+        packet = (self._templates.get(echoes.size) or self.template(echoes.size)).fill(number)
+        sent_ns = self._wall_ns()
         try:
-            self._hand_over(packet, flight)
-        except OSError:
-            if self._opened.raw:
-                self._abandon(flight, number)
-                raise
-            # A datagram socket tells a router's error about an earlier request here, once.
-            try:
-                self._hand_over(packet, flight)
-            except OSError:
-                self._abandon(flight, number)
-                raise
+            if echoes.ancillary:
+                self._hand_over(packet, echoes)
+            else:
+                self._sendto(packet, echoes.sockaddr)
+        except OSError as error:
+            self._try_again(packet, echoes, error)
+        self._flights.pending[number] = flight
+        flight.sent.append(sent_ns)
         flight.next += 1
         flight.taken += 1
         if self._stamped:
@@ -145,50 +153,51 @@ class EchoChannel:
             self._stamp_key += 1
             self._unstamped += 1
 
-    def _hand_over(self, packet: bytearray, flight: Flight) -> None:
-        echoes = flight.echoes
+    def _hand_over(self, packet: bytearray, echoes: Echoes) -> None:
         if echoes.ancillary:
             self._opened.handle.sendmsg([packet], echoes.ancillary, 0, echoes.sockaddr)
         else:
             self._sendto(packet, echoes.sockaddr)
 
-    def _abandon(self, flight: Flight, number: int) -> None:
-        flight.sent.pop()
-        del self._flights.pending[number]
+    def _try_again(self, packet: bytearray, echoes: Echoes, error: OSError) -> None:
+        """Send what the kernel didn't take, if this socket may have been told of something else."""
+        if not self._opened.raw:
+            # A datagram socket tells a router's error about an earlier request here, once.
+            try:
+                self._hand_over(packet, echoes)
+            except OSError as again:
+                error = again
+            else:
+                return
         # The kernel may or may not have counted this one, so the count begins again.
         self.read_errors()
         self._stamped = self._opened.restart_stamps()
         self._stamp_key = self._unstamped = 0
+        raise error
 
     def read_errors(self) -> None:
         """Empty the socket's error queue: transmit timestamps, and on a datagram socket ICMP errors."""
-        reader = self._reader
-        now_ns = self._flights.wall_ns()
-        stamp_control, error_control = _STAMP_CONTROL.unpack_from, _ERROR_CONTROL.unpack_from
+        reader, raw, ring, pending = self._reader, self._opened.raw, self._stamp_ring, self._flights.pending
+        newest_ns = self._wall_ns() + CLOCK_STEP_NS
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor, _ERRQUEUE)
-            for slot in range(count):
-                offset = slot * _CONTROL_BYTES
-                _, _, kind, seconds, nanoseconds = stamp_control(reader.controls, offset)
-                _, _, kind_of_error, _, origin, _, _, _, _, key = error_control(
-                    reader.controls, offset + _STAMP_SPACE + _STAMPING_SPACE
-                )
+            queued = zip(reader.control_lengths, reader.controls_as(_QUEUED_SLOT), strict=True)
+            for slot, (length, (stamp, seconds, nanoseconds, kind, origin, key)) in enumerate(queued):
                 # Between stamps and error a router's error has other things, or it has no stamps: what the buffer holds
                 # from before must not be taken for part of it.
-                whole = self._opened.raw or reader.control_length(slot) >= _QUEUED_BYTES
-                if whole and kind == SO_TIMESTAMPNS and kind_of_error in _RECVERR and origin == _ORIGIN_STAMP:
-                    self._take_stamp(key, seconds * 1_000_000_000 + nanoseconds, now_ns)
-                else:
+                whole = raw or length >= _QUEUED_BYTES
+                if not (whole and stamp == SO_TIMESTAMPNS and kind in _RECVERR and origin == _ORIGIN_STAMP):
                     self._take_queued_error(slot)
+                    continue
+                self._unstamped -= 1
+                number = ring[key % _STAMP_RING]
+                flight = pending.get(number)
+                if flight is not None:
+                    index, left_ns = number - flight.first, seconds * 1_000_000_000 + nanoseconds
+                    if flight.sent[index] <= left_ns <= newest_ns:
+                        flight.sent[index] = left_ns
             if count < _BATCH:
                 break
-
-    def _take_stamp(self, key: int, stamp_ns: int, now_ns: int) -> None:
-        self._unstamped -= 1
-        number = self._stamp_ring[key % _STAMP_RING]
-        flight = self._flights.pending.get(number)
-        if flight is not None and flight.sent[number - flight.first] <= stamp_ns <= now_ns + CLOCK_STEP_NS:
-            flight.sent[number - flight.first] = stamp_ns
 
     def _take_queued_error(self, slot: int) -> None:
         """A datagram socket gets a router's error with the request that it is about."""
@@ -240,25 +249,26 @@ class EchoChannel:
     def _read_raw_v4(self) -> int:
         """Read packets with an IPv4 header; returns how many."""
         flights, reader, total = self._flights, self._reader, 0
-        packets, length, secret = reader.packets, reader.length, flights.secret
-        raw_echo, answer, stamp = RAW_ECHO.unpack_from, flights.answer, self._stamp
+        answer, ours = flights.answer, flights.secret
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor)
-            now_ns = flights.wall_ns()
-            for slot in range(count):
-                if length(slot) < RAW_ECHO.size:
+            now_ns = self._wall_ns()
+            rows = zip(reader.lengths, reader.packets_as(_RAW_SLOT), reader.controls_as(_STAMP_SLOT), strict=True)
+            for slot, (length, packet, (stamp, seconds, nanoseconds)) in enumerate(rows):
+                if length < RAW_REPLY.size:
                     continue
-                fields = raw_echo(packets, slot * _PACKET_BYTES)
-                if fields[0] != _PLAIN_IPV4 or fields[2] != _REPLY_V4:
-                    self._take_unusual_v4(slot, now_ns)
-                elif fields[7] == secret:
-                    answer(fields[8] << 16 | fields[6], stamp(slot, now_ns), now_ns, fields[1])
+                version, hops, kind, sequence, secret, high = packet
+                received_ns = seconds * 1_000_000_000 + nanoseconds if stamp == SO_TIMESTAMPNS else now_ns
+                if version != _PLAIN_IPV4 or kind != _REPLY_V4:
+                    self._take_unusual_v4(slot, received_ns, now_ns)
+                elif secret == ours:
+                    answer(high << 16 | sequence, received_ns, now_ns, hops)
             total += count
             if count < _BATCH:
                 break
         return total
 
-    def _take_unusual_v4(self, slot: int, now_ns: int) -> None:
+    def _take_unusual_v4(self, slot: int, received_ns: int, now_ns: int) -> None:
         """A reply behind IP options, or an error."""
         packet = self._reader.packet(slot)
         message = packet[(packet[0] & 0x0F) * 4 :]
@@ -267,24 +277,28 @@ class EchoChannel:
             if about is not None and about.identifier == self._opened.identifier:
                 mtu = int.from_bytes(message[6:8])
                 self._refuse(about, message[0], message[1], mtu, self._reader.sender(slot))
-        elif message[0] == ECHO_REPLY[socket.AF_INET] and len(message) >= ECHO.size:
-            self._take_reply(message, slot, now_ns, packet[8])
+        elif message[0] == ECHO_REPLY[socket.AF_INET] and len(message) >= REPLY.size:
+            _, sequence, secret, high = REPLY.unpack_from(message)
+            if secret == self._flights.secret:
+                self._flights.answer(high << 16 | sequence, received_ns, now_ns, packet[8])
 
     def _read_plain(self) -> int:
         """Read packets that begin with the ICMP header; returns how many."""
-        reader, total = self._reader, 0
-        errors = ERROR_TYPES[self.family]
+        flights, reader, total = self._flights, self._reader, 0
+        answer, ours = flights.answer, flights.secret
+        reply, errors, control = ECHO_REPLY[self.family], ERROR_TYPES[self.family], _HOPS_SLOTS[self._stamped]
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor)
-            now_ns = self._flights.wall_ns()
-            for slot in range(count):
-                if reader.length(slot) < ECHO.size:
+            now_ns = self._wall_ns()
+            rows = zip(reader.lengths, reader.packets_as(_PLAIN_SLOT), reader.controls_as(control), strict=True)
+            for slot, (length, (kind, sequence, secret, high), (stamp, seconds, nanoseconds, hops)) in enumerate(rows):
+                if length < REPLY.size:
                     continue
-                message = reader.packet(slot)
-                if message[0] in errors:
-                    self._take_error_v6(message, slot)
-                else:
-                    self._take_reply(message, slot, now_ns, self._hops(slot))
+                if kind == reply and secret == ours:
+                    received_ns = seconds * 1_000_000_000 + nanoseconds if stamp == SO_TIMESTAMPNS else now_ns
+                    answer(high << 16 | sequence, received_ns, now_ns, hops)
+                elif kind in errors:
+                    self._take_error_v6(reader.packet(slot), slot)
             total += count
             if count < _BATCH:
                 break
@@ -295,20 +309,6 @@ class EchoChannel:
         if about is not None and about.identifier == self._opened.identifier:
             mtu = int.from_bytes(message[4:8]) if message[0] == 2 else 0
             self._refuse(about, message[0], message[1], mtu, self._reader.sender(slot))
-
-    def _stamp(self, slot: int, now_ns: int) -> int:
-        _, _, kind, seconds, nanoseconds = _STAMP_CONTROL.unpack_from(self._reader.controls, slot * _CONTROL_BYTES)
-        return int(seconds * 1_000_000_000 + nanoseconds) if kind == SO_TIMESTAMPNS else now_ns
-
-    def _hops(self, slot: int) -> int:
-        offset = _STAMP_SPACE + (_STAMPING_SPACE if self._stamped else 0)
-        hops: int = _HOP_CONTROL.unpack_from(self._reader.controls, slot * _CONTROL_BYTES + offset)[3]
-        return hops
-
-    def _take_reply(self, message: memoryview, slot: int, now_ns: int, hops: int) -> None:
-        kind, _, _, _, sequence, secret, high, *_ = ECHO.unpack_from(message)
-        if kind == ECHO_REPLY[self.family] and secret == self._flights.secret:
-            self._flights.answer(high << 16 | sequence, self._stamp(slot, now_ns), now_ns, hops)
 
     def _refuse(self, about: QuotedEcho, kind: int, code: int, mtu: int, reporter: str | None) -> None:
         number = about.number if about.number is not None else self._flights.newest_of(about.sequence)

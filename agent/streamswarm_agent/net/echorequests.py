@@ -2,12 +2,16 @@
 
 import socket
 from dataclasses import dataclass, field
+from typing import Final
 
+from streamswarm_agent.grid import GRID_SECONDS
 from streamswarm_agent.net.icmpsocket import Ancillary, interface_index, packet_options
 from streamswarm_agent.net.targets import Address
 
 ChannelKey = tuple[socket.AddressFamily, bool, str | None, int]
 """What decides which socket a request leaves by: family, fragmentation, source, number of the interface."""
+
+_LONGEST_STEP: Final = GRID_SECONDS / 4
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class Echoes:
         sockaddr: the address as the socket takes it.
         ancillary: what each packet needs beside it.
         wait_ns: the wait in nanoseconds.
+        step: further requests leave on lines of the time grid that are so many seconds apart.
     """
 
     address: Address
@@ -41,6 +46,7 @@ class Echoes:
     sockaddr: tuple[str | int, ...] = field(init=False)
     ancillary: Ancillary = field(init=False, default=())
     wait_ns: int = field(init=False)
+    step: float = field(init=False)
     _unbound: ChannelKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +54,7 @@ class Echoes:
         if self.dscp or self.ttl:
             self.ancillary = packet_options(self.address.family, dscp=self.dscp, ttl=self.ttl)
         self.wait_ns = round(self.wait * 1e9)
+        self.step = min(_LONGEST_STEP, self.spacing / 8)
         self._unbound = (self.address.family, self.df, None, 0)
 
     @property

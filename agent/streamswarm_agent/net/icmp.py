@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from streamswarm_agent.faults import from_os_error
-from streamswarm_agent.grid import GRID_SECONDS, nearest_line, next_line
+from streamswarm_agent.grid import nearest_line, next_line
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
 from streamswarm_agent.net.echoflight import Flight, Flights
 from streamswarm_agent.net.echorequests import ChannelKey, Echoes
@@ -27,9 +27,6 @@ _BURST_SECONDS: Final = 0.001
 
 _MOST_BURSTS: Final = 8
 """So many bursts leave at once to catch up, where the process had to wait for the processor."""
-
-_LONGEST_STEP: Final = GRID_SECONDS / 4
-"""Further requests of a flight leave on lines this far apart, or an eighth of their spacing if that is less."""
 
 _MOST_ENDED: Final = 1000
 
@@ -212,7 +209,12 @@ class IcmpEngine:
                 self._flights.finish(flight)
                 continue
             sent.append(flight)
-            willing = self._send(flight, now)
+            if not flight.begun:
+                flight.begun = now
+            try:
+                flight.channel.send(flight)
+            except OSError as error:
+                willing = self._take_refusal(flight, error, now)
         for channel in {flight.channel for flight in sent}:
             channel.collect()
         for flight in sent:
@@ -220,17 +222,16 @@ class IcmpEngine:
                 self._go_on(flight, now)
         return willing
 
-    def _send(self, flight: Flight, now: float) -> bool:
-        """Send the next request of a flight; returns whether the kernel takes more now."""
-        if not flight.begun:
-            flight.begun = now
-        try:
-            flight.channel.send(flight)
-        except OSError as error:
-            if error.errno in _NO_ROOM and now < flight.give_up:
-                flight.held_up = True
-                return False
-            self._skip(flight, error)
+    def _take_refusal(self, flight: Flight, error: OSError, now: float) -> bool:
+        """The kernel doesn't send a flight's next request; returns whether it takes others now."""
+        if error.errno in _NO_ROOM and now < flight.give_up:
+            flight.held_up = True
+            return False
+        # What the kernel says is the answer to it.
+        flight.sent.append(0)
+        flight.next += 1
+        if flight.refuse(flight.next - 1, from_os_error(error), None):
+            self._flights.finish(flight)
         return True
 
     def _go_on(self, flight: Flight, now: float) -> None:
@@ -240,18 +241,10 @@ class IcmpEngine:
             flight.held_up = False
             due = now + _BURST_SECONDS
         elif flight.next < echoes.count:
-            step = min(_LONGEST_STEP, echoes.spacing / 8)
-            due = nearest_line(flight.begun + flight.next * echoes.spacing, step)
+            due = nearest_line(flight.begun + flight.next * echoes.spacing, echoes.step)
         else:
             due = next_line(now + echoes.wait)
         self._put(due, flight)
-
-    def _skip(self, flight: Flight, error: OSError) -> None:
-        """Take what the kernel says for the answer to a request that it doesn't send."""
-        flight.sent.append(0)
-        flight.next += 1
-        if flight.refuse(flight.next - 1, from_os_error(error), None):
-            self._flights.finish(flight)
 
 
 def _to_nobody(_flight: Flight) -> None:

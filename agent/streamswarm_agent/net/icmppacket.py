@@ -22,8 +22,11 @@ SECRET_BYTES: Final = 8
 ECHO: Final = struct.Struct("!BBHHH8sHHHH")
 """Type, code, checksum, identifier, sequence, secret, high half and its complement, complement of sequence, padding."""
 
-RAW_ECHO: Final = struct.Struct("!B7xB11xBBHHH8sHHHH")
-"""The same behind an IPv4 header without options: version and header length, TTL, then as ECHO."""
+REPLY: Final = struct.Struct("!B5xH8sH6x")
+"""What is read of a reply: type, sequence, secret, high half."""
+
+RAW_REPLY: Final = struct.Struct("!B7xB11xB5xH8sH6x")
+"""The same behind an IPv4 header without options: version and header length, TTL, then as REPLY."""
 
 _NUMBER: Final = struct.Struct("!H8sHHH")
 _NUMBER_OFFSET: Final = 6

@@ -5,7 +5,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 _SENDER_BYTES: Final = 28  # sizeof(struct sockaddr_in6)
 _FAMILY: Final = struct.Struct("@H")
@@ -76,6 +76,8 @@ class BatchReader:
         self._headers = memoryview(self._messages).cast("B")
         self._pristine = bytes(self._headers)
         self._lengths = self._headers.cast("I")[_Message.length.offset // 4 :: ctypes.sizeof(_Message) // 4]
+        controls = _Message.header.offset + _MessageHeader.control_length.offset
+        self._control_lengths = self._headers.cast("L")[controls // _ALIGNMENT :: ctypes.sizeof(_Message) // _ALIGNMENT]
         self._address = ctypes.addressof(self._messages)
         self._used = 0
 
@@ -90,14 +92,26 @@ class BatchReader:
         self._used = max(0, count)
         return self._used
 
-    def length(self, slot: int) -> int:
-        """Bytes of a packet that are kept, or of what came if that is less."""
-        return self._lengths[slot]
+    @property
+    def lengths(self) -> memoryview:
+        """Of each packet the bytes that are kept, or of what came if that is less."""
+        return self._lengths[: self._used]
 
-    def control_length(self, slot: int) -> int:
-        """Bytes of a packet's ancillary data."""
-        length: int = self._messages[slot].header.control_length
-        return length
+    @property
+    def control_lengths(self) -> memoryview:
+        """Of each packet the bytes of its ancillary data."""
+        return self._control_lengths[: self._used]
+
+    def packets_as(self, form: struct.Struct) -> Iterator[tuple[Any, ...]]:
+        """The packets unpacked, without a call for each; `form` is as large as a slot, and reads what a slot holds.
+
+        Behind the end of a packet its slot holds what was there before.
+        """
+        return form.iter_unpack(self.packets[: self._used * self.packet_bytes])
+
+    def controls_as(self, form: struct.Struct) -> Iterator[tuple[Any, ...]]:
+        """The same of their ancillary data."""
+        return form.iter_unpack(self.controls[: self._used * self.control_bytes])
 
     def packet(self, slot: int) -> memoryview:
         """What is kept of a packet."""
@@ -111,7 +125,7 @@ class BatchReader:
 
     def ancillary(self, slot: int) -> Iterator[tuple[int, int, bytes]]:
         """Level, type and content of each piece of a packet's ancillary data."""
-        content = self.controls[slot * self.control_bytes :][: self.control_length(slot)]
+        content = self.controls[slot * self.control_bytes :][: self._control_lengths[slot]]
         while len(content) >= _CONTROL_HEADER.size:
             length, level, kind = _CONTROL_HEADER.unpack_from(content)
             yield level, kind, bytes(content[_CONTROL_HEADER.size : length])
