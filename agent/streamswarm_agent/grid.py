@@ -13,6 +13,8 @@ GRID_SECONDS: Final = 0.1
 _STEPS: Final = (0.5, 0.25, GRID_SECONDS, 0.05, 0.025, 0.01, 0.005)
 """Seconds from one line of the time grid to the next; starts between two lines are made together at the later one."""
 
+FINEST_STEP: Final = _STEPS[-1]
+
 _STARTS_TOGETHER: Final = 128
 _STEPS_PER_INTERVAL: Final = 4
 _STEPS_PER_ODD_INTERVAL: Final = 10

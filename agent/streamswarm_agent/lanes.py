@@ -45,32 +45,31 @@ class Lanes:
         """Jobs that are due and wait for budget, lane or a bandwidth test."""
         return sum(len(lane.queue) for lane in self._lanes.values())
 
-    def obstacle(self, job: Job) -> Skip | None:
-        """What keeps a job from starting now; takes its cost from the budget if nothing does."""
-        lane = job.lane
-        if self._holding and job.plan.has_target:
+    def admit(self, job: Job) -> Skip | None:
+        """Let a job start, which takes its cost from the budget; or say what keeps it from that now."""
+        lane, plan = job.lane, job.plan
+        if self._holding and plan.has_target:
             return Skip.EXCLUSIVE
         if lane.running >= lane.limit:
             return Skip.CONCURRENCY
-        return None if self._budget.take(job.plan.cost) else Skip.BUDGET
+        if not self._budget.take(plan.cost):
+            return Skip.BUDGET
+        lane.running += 1
+        self._with_target += plan.has_target
+        return None
 
     def take_ready(self) -> Iterator[Job]:
-        """Take out the waiting jobs that nothing keeps from starting any more; in each lane in their order."""
+        """Admit the waiting jobs that nothing keeps from starting any more; in each lane in their order."""
         for lane in self._lanes.values():
             while lane.queue:
                 job = lane.queue[0]
-                job.waits_for = self.obstacle(job)
+                job.waits_for = self.admit(job)
                 if job.waits_for is not None:
                     break
                 yield lane.queue.popleft()
 
-    def enter(self, job: Job) -> None:
-        """A run starts."""
-        job.lane.running += 1
-        self._with_target += job.plan.has_target
-
     def leave(self, job: Job) -> None:
-        """A run that has entered has ended."""
+        """The run of a job that was admitted has ended."""
         job.lane.running -= 1
         self._with_target -= job.plan.has_target
         if not self._with_target:

@@ -16,11 +16,11 @@ from typing import Any, Final, Protocol
 
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.grid import GRID_SECONDS, choose_step, next_line
+from streamswarm_agent.grid import FINEST_STEP, GRID_SECONDS, choose_step, next_line
 from streamswarm_agent.jobs import Job
 from streamswarm_agent.lanes import Lanes
 from streamswarm_agent.plan import WAITS, Plan, ScheduleCounts, Skip, Skipped
-from streamswarm_agent.timetable import Due, Timetable
+from streamswarm_agent.timetable import Timetable
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane
 from streamswarm_core.schedule import is_always
@@ -250,7 +250,8 @@ class Scheduler:
             self._timer = None
         now, lines = self._clock(), []
         if (start := self._timetable.next_at) is not None:
-            lines.append(next_line(max(now, start), self._step))
+            # It may be on a line itself, which is then the one to wake up on.
+            lines.append(next_line(max(now, start - FINEST_STEP / 2), self._step))
         step = min(self._step, GRID_SECONDS)
         if self._measuring and self._look_at < math.inf:
             lines.append(next_line(max(now, self._look_at), step))
@@ -264,31 +265,28 @@ class Scheduler:
         now = self._clock()
         self._budget.refill()
         self._start_waiting()
-        for due in self._timetable.take_due(now):
-            self._take(due)
+        for start in self._timetable.take_due(now):
+            job = start.item
+            if start.missed:
+                self._skip(job, Skip.LATE, "the agent was too busy, or stood still", start.missed)
+            if job.refusal is not None:
+                self._skip(job, *job.refusal)
+            elif job.waits_for is not None:
+                self._skip(job, job.waits_for, WAITS[job.waits_for])
+            elif job.running or job.task is not None:
+                self._skip(job, Skip.OVERRUN, "the run before was still going")
+            else:
+                self._try_start(job, start.at)
         if now >= self._look_at:
             self._expire(now)
         self._arm()
-
-    def _take(self, due: Due[Job]) -> None:
-        job = due.item
-        if due.missed:
-            self._skip(job, Skip.LATE, "the agent was too busy, or stood still", due.missed)
-        if job.refusal is not None:
-            self._skip(job, *job.refusal)
-        elif job.waits_for is not None:
-            self._skip(job, job.waits_for, WAITS[job.waits_for])
-        elif job.running or job.task is not None:
-            self._skip(job, Skip.OVERRUN, "the run before was still going")
-        else:
-            self._try_start(job, due.at)
 
     def _try_start(self, job: Job, due_at: float) -> None:
         """Start a job that is idle, or let it wait."""
         job.due_at = due_at
         if job.plan.lane is Lane.EXCLUSIVE:
             job.task = asyncio.get_running_loop().create_task(self._run_apart(job))
-        elif (obstacle := self._lanes.obstacle(job)) is None:
+        elif (obstacle := self._lanes.admit(job)) is None:
             self._start(job)
         else:
             job.waits_for = obstacle
@@ -300,7 +298,7 @@ class Scheduler:
             self._start(job)
 
     def _start(self, job: Job) -> None:
-        self._lanes.enter(job)
+        """Run a job that its lane has admitted."""
         if job.plan.direct is None:
             job.task = asyncio.get_running_loop().create_task(self._run(job))
             return
@@ -391,7 +389,8 @@ class Scheduler:
             self._finishing.discard(job)
             self.counts.runs += 1
         job.task, job.begun = None, False
-        self._let_go(job)
+        if job.occasion or job.wanted:
+            self._let_go(job)
         if job.plan.lane is Lane.EXCLUSIVE:
             return
         self._lanes.leave(job)

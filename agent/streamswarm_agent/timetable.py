@@ -1,4 +1,4 @@
-"""When each assignment starts: one heap on the monotonic clock, without tasks and without waiting.
+"""When each assignment starts: lists by moment on the monotonic clock, without tasks and without waiting.
 
 An assignment starts at its phase, a hash of its id, in each of its intervals, counted from the monotonic clock's zero.
 So assignments with the same interval don't start at the same moment, a restart doesn't move them, nothing drifts, and
@@ -7,13 +7,15 @@ steps of the wall clock don't matter.
 
 import hashlib
 import heapq
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
+
+from streamswarm_agent.grid import FINEST_STEP
 
 _PHASE_RESOLUTION: Final = 2**32
 _ROUNDING: Final = 1e-6
+_LINE_SECONDS: Final = FINEST_STEP
 
 Item = TypeVar("Item")
 
@@ -39,45 +41,37 @@ def next_start(assignment_id: str, interval: float, now: float) -> float:
 
 
 @dataclass(slots=True, eq=False)
-class _Row(Generic[Item]):
-    """One assignment in the heap.
+class Row(Generic[Item]):
+    """One assignment in the timetable.
 
     Attributes:
         item: what starts.
         interval: seconds.
         offset: its phase, seconds.
-        following: number of the interval after the start that is in the heap.
+        upcoming: the start it is entered for.
+        following: number of the interval after that.
+        at: the start that has come; good, as `missed` is, until the next one.
+        missed: how many further starts have passed since then.
         dropped: removed, and passed over when it comes up.
     """
 
     item: Item
     interval: float
     offset: float
+    upcoming: float
     following: int
+    at: float = 0.0
+    missed: int = 0
     dropped: bool = False
 
 
-class Due(NamedTuple, Generic[Item]):
-    """A start that has come.
-
-    Attributes:
-        item: what starts.
-        at: when it should have started.
-        missed: how many further starts have passed since then.
-    """
-
-    item: Item
-    at: float
-    missed: int
-
-
 class Timetable(Generic[Item]):
-    """The starts to come."""
+    """The starts to come, by the line of the time grid behind each: what starts together is taken together."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, _Row[Item]]] = []
-        self._rows: dict[str, _Row[Item]] = {}
-        self._serial = itertools.count()
+        self._lines: list[int] = []
+        self._on_line: dict[int, list[Row[Item]]] = {}
+        self._rows: dict[str, Row[Item]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -90,9 +84,9 @@ class Timetable(Generic[Item]):
         first = next_start(assignment_id, min(interval, within), now)
         offset = phase(assignment_id, interval)
         # The first start may be at the phase itself; rounding must not make it come twice.
-        row = _Row(item, interval, offset, int((first - offset) / interval + _ROUNDING) + 1)
+        row = Row(item, interval, offset, first, int((first - offset) / interval + _ROUNDING) + 1)
         self._rows[assignment_id] = row
-        heapq.heappush(self._heap, (first, next(self._serial), row))
+        self._enter(row)
 
     def remove(self, assignment_id: str) -> None:
         """Take an assignment out, if it is in."""
@@ -103,18 +97,32 @@ class Timetable(Generic[Item]):
     @property
     def next_at(self) -> float | None:
         """When something has to be looked at next."""
-        return self._heap[0][0] if self._heap else None
+        return self._lines[0] * _LINE_SECONDS if self._lines else None
 
-    def take_due(self, now: float) -> Iterator[Due[Item]]:
+    def take_due(self, now: float) -> Iterator[Row[Item]]:
         """Yield what starts now or should have before, and enter each one's next start."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _, row = heap[0]
-            if row.dropped:
-                heapq.heappop(heap)
-                continue
-            following = max(row.following, int((now - row.offset) // row.interval) + 1)
-            missed = following - row.following
-            row.following = following + 1
-            heapq.heapreplace(heap, (following * row.interval + row.offset, next(self._serial), row))
-            yield Due(row.item, at, missed)
+        lines = self._lines
+        while lines and lines[0] * _LINE_SECONDS <= now + _ROUNDING:
+            for row in self._on_line.pop(heapq.heappop(lines)):
+                if row.dropped:
+                    continue
+                row.at = row.upcoming
+                row.missed = 0
+                row.upcoming = row.following * row.interval + row.offset
+                if row.upcoming <= now:
+                    following = int((now - row.offset) // row.interval) + 1
+                    row.missed = following - row.following
+                    row.following = following
+                    row.upcoming = following * row.interval + row.offset
+                row.following += 1
+                self._enter(row)
+                yield row
+
+    def _enter(self, row: Row[Item]) -> None:
+        line = int(row.upcoming / _LINE_SECONDS) + 1
+        together = self._on_line.get(line)
+        if together is None:
+            self._on_line[line] = [row]
+            heapq.heappush(self._lines, line)
+        else:
+            together.append(row)
