@@ -17,12 +17,18 @@ _Totals = dict[tuple[str, ...], Point]
 
 @dataclass(slots=True)
 class _Newest:
-    """Of one assignment: what its last run came to, and its distributions so far."""
+    """Of one assignment: what its last run came to, its distributions so far, and when that was, monotonic seconds."""
 
+    assignment: Assignment
     points: Sequence[Point] = ()
     outcome: Outcome | None = None
     totals: _Totals = field(default_factory=dict)
-    expires: float = 0.0
+    put_at: float = 0.0
+
+    @property
+    def expires_at(self) -> float:
+        """From when on it says nothing any more."""
+        return self.put_at + _STALE_INTERVALS * self.assignment.interval + self.assignment.timeout
 
 
 class LatestPoints:
@@ -46,23 +52,22 @@ class LatestPoints:
 
     def put_outcome(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take a run that hasn't been made into points; it is when they are asked for."""
-        newest = self._renewed(assignment)
-        newest.points = ()
-        if outcome.more:
-            newest.points = [point for point in outcome.more if not _added(point, newest.totals)]
-        newest.outcome = outcome
+        newest = self._newest.get(assignment.id) or self._renewed(assignment)
+        newest.assignment, newest.put_at, newest.outcome = assignment, self._clock(), outcome
+        more = outcome.more
+        newest.points = [point for point in more if not _added(point, newest.totals)] if more else ()
 
     def _renewed(self, assignment: Assignment) -> _Newest:
         newest = self._newest.get(assignment.id)
         if newest is None:
-            newest = self._newest[assignment.id] = _Newest()
-        newest.expires = self._clock() + _STALE_INTERVALS * assignment.interval + assignment.timeout
+            newest = self._newest[assignment.id] = _Newest(assignment)
+        newest.assignment, newest.put_at = assignment, self._clock()
         return newest
 
     def __iter__(self) -> Iterator[Point]:
         now = self._clock()
         for assignment_id, newest in list(self._newest.items()):
-            if newest.expires < now:
+            if newest.expires_at < now:
                 del self._newest[assignment_id]
                 continue
             if newest.outcome is not None:

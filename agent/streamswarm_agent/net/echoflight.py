@@ -141,12 +141,11 @@ class Flight:
         return self.open == 0
 
     @property
-    def lone_rtt(self) -> float | None:
-        """The round-trip time, seconds, of a flight of one request that was answered and has nothing else to tell."""
-        rtt: int = self.rtts[0]
-        if len(self.rtts) > 1 or rtt < 0 or self.history.late or self.history.duplicates:
-            return None
-        return rtt / 1e9
+    def plain(self) -> bool:
+        """Whether all requests were answered in time, once and in order, and earlier flights left nothing to tell."""
+        history = self.history
+        odd = self.duplicates or self.reordered or self.late or history.late or history.duplicates
+        return not odd and min(self.rtts) >= 0
 
     def result(self) -> EchoRun:
         """What has come of it."""
@@ -228,7 +227,7 @@ class Flights:
         if flight.finished:
             return
         flight.finished = True
-        if _UNANSWERED in flight.rtts:
+        if flight.open:
             self._lossy.append((time.monotonic() + _GRACE_LOSSY, flight))
         else:
             self._complete.append((time.monotonic() + _GRACE_COMPLETE, flight))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from streamswarm_agent.faults import ProbeFault
@@ -10,8 +11,6 @@ from streamswarm_agent.net.jitter import advance
 
 _ENOUGH_SAMPLES: Final = {0.5: 3, 0.9: 10, 0.95: 20, 0.99: 100}
 """Percentiles and from how many samples on they say more than the maximum does: 1 / (1 - p), and three for a median."""
-
-_FEWEST_SAMPLES: Final = min(_ENOUGH_SAMPLES.values())
 
 
 @dataclass(slots=True)
@@ -67,45 +66,35 @@ class EchoRun:
         """Share of the requests without a reply in time."""
         return 1 - len(self.received) / len(self.rtts)
 
-    @property
-    def mean(self) -> float | None:
-        """Arithmetic mean of the round-trip times, seconds."""
-        received = self.received
-        if len(received) == 1:
-            return received[0]
-        return math.fsum(received) / len(received) if received else None
 
-    @property
-    def stddev(self) -> float | None:
-        """Population standard deviation of the round-trip times, seconds."""
-        if len(self.received) == 1:
-            return 0.0
-        mean = self.mean
-        if mean is None:
-            return None
-        return math.sqrt(math.fsum((rtt - mean) ** 2 for rtt in self.received) / len(self.received))
+def summarise(rtts: Sequence[int]) -> Sequence[int]:
+    """Minimum, mean, maximum, population standard deviation, and the percentiles of `percentiles_of`.
 
-    @property
-    def percentiles(self) -> dict[str, float]:
-        """By field name, seconds: nearest rank, which is a time that was measured; only where the samples suffice."""
-        if len(self.received) < _FEWEST_SAMPLES:
-            return {}
-        ordered = sorted(self.received)
-        return {
-            f"rtt_p{share * 100:.0f}": ordered[math.ceil(share * len(ordered)) - 1]
-            for share, enough in _ENOUGH_SAMPLES.items()
-            if len(ordered) >= enough
-        }
+    Args:
+        rtts: one or more, whole nanoseconds, which is how the kernel gives them; so is what is returned.
+
+    >>> summarise([10, 30, 20])
+    (10, 20, 30, 8, 20)
+    """
+    count = len(rtts)
+    if count == 1:
+        return (rtts[0], rtts[0], rtts[0], 0)
+    ordered, total = sorted(rtts), sum(rtts)
+    # Of whole numbers the difference is exact, which it isn't of floats.
+    stddev = math.sqrt(count * sum([rtt * rtt for rtt in rtts]) - total * total) / count
+    ranks = [ordered[rank] for _, rank in percentiles_of(count)]
+    return (ordered[0], round(total / count), ordered[-1], round(stddev), *ranks)
 
 
-def advance_jitter(history: EchoHistory, rtt: float) -> float | None:
-    """As `carry_jitter`, for a run's only reply; None, and nothing is changed, if it is the first of all."""
-    before = history.newest_rtt
-    if before is None:
-        return None
-    history.newest_rtt = rtt
-    history.jitter = advance(history.jitter, before, rtt)
-    return history.jitter
+@cache
+def percentiles_of(samples: int) -> Sequence[tuple[float, int]]:
+    """The percentiles that so many samples suffice for, each with its index among the ordered ones.
+
+    Nearest rank, which is a time that was measured.
+    """
+    return tuple(
+        (share, math.ceil(share * samples) - 1) for share, enough in _ENOUGH_SAMPLES.items() if samples >= enough
+    )
 
 
 def carry_jitter(history: EchoHistory, rtts: Sequence[float]) -> float | None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_core.clock import now_ns
 from streamswarm_core.point import Point
 
 
@@ -55,7 +54,7 @@ class Context:
     """
 
     engines: Engines
-    wall_ns: Callable[[], int] = now_ns
+    wall_ns: Callable[[], int] = time.time_ns
     monotonic: Callable[[], float] = time.monotonic
     memory: dict[str, Any] = field(default_factory=dict)
 

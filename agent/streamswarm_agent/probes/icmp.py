@@ -1,17 +1,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.net.echoflight import Flight
 from streamswarm_agent.net.echorequests import Echoes
-from streamswarm_agent.net.echorun import EchoHistory, EchoRun, advance_jitter
+from streamswarm_agent.net.echorun import EchoHistory, EchoRun, carry_jitter, percentiles_of, summarise
 from streamswarm_agent.net.targets import Address, literal, resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.probes.direct import Outcome, Reading
 from streamswarm_core.catalogue.common import SEQ
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.lineprotocol import format_nanoseconds
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import IcmpParams
 from streamswarm_core.series import Series
@@ -108,7 +110,7 @@ class _DirectPings:
         )
         self._tags = {**tags, "family": address.family_tag}
         self._series = Series(ICMP, self._tags)
-        self._form = self._series.form(_one_reply(0.0, 0.0, 0.0, 0, 0), _VARYING)
+        self._answered = _Answered(self._series, params.count)
         self._state: _State = context.memory.setdefault(_STATE, _State())
         self._flight: Flight | None = None
         self._stamp = 0
@@ -134,68 +136,70 @@ class _DirectPings:
             return Reading(self._series, _nothing_sent(reported, duration), self._stamp)
         self._flight = None
         state = self._state
-        rtt = reported.lone_rtt
-        if rtt is not None and (jitter := advance_jitter(state.history, rtt)) is not None:
-            state.rtts.append(rtt)
-            more = () if self._started < state.due else state.count(self._started, self._tags, self._stamp)
-            return _OneReply(self._series, self._form, self._stamp, duration, rtt, jitter, reported.ttl or 0, more)
+        if reported.plain and state.history.newest_rtt is not None:
+            received = [rtt / 1e9 for rtt in reported.rtts]
+            state.rtts += received
+            answered = self._answered
+            answered.time_ns = self._stamp
+            answered.duration_ns = round(duration * 1e9)
+            answered.rtts = reported.rtts
+            answered.jitter_ns = round((carry_jitter(state.history, received) or 0.0) * 1e9)
+            answered.ttl = reported.ttl or 0
+            answered.more = () if self._started < state.due else state.count(self._started, self._tags, self._stamp)
+            return answered
         run = reported.result()
         state.rtts += run.received
         more = state.count(self._started, self._tags, self._stamp)
         return Reading(self._series, _fields(run, duration, None), self._stamp, more)
 
 
-class _OneReply:
-    """The outcome of a run with one request and its reply, which is most of them where a target is asked every second.
+class _Answered:
+    """The newest run of an assignment, if all its requests were answered and nothing else was to tell.
 
-    It is written without making fields first; they are the same.
+    Most runs are like that. They are written without making fields first; they are the same.
+
+    Attributes:
+        time_ns: when it began.
+        duration_ns: how long it took.
+        rtts: nanoseconds.
+        jitter_ns: after the last reply.
+        ttl: of the last reply.
+        more: further points.
+        number: of the run.
     """
 
-    __slots__ = ("_duration", "_form", "_jitter", "_rtt", "_series", "_time_ns", "_ttl", "more", "number")
+    __slots__ = ("_form", "_series", "duration_ns", "jitter_ns", "more", "number", "rtts", "time_ns", "ttl")
 
     problem = ""
 
-    def __init__(
-        self,
-        series: Series,
-        form: str,
-        time_ns: int,
-        duration: float,
-        rtt: float,
-        jitter: float,
-        ttl: int,
-        more: Sequence[Point],
-    ) -> None:
+    def __init__(self, series: Series, count: int) -> None:
         self._series = series
-        self._form = form
-        self._time_ns = time_ns
-        self._duration = duration
-        self._rtt = rtt
-        self._jitter = jitter
-        self._ttl = ttl
-        self.more = more
-        self.number = 0
+        self.time_ns = self.duration_ns = self.jitter_ns = self.ttl = self.number = 0
+        self.rtts: Sequence[int] = [0] * count
+        self.more: Sequence[Point] = ()
+        fields = self._fields
+        varying = {"duration", "jitter", "ttl", SEQ.name, *(name for name in fields if name.startswith("rtt_"))}
+        self._form = series.form(fields, varying)
 
     def line(self) -> str:
-        """Numbers as `_one_reply` has them, in its order."""
-        rtt = repr(self._rtt)
-        duration, jitter = round(self._duration * 1e9) / 1e9, round(self._jitter * 1e9) / 1e9
-        return self._form % (duration, rtt, rtt, rtt, jitter, self._ttl, self.number, self._time_ns)
+        """Numbers as `_fields` has them, in its order."""
+        if len(self.rtts) == 1:
+            rtt = format_nanoseconds(self.rtts[0])
+            times = [rtt, rtt, rtt, "0.0"]
+        else:
+            times = [format_nanoseconds(time) for time in summarise(self.rtts)]
+        duration, jitter = format_nanoseconds(self.duration_ns), format_nanoseconds(self.jitter_ns)
+        return self._form % (duration, *times, jitter, self.ttl, self.number, self.time_ns)
 
     def point(self) -> Point:
         """For a scrape."""
-        fields = _one_reply(self._duration, self._rtt, self._jitter, self._ttl, self.number)
-        return self._series.point(fields, self._time_ns)
+        return self._series.point(self._fields, self.time_ns)
 
-
-_VARYING: Final = frozenset({"duration", "rtt_min", "rtt_mean", "rtt_max", "jitter", "ttl", SEQ.name})
-"""The fields that differ from one run with one reply to the next."""
-
-
-def _one_reply(duration: float, rtt: float, jitter: float, ttl: int, number: int) -> _Fields:
-    """What `_fields` makes of one request and its reply."""
-    run = EchoRun([rtt], sent=1, ttl=ttl, jitter=jitter)
-    return {**_fields(run, duration, None), SEQ.name: number}
+    @property
+    def _fields(self) -> _Fields:
+        rtts = [rtt / 1e9 for rtt in self.rtts]
+        run = EchoRun(rtts, sent=len(rtts), ttl=self.ttl, jitter=self.jitter_ns / 1e9)
+        return {**_fields(run, self.duration_ns / 1e9, None), SEQ.name: self.number}
 
 
 def _fields(run: EchoRun, duration: float, resolve_seconds: float | None) -> _Fields:
@@ -215,15 +219,18 @@ def _fields(run: EchoRun, duration: float, resolve_seconds: float | None) -> _Fi
     if not received:
         fault = run.fault or ProbeFault(Fault.TIMEOUT, f"no reply to {run.sent} echo requests")
         return fields | {"error": fault.fault.value, "error_detail": fault.detail, "reporter": run.reporter}
-    fields["rtt_min"] = min(received)
-    fields["rtt_mean"] = _to_ns(run.mean)
-    fields["rtt_max"] = max(received)
-    fields["rtt_stddev"] = _to_ns(run.stddev)
-    if len(received) > 1:
-        fields |= run.percentiles
+    times = [time / 1e9 for time in summarise([round(rtt * 1e9) for rtt in received])]
+    fields |= zip(_summary_names(len(received)), times, strict=True)
     fields["jitter"] = _to_ns(run.jitter)
     fields["ttl"] = run.ttl
     return fields
+
+
+@cache
+def _summary_names(count: int) -> Sequence[str]:
+    """The fields for what `summarise` returns."""
+    percentiles = (f"rtt_p{share * 100:.0f}" for share, _ in percentiles_of(count))
+    return ("rtt_min", "rtt_mean", "rtt_max", "rtt_stddev", *percentiles)
 
 
 def _to_ns(seconds: float | None) -> float | None:

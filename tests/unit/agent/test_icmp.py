@@ -1,16 +1,19 @@
 import asyncio
 import logging
 import socket
+import statistics
 import struct
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
 from streamswarm_agent.net.echoflight import Flight, Flights
 from streamswarm_agent.net.echorequests import Echoes
-from streamswarm_agent.net.echorun import EchoHistory, EchoRun, carry_jitter
+from streamswarm_agent.net.echorun import EchoHistory, EchoRun, carry_jitter, percentiles_of, summarise
 from streamswarm_agent.net.icmp import IcmpEngine
 from streamswarm_agent.net.icmppacket import ECHO, ECHO_REQUEST, EchoTemplate, internet_checksum, read_quoted
 from streamswarm_agent.net.icmpsocket import open_echo_socket
@@ -137,9 +140,13 @@ async def test_a_run_without_a_task_says_the_same_as_one_with_a_task(
     assert parse_line(reading.line()) == point
 
 
-async def test_the_one_reply_of_a_run_is_written_as_the_fields_of_one_with_a_task_are(context: Context) -> None:
-    with_task = [await ping("127.0.0.1", context, count=1) for _ in range(2)][1]
-    outcomes = [await read_directly("127.0.0.1", context, count=1) for _ in range(3)]
+@pytest.mark.parametrize("count", [1, 4, 10])
+async def test_a_run_that_was_answered_is_written_as_the_fields_of_one_with_a_task_are(
+    count: int, context: Context
+) -> None:
+    options = {"count": count, "spacing": 0.01}
+    with_task = [await ping("127.0.0.1", context, **options) for _ in range(2)][1]
+    outcomes = [await read_directly("127.0.0.1", context, **options) for _ in range(3)]
     for number, outcome in enumerate(outcomes, 1):
         outcome.number = number
         fields = outcome.point().fields
@@ -147,8 +154,8 @@ async def test_the_one_reply_of_a_run_is_written_as_the_fields_of_one_with_a_tas
         assert [*fields] == [*with_task.fields, "seq"]
         assert list(map(type, fields.values())) == [*map(type, with_task.fields.values()), int]
         assert (fields["seq"], outcome.problem) == (number, "")
-        rtt = fields["rtt_mean"]
-        assert (fields["rtt_min"], fields["rtt_max"], fields["rtt_stddev"]) == (rtt, rtt, 0.0)
+        assert 0 < fields["rtt_min"] <= fields["rtt_mean"] <= fields["rtt_max"] < fields["duration"]
+        assert fields["rtt_stddev"] == 0.0 or count > 1
 
 
 async def test_a_late_reply_is_told_by_the_next_run_also_if_that_has_one_reply(context: Context) -> None:
@@ -362,22 +369,35 @@ def test_jitter_follows_rfc_3550_and_goes_on_from_run_to_run() -> None:
 
 def test_loss_mean_and_deviation_are_of_what_was_received() -> None:
     run = EchoRun(rtts=[0.010, None, 0.030, 0.020, None], sent=5)
-    assert (run.loss, run.mean) == (pytest.approx(0.4), pytest.approx(0.02))
-    assert run.stddev == pytest.approx((2e-4 / 3) ** 0.5)
+    assert run.loss == pytest.approx(0.4)
+    minimum, mean, maximum, deviation, median = summarise([round(rtt * 1e9) for rtt in run.received])
+    assert (minimum, mean, maximum, median) == (10_000_000, 20_000_000, 30_000_000, 20_000_000)
+    assert deviation / 1e9 == pytest.approx((2e-4 / 3) ** 0.5)
     nothing = EchoRun(rtts=[None], sent=1)
-    assert (nothing.mean, nothing.stddev, nothing.percentiles, nothing.loss) == (None, None, {}, 1.0)
+    assert (nothing.received, nothing.loss) == ([], 1.0)
+
+
+@given(st.lists(st.integers(0, 10**11), min_size=1, max_size=100))
+def test_a_summary_is_what_the_statistics_module_says(rtts: list[int]) -> None:
+    minimum, mean, maximum, deviation, *percentiles = summarise(rtts)
+    assert (minimum, maximum) == (min(rtts), max(rtts))
+    assert abs(mean - statistics.fmean(rtts)) <= 0.5
+    assert deviation == pytest.approx(statistics.pstdev(rtts), abs=1)
+    assert all(one in rtts for one in percentiles)
 
 
 @pytest.mark.parametrize(
     ("samples", "expected"),
     [
+        (1, {}),
         (2, {}),
-        (3, {"rtt_p50": 2}),
-        (9, {"rtt_p50": 5}),
-        (10, {"rtt_p50": 5, "rtt_p90": 9}),
-        (20, {"rtt_p50": 10, "rtt_p90": 18, "rtt_p95": 19}),
-        (100, {"rtt_p50": 50, "rtt_p90": 90, "rtt_p95": 95, "rtt_p99": 99}),
+        (3, {0.5: 2}),
+        (9, {0.5: 5}),
+        (10, {0.5: 5, 0.9: 9}),
+        (20, {0.5: 10, 0.9: 18, 0.95: 19}),
+        (100, {0.5: 50, 0.9: 90, 0.95: 95, 0.99: 99}),
     ],
 )
-def test_percentiles_are_absent_where_the_samples_do_not_suffice(samples: int, expected: dict[str, float]) -> None:
-    assert EchoRun(rtts=[float(number) for number in range(samples, 0, -1)], sent=samples).percentiles == expected
+def test_percentiles_are_absent_where_the_samples_do_not_suffice(samples: int, expected: dict[float, int]) -> None:
+    percentiles = summarise(range(samples, 0, -1))[4:]
+    assert dict(zip((share for share, _ in percentiles_of(samples)), percentiles, strict=True)) == expected

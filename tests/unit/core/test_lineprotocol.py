@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamswarm_core.errors import LineError
-from streamswarm_core.lineprotocol import INT64_MAX, INT64_MIN, encode, parse_line, split_lines
+from streamswarm_core.lineprotocol import (
+    INT64_MAX,
+    INT64_MIN,
+    encode,
+    format_nanoseconds,
+    parse_field_value,
+    parse_line,
+    split_lines,
+)
 from streamswarm_core.point import Point
 
 # Line protocol can't carry a newline in a key, nor a backslash before a separator; everything else must survive.
@@ -124,3 +132,8 @@ def test_lines_end_where_influxdb_ends_them(body: str, lines: list[str]) -> None
 
 def test_a_newline_within_a_quoted_value_does_not_end_the_line() -> None:
     assert list(split_lines('m s="a\nb" 1\nn v=1')) == [(1, 'm s="a\nb" 1'), (3, "n v=1")]
+
+
+@given(st.integers(0, 10**12))
+def test_nanoseconds_are_written_as_the_very_seconds_that_they_are(nanoseconds: int) -> None:
+    assert parse_field_value(format_nanoseconds(nanoseconds)) == nanoseconds / 1e9
