@@ -3,13 +3,15 @@
 The spool is a folder of segments: files of line protocol, oldest first, which are sent as they are. A line `#run ID N`
 before the points of a run carries its assignment and number; line protocol takes it for a comment. Run numbers are
 given here, when a run's points are written: a number that is given is in the spool, so numbers have no gaps, and a
-missing one in the store means that a run was really lost. `runs.json` has the newest number of each assignment; it is
-written before a segment is deleted, and newer numbers are found in the segments that are left.
+missing one in the store means that a run was really lost. `runs.json` has the newest number of each assignment; newer
+ones are found in the segments. To write it costs as much as to send a segment, so segments that are done with are kept
+for a while, under another name, and deleted together once it is written.
 
 `flush` hands points to the operating system, which keeps them if the agent is killed; a power cut can lose the last
 seconds. A run that was not handed over takes its number with it, so the next one gets the same.
 """
 
+import contextlib
 import itertools
 import json
 import logging
@@ -29,6 +31,8 @@ from streamswarm_core.point import Point
 log = logging.getLogger(__name__)
 
 _SUFFIX: Final = ".lines"
+_DONE_SUFFIX: Final = ".done"
+_DONE_SECONDS: Final = 10.0
 _SEGMENT_BYTES: Final = 1_000_000
 _RUN_LINE: Final = re.compile(rb"^#run (\S+) (\d+)$", re.MULTILINE)
 _WITH_NUMBERS: Final = frozenset(name for name, measurement in CATALOGUE.items() if SEQ.name in measurement)
@@ -51,6 +55,8 @@ class Spool:
         self._max_bytes = max_bytes
         self._runs_file = folder / "runs.json"
         self._runs = self._recover()
+        self._done = list(folder.glob(f"*{_DONE_SUFFIX}"))
+        self._delete_done()
         self._sealed: dict[Path, tuple[int, int]] = {path: _measure(path) for path in self._segments()}
         self._numbers = itertools.count(max((int(path.stem) for path in self._sealed), default=0) + 1)
         self._open: BinaryIO | None = None
@@ -140,14 +146,18 @@ class Spool:
 
     def delete(self, path: Path) -> None:
         """Forget a segment: it has been delivered, or given up."""
-        self._save_runs()
         self._sealed.pop(path, None)
-        path.unlink(missing_ok=True)
+        done = path.with_suffix(_DONE_SUFFIX)
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(done)
+            self._done.append(done)
+        if time.monotonic() >= self._keep_until:
+            self._delete_done()
 
     def close(self) -> None:
         """End the open segment and write the run numbers."""
         self.seal()
-        self._save_runs()
+        self._delete_done()
 
     def _write(self, content: bytes) -> None:
         if self._open is None:
@@ -170,6 +180,7 @@ class Spool:
             self.dropped_points += points
             log.error("spool over %d bytes: dropped the oldest %d points (%d bytes)", self._max_bytes, points, size)
             self.delete(path)
+            self._delete_done()
 
     def _segments(self) -> list[Path]:
         return sorted(self._folder.glob(f"*{_SUFFIX}"))
@@ -179,7 +190,7 @@ class Spool:
         runs: dict[str, int] = {}
         if self._runs_file.exists():
             runs = json.loads(self._runs_file.read_text(encoding="utf-8"))
-        for path in self._segments():
+        for path in (*self._segments(), *self._folder.glob(f"*{_DONE_SUFFIX}")):
             content = path.read_bytes()
             whole = content[: content.rfind(b"\n") + 1]
             if whole != content:
@@ -189,10 +200,15 @@ class Spool:
                 runs[assignment_id] = max(runs.get(assignment_id, 0), int(number))
         return runs
 
-    def _save_runs(self) -> None:
+    def _delete_done(self) -> None:
+        """Write the run numbers, and delete what is done with and has no newer ones now."""
         temporary = self._runs_file.with_suffix(".new")
         temporary.write_text(json.dumps(self._runs), encoding="utf-8")
         temporary.replace(self._runs_file)
+        for path in self._done:
+            path.unlink(missing_ok=True)
+        self._done.clear()
+        self._keep_until = time.monotonic() + _DONE_SECONDS
 
 
 def _numbered(point: Point, tags: Mapping[str, str], number: int) -> Point:

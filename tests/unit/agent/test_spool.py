@@ -89,6 +89,16 @@ def test_run_numbers_go_on_after_a_kill_without_gap_or_repetition(tmp_path: Path
     assert sorted(map(str, numbers([*taken, *drain(again)]))) == ["1", "1", "2", "2", "3", "3", "4"]
 
 
+def test_what_was_delivered_before_a_kill_is_not_sent_again_and_leaves_nothing_on_disk(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point()], {})
+    assert drain(spool)
+    kill(spool)
+    again = open_spool(tmp_path)
+    assert (again.points, again.size, again.oldest()) == (0, 0, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.json"]
+
+
 def test_a_text_with_line_breaks_is_no_line_of_the_spools_own(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     text = "the server says:\n#run a\n#run a 7 times\u2028#run b 9\x85#run"
