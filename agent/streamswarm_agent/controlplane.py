@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, SecretStr, Validation
 
 from streamswarm_agent.clockoffset import Exchange
 from streamswarm_agent.enrol import Credential
-from streamswarm_core.assignment import AssignmentSet, RunReport
+from streamswarm_core.assignment import AssignmentSet, RunReport, RunReports
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
 
 log = logging.getLogger(__name__)
@@ -161,8 +161,9 @@ class ControlPlane:
             Unavailable: the control plane can't be reached.
             Refused: it doesn't know this agent any more, or nothing of run records.
         """
-        body = {"runs": [report.model_dump(mode="json") for report in reports]}
-        await self._send("POST", "/runs", json=body, authorised=True)
+        body = RunReports(runs=reports).model_dump_json()
+        headers = {"Content-Type": "application/json"}
+        await self._send("POST", "/runs", content=body, headers=headers, authorised=True)
 
     async def _send(self, method: str, path: str, *, authorised: bool = False, **request: Any) -> httpx.Response:
         headers = dict(request.pop("headers", {}))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -254,17 +255,18 @@ class Runner:
 
     async def _report_runs(self) -> None:
         """Say at once what has begun or ended, and now and then what has gone on."""
-        progress_at = 0.0
+        progress_at = -math.inf
         while True:
-            progress = time.monotonic() >= progress_at
+            now = time.monotonic()
+            pause = max(self._settings.heartbeat_seconds, len(self._book) / _PROGRESS_RECORDS_PER_SECOND)
+            progress = now >= progress_at + pause
+            if progress:
+                progress_at = now
             if progress or self._book.changed:
                 self._book.save()
             if progress or self._book.unsent:
-                if progress:
-                    seconds = len(self._book) / _PROGRESS_RECORDS_PER_SECOND
-                    progress_at = time.monotonic() + max(self._settings.heartbeat_seconds, seconds)
                 await self._report_some(self._book.to_report(progress=progress))
-            await asyncio.sleep(_REPORT_LOOK_SECONDS)
+            await asyncio.sleep(next_line(now, _REPORT_LOOK_SECONDS) - now)
 
     async def _report_some(self, reports: list[RunReport]) -> None:
         if not reports:
