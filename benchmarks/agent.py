@@ -4,7 +4,8 @@
 
 The agent is a real process with a control plane and a collector that the benchmark plays; an echo counts if its point
 arrived there. Each round runs all, one after the other. CPU is user and system time of the process measured and of
-its children. Prints Markdown for docs/performance.md.
+its children; of a ping process per test that is the Python process that starts the pings, and the pings, which are told
+apart below the table. Prints Markdown for docs/performance.md.
 """
 
 import argparse
@@ -41,7 +42,7 @@ AGENT_ID = "bench"
 WARM_UP_SECONDS = 5
 BLACKBOX_PROBES_PER_SECOND = 200
 PING_PROCESSES = 60
-FPING, PING = (shutil.which(program) or program for program in ("fping", "ping"))
+FPING = shutil.which("fping") or "fping"
 SIDES = ("agent", "agent, 4 echoes a run", "fping", "blackbox_exporter", "a ping process per test")
 ICMP_TIME = re.compile(rb"^icmp,.* (\d+)$", re.MULTILINE)
 
@@ -65,6 +66,8 @@ class Peer:
             case "POST", "heartbeat":
                 now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
                 return 200, json.dumps({"time": now, "assignments_version": self.assignments.version}).encode()
+            case "POST", "runs":
+                return 204, b""
             case "POST", "write":
                 self.times += map(int, ICMP_TIME.findall(body))
                 return 204, b""
@@ -119,12 +122,13 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one side used in one round."""
+    """What one side used in one round; CPU in seconds, of it that of ping processes; RSS in bytes."""
 
     echoes: int
     seconds: float
     cpu: float
     rss: int = 0
+    of_pings: float = 0.0
 
     @property
     def cpu_us(self) -> float:
@@ -270,17 +274,11 @@ class Blackbox:
 
 
 def measure_ping(targets: Sequence[str], _seconds: float) -> Reading:
-    """One process after the other, as the original did; the parent's share of starting them isn't counted."""
-    chosen = list(itertools.islice(itertools.cycle(targets), PING_PROCESSES))
-    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    answered = sum(
-        subprocess.run([PING, "-n", "-q", "-c", "1", "-W", "1", target], capture_output=True, check=False).returncode
-        == 0
-        for target in chosen
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Reading(answered, time.monotonic() - begun, used)
+    """One process after the other, as the original did, by a process that does nothing else."""
+    chosen = itertools.islice(itertools.cycle(targets), PING_PROCESSES)
+    run = subprocess.run([sys.executable, "-m", "benchmarks.agent_pings", *chosen], stdout=subprocess.PIPE, check=True)
+    used = json.loads(run.stdout)
+    return Reading(used["answered"], used["seconds"], used["parent"] + used["pings"], of_pings=used["pings"])
 
 
 def main() -> None:
@@ -328,6 +326,9 @@ def report(readings: dict[tuple[int, str], list[Reading]], idle: list[Reading]) 
         cpu = f"{statistics.median(each):.1f} ({min(each):.1f}–{max(each):.1f})"
         on_one = 1e6 / statistics.median(each)
         print(f"| {count:,} | {name} | {rate:,.0f} | {cpu} | {on_one:,.0f} | {share:.1%} | {rss or '–'} |")
+    pings = [one.of_pings / one.echoes * 1e6 for rounds in readings.values() for one in rounds if one.of_pings]
+    if pings:
+        print(f"\nOf a ping process per test, ping itself: {statistics.median(pings):.0f} µs.")
     idle_cpu = statistics.median(one.cpu / one.seconds for one in idle)
     idle_rss = statistics.median(one.rss for one in idle) / 1e6
     print(f"\nIdle, no assignments: {idle_cpu:.2%} of a core, {idle_rss:.0f} MB.")
