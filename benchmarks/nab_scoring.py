@@ -85,6 +85,21 @@ class Judged:
     threshold: float
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The points of one series, or of several, that count under a profile.
+
+    Attributes:
+        scores: float64 [points].
+        gains: what each adds to the sum of the worths when the threshold falls to its score, float64 [points].
+        windows: labelled windows outside the probation.
+    """
+
+    scores: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    windows: int
+
+
 def judge(corpus: Sequence[Labelled], profile: Profile, threshold: float | None = None) -> Judged:
     """Score a corpus with one threshold.
 
@@ -96,39 +111,46 @@ def judge(corpus: Sequence[Labelled], profile: Profile, threshold: float | None 
     Raises:
         ValueError: the corpus has no labelled window.
     """
-    scores, gains, windows = _flatten(corpus, profile)
+    return judge_counted([counted(one, profile) for one in corpus], profile, threshold)
+
+
+def judge_counted(corpus: Sequence[Counted], profile: Profile, threshold: float | None = None) -> Judged:
+    """As `judge`, of series that were counted under the same profile.
+
+    Raises:
+        ValueError: as `judge`.
+    """
+    windows = sum(one.windows for one in corpus)
     if not windows:
         raise ValueError("the corpus has no labelled window outside the probation")
+    scores = np.concatenate([one.scores for one in corpus])
+    gains = np.concatenate([one.gains for one in corpus])
+    chosen = _best(scores, gains) if threshold is None else threshold
+    # From silence, 0, to perfection, 100: what alarms gain, of what hits and no misses would.
+    gained = float(gains[scores >= chosen].sum())
+    return Judged(100 * gained / ((profile.hit + profile.miss) * windows), chosen)
+
+
+def _best(scores: NDArray[np.float64], gains: NDArray[np.float64]) -> float:
+    """The threshold that gains most; infinite if silence is better than any."""
     order = np.argsort(-scores, kind="stable")
-    raw = np.cumsum(gains[order]) - profile.miss * windows
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    at, values = scores[order][ends], raw[ends]
-    silence = -profile.miss * windows
-    if threshold is None:
-        best = int(np.argmax(values))
-        chosen, value = (float(at[best]), values[best]) if values[best] > silence else (np.inf, silence)
-    else:
-        chosen, alarms = threshold, np.flatnonzero(at >= threshold)
-        value = values[alarms[-1]] if len(alarms) else silence
-    perfect = profile.hit * windows
-    return Judged(float(100 * (value - silence) / (perfect - silence)), chosen)
+    sums = np.cumsum(gains[order])[ends]
+    best = int(np.argmax(sums))
+    return float(scores[order][ends[best]]) if sums[best] > 0 else np.inf
 
 
-def _flatten(corpus: Sequence[Labelled], profile: Profile) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """All points that count: their scores, what each adds to the score when the threshold falls to it, the windows."""
-    scores, gains, windows = [], [], 0
-    for one in corpus:
-        worth, window_of = worths(one)
-        first = probation(len(one.scores))
-        counted = np.arange(first, len(one.scores))
-        gain = np.where(window_of < 0, worth * profile.false_alarm, 0.0)[counted]
-        for number in np.unique(window_of[counted][window_of[counted] >= 0]):
-            inside = np.flatnonzero(window_of[counted] == number)
-            # The worth falls within a window: an alarm adds what it is worth above those found with higher scores.
-            order = inside[np.argsort(-one.scores[counted][inside], kind="stable")]
-            best = np.maximum.accumulate(worth[counted][order] * profile.hit)
-            gain[order] = np.diff(best, prepend=-profile.miss)
-            windows += 1
-        scores.append(one.scores[counted])
-        gains.append(gain)
-    return np.concatenate(scores), np.concatenate(gains), windows
+def counted(one: Labelled, profile: Profile) -> Counted:
+    """What each point of a series outside the probation would add as an alarm."""
+    worth, window_of = worths(one)
+    first = probation(len(one.scores))
+    scores, worth, window_of = one.scores[first:], worth[first:], window_of[first:]
+    gains = np.where(window_of < 0, worth * profile.false_alarm, 0.0)
+    numbers = np.unique(window_of[window_of >= 0])
+    for number in numbers:
+        inside = np.flatnonzero(window_of == number)
+        # The worth falls within a window: an alarm adds what it is worth above those found with higher scores.
+        order = inside[np.argsort(-scores[inside], kind="stable")]
+        best = np.maximum.accumulate(worth[order] * profile.hit)
+        gains[order] = np.diff(best, prepend=-profile.miss)
+    return Counted(scores, gains, len(numbers))
