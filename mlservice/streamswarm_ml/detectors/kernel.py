@@ -123,11 +123,11 @@ def novelty(state: Floats, value: Floats, expected: Floats, warmup: int) -> tupl
 
 
 def _rested(state: Floats, level: Floats) -> Flags:
-    """Where a level is above the last peak, which holds for a while."""
+    """Where a level is well above the last peak, which holds for a while."""
     rested = state[Row.REST] == 0
     held = np.where(rested, 0.0, state[Row.PEAK])
     left = np.where(rested, 0.0, state[Row.REST] - 1)
-    above = level > held
+    above = level > p.GREATER * held
     state[Row.PEAK] = np.where(above, level, held)
     state[Row.REST] = np.where(above, float(p.REST), left)
     return np.asarray(above)

@@ -38,6 +38,8 @@ LEAK: Final = 0.8
 """What accumulated novelty keeps from point to point."""
 REST: Final = 80
 """Points for which only a greater novelty than the last begins a new incident."""
+GREATER: Final = 1.5
+"""How many times the last it has to be: what still grows is the same incident, until it is much more than was told."""
 USUAL_NOVELTY: Final = 0.1
 USUAL_WEIGHT: Final = 0.1
 """A series that often surprises by this much is believed half; weight of one surprise in what is usual for it."""

@@ -209,12 +209,12 @@ class StreamDetector:
         return begins, outside.index(max(outside))
 
     def _rested(self, level: float) -> bool:
-        """Whether the level is above the last peak, which holds for a while."""
+        """Whether the level is well above the last peak, which holds for a while."""
         if self._rest == 0:
             self._peak = 0.0
         else:
             self._rest -= 1
-        if level <= self._peak:
+        if level <= p.GREATER * self._peak:
             return False
         self._peak, self._rest = level, p.REST
         return True

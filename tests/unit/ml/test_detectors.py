@@ -59,6 +59,17 @@ def test_a_spike_far_out_is_flagged_and_one_incident_is_one_anomaly() -> None:
     assert not flags[-1]
 
 
+def test_a_surprise_that_grows_is_told_when_it_begins_and_each_time_it_is_much_greater() -> None:
+    growing = [26 + 2.0 * number for number in range(30)]
+    scores = np.array(detect([*noise(3000, seed=6), *growing]))[3000:]
+    told = scores[scores >= 0.5]
+    assert 2 <= len(told) <= 8
+    # A score of s is one of 1 / (2 s - 1) - 1 alarms a week; greater surprises are rarer in proportion.
+    alarms = 1 / (2 * told - 1) - 1
+    assert (alarms[:-1] / alarms[1:] > 1.5 - 1e-9).all()
+    assert told[0] < told[-1]
+
+
 def test_a_level_shift_is_flagged_once_and_then_becomes_normal() -> None:
     flags = feed(StreamDetector(warmup=100), [*noise(500), *noise(1000, mean=60.0, seed=3)])
     assert any(flags[500:510])
