@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamswarm_core.catalogue.common import UP
-from streamswarm_ml.detectors import Bank, StateDetector, Verdicts
+from streamswarm_ml.detectors import Bank, StateDetector, Verdicts, layout
 from streamswarm_ml.state import Saved
 
-VERSION: Final = 3
+VERSION: Final = 4
+_BEFORE: Final = 3
+"""The version that can still be read: nothing that was learned is lost."""
 _BANK: Final = "stream"
 _STATE: Final = "state"
 
@@ -135,9 +137,11 @@ class Watched:
         Raises:
             ValueError: it is of another version or layout.
         """
-        if saved.header.get("version") != VERSION:
-            raise ValueError(f"version {saved.header.get('version')}, not {VERSION}")
-        arrays = saved.arrays
+        version, arrays = saved.header.get("version"), saved.arrays
+        if version == _BEFORE:
+            arrays = {**arrays, "state": layout.of_version_3(arrays["state"])}
+        elif version != VERSION:
+            raise ValueError(f"version {version}, not {VERSION}")
         self._bank.restore(arrays)
         self._states = [StateDetector.restored(numbers) for numbers in arrays["states"].tolist()]
         self._cursors, self._slots = arrays["cursors"].copy(), arrays["slots"].copy()

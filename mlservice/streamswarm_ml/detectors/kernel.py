@@ -134,7 +134,10 @@ def _rested(state: Floats, level: Floats) -> Flags:
 
 
 def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tuple[Floats, Codes, Flags]:
-    """The greatest deviation of a feature from its slow mean, in mean absolute deviations; that feature; what lasts."""
+    """The greatest deviation of a feature from its slow mean, now and of late; that feature; what lasts.
+
+    Deviations are in mean absolute deviations.
+    """
     count, adapted = state[Row.COUNT], state[Row.ADAPTED]
     residual = value - expected
     step = np.abs(value - state[Row.PREVIOUS])
@@ -173,7 +176,10 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
     before = state[Row.LASTING].copy()
     lasting = state[Row.LASTING] = np.where(judged, before * p.LASTING_KEEP + more, 0.0)
     crossed = (lasting >= p.LASTING_LIMIT) & (before < p.LASTING_LIMIT)
-    return np.where(judged, greatest, 0.0), foremost.astype(np.int8), np.asarray(crossed)
+    late = state[Row.RECENT_DEVIATION]
+    late = p.RECENT_KEEP * late + (1 - p.RECENT_KEEP) * np.minimum(greatest, p.RECENT_MOST)
+    late = state[Row.RECENT_DEVIATION] = np.where(judged, late, 0.0)
+    return np.where(judged, (greatest + late) / 2, 0.0), foremost.astype(np.int8), np.asarray(crossed)
 
 
 def learn(state: Floats, value: Floats) -> None:

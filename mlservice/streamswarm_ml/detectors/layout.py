@@ -3,6 +3,9 @@
 from enum import IntEnum, auto
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamswarm_ml.detectors.base import FEATURES, VIEWS
 
 DAY_HOURS: Final = 24
@@ -45,6 +48,7 @@ class Row(IntEnum):
     PEAK = auto()
     REST = auto()
     LASTING = auto()
+    RECENT_DEVIATION = auto()
     # The open anomaly.
     OPEN = auto()
     QUIET = auto()
@@ -70,3 +74,8 @@ VALUE_SPREAD: Final = SPREADS.stop - 1
 RESIDUAL_SPREAD: Final = SPREADS.start
 FIRST_RESET: Final = Row.RATE
 """From here on a series starts afresh when it turns out to be a counter."""
+
+
+def of_version_3(state: NDArray[np.float64]) -> NDArray[np.float64]:
+    """States from before there was RECENT_DEVIATION, float64 [WIDTH - 1, series]; it begins at nothing."""
+    return np.insert(state, Row.RECENT_DEVIATION, 0.0, axis=0)

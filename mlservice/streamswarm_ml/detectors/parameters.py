@@ -61,6 +61,10 @@ that a season has learned would be told again, the other way round, at the same 
 
 HALF_DEVIATION: Final = 5.0
 """Deviation, in mean absolute deviations, that gives half of what a point can score that begins no incident."""
+RECENT_KEEP: Final = 0.9
+RECENT_MOST: Final = 50.0
+"""Half of that score is of this point, half of the mean of late, which keeps so much from point to point and takes in
+at most so much: values beside one far out are often of the same incident though they look like any other."""
 QUIET_DEVIATION: Final = 6.0
 QUIET_POINTS: Final = 5
 """An anomaly ends when so many points in a row were less far, in spreads, from what was expected."""

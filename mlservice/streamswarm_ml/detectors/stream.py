@@ -42,6 +42,7 @@ _NUMBERS: Final = (
     (Row.PEAK, "_peak", float),
     (Row.REST, "_rest", int),
     (Row.LASTING, "_lasting", float),
+    (Row.RECENT_DEVIATION, "_late", float),
     (Row.OPEN, "_open", bool),
     (Row.QUIET, "_quiet", int),
     (Row.STEADY, "_steady", int),
@@ -94,7 +95,7 @@ class StreamDetector:
         self._low, self._high = [0.0] * len(VIEWS), [0.0] * len(VIEWS)
         self._centres, self._spreads = [0.0] * len(FEATURES), [0.0] * len(FEATURES)
         self._novelty = self._usual_novelty = 0.0
-        self._peak, self._rest, self._lasting = 0.0, 0, 0.0
+        self._peak, self._rest, self._lasting, self._late = 0.0, 0, 0.0, 0.0
         self._open, self._quiet, self._steady, self._before = False, 0, 0, 0.0
         self._drift = PageHinkley()
 
@@ -231,7 +232,7 @@ class StreamDetector:
         return max(low - view, view - high, 0.0) / max(width, least)
 
     def _deviate(self, value: float, expected: float) -> tuple[float, int, bool]:
-        """The greatest deviation of a feature from its slow mean; that feature; whether it has now lasted."""
+        """The greatest deviation of a feature, now and of late; that feature; whether it has now lasted."""
         residual, step = value - expected, abs(value - self._previous)
         self._previous = value
         weight = 1 / (self._count + 1)
@@ -255,14 +256,15 @@ class StreamDetector:
         greatest = max(deviations)
         foremost = deviations.index(greatest)
         if self._count < self._warmup:
-            self._lasting = 0.0
+            self._lasting = self._late = 0.0
             return 0.0, foremost, False
         before = self._lasting
         recent = abs(value - self._location) / max(residual_spread, floor)
         more = max(0.0, min(p.LASTING_MOST, min(deviations[0], recent) - p.LASTING_FROM))
         self._lasting = before * p.LASTING_KEEP + more
         crossed = before < p.LASTING_LIMIT <= self._lasting
-        return greatest, foremost, crossed
+        self._late = p.RECENT_KEEP * self._late + (1 - p.RECENT_KEEP) * min(greatest, p.RECENT_MOST)
+        return (greatest + self._late) / 2, foremost, crossed
 
     def _apart(self, number: int, feature: float, floor: float, weight: float) -> float:
         """How far a feature is from its slow mean, in mean absolute deviations; the mean takes it in."""
