@@ -25,6 +25,11 @@ class PageHinkley:
         """Everything that is to be remembered."""
         return (float(self._count), self._mean, self._up, self._least, self._down, self._greatest)
 
+    @property
+    def mean(self) -> float:
+        """Of what was seen since the last restart; 0 at first."""
+        return self._mean
+
     def restore(self, numbers: Sequence[float]) -> None:
         """Go on where `numbers` were taken."""
         self._count = int(numbers[0])

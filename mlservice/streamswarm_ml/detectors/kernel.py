@@ -212,7 +212,11 @@ def follow(state: Floats, begins: Flags, value: Floats, expected: Floats) -> tup
     back = np.abs(value - state[Row.BEFORE]) / spread < p.QUIET_DEVIATION
     quietened = state[Row.QUIET] >= p.QUIET_POINTS
     ended = is_open & quietened & back
-    settled = is_open & ~ended & (state[Row.STEADY] >= p.SETTLED_POINTS)
+    level, now = np.sinh(state[Row.DRIFT_MEAN]), (state[Row.SHORT_LEVEL] - state[Row.BEFORE]) / spread
+    reached = np.abs(now - level) <= np.maximum(p.REACHED_SHARE * np.abs(level), p.REACHED_LEAST)
+    steady = is_open & ~ended & (state[Row.STEADY] >= p.SETTLED_POINTS)
+    settled = steady & reached
+    state[Row.STEADY] = np.where(steady & ~reached, float(p.SETTLED_POINTS - p.ASKED_AGAIN), state[Row.STEADY])
     state[Row.OPEN] = np.where(ended | settled, 0.0, state[Row.OPEN])
     ending = np.where(ended, Ending.INCIDENT, np.where(settled, Ending.NEW_NORMAL, Ending.NONE))
     return np.asarray(opened), ending.astype(np.int8)

@@ -70,12 +70,18 @@ QUIET_POINTS: Final = 5
 """An anomaly ends when so many points in a row were less far, in spreads, from what was expected."""
 
 SETTLED_POINTS: Final = 240
-"""Steady points, by the Page–Hinkley test, after which an open anomaly is a new normal."""
+"""Steady points, by the Page–Hinkley test, after which an open anomaly that has reached a level is a new normal."""
 DRIFT_ALLOWANCE: Final = 0.1
 DRIFT_LIMIT: Final = 20.0
 """Page–Hinkley: change to put up with, and the accumulated change that is one, both as the inverse hyperbolic sine of
 deviations from what was expected when the anomaly began. (What is expected now changes with the hour, as the season
 knows some hours of the new level and others not.)"""
+REACHED_SHARE: Final = 0.15
+REACHED_LEAST: Final = 2.0
+ASKED_AGAIN: Final = 60
+"""A level has been reached if the short mean is as far out as the mean of the steady points is, give or take such a
+share or so many spreads; a leak's is farther, a value's that goes back nearer. If not, it is asked again after so many
+points."""
 RESTARTED_POINTS: Final = 5.0
 """How many points a mean is taken to have seen when a new normal begins: it moves at once."""
 

@@ -307,12 +307,16 @@ class StreamDetector:
         if self._quiet >= p.QUIET_POINTS and abs(value - self._before) / spread < p.QUIET_DEVIATION:
             self._open = False
             return opened, Ending.INCIDENT
-        if self._steady >= p.SETTLED_POINTS:
-            self._open = False
-            self._adapted = p.RESTARTED_POINTS
-            self._sums, self._weights = [0.0] * HOURS, [0.0] * HOURS
-            return opened, Ending.NEW_NORMAL
-        return opened, Ending.NONE
+        if self._steady < p.SETTLED_POINTS:
+            return opened, Ending.NONE
+        level, now = float(np.sinh(self._drift.mean)), (self._short_level - self._before) / spread
+        if abs(now - level) > max(p.REACHED_SHARE * abs(level), p.REACHED_LEAST):
+            self._steady = p.SETTLED_POINTS - p.ASKED_AGAIN
+            return opened, Ending.NONE
+        self._open = False
+        self._adapted = p.RESTARTED_POINTS
+        self._sums, self._weights = [0.0] * HOURS, [0.0] * HOURS
+        return opened, Ending.NEW_NORMAL
 
 
 def score_of(begins: float, deviated: float) -> float:

@@ -141,6 +141,25 @@ def test_a_leak_is_no_new_normal_while_it_grows() -> None:
     assert detector.update(values[-1], len(values) * MINUTE).flag
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_leak_of_twelve_hours_is_no_new_normal_and_ends_as_an_incident(seed: int) -> None:
+    leak = [80 * minute / 720 for minute in range(720)]
+    values = [*noise(4000, seed=seed), *[a + b for a, b in zip(leak, noise(720, seed=seed + 9), strict=True)]]
+    values += noise(300, seed=seed + 20)
+    detector = StreamDetector()
+    told = [detector.update(value, index * MINUTE).ending for index, value in enumerate(values)]
+    assert Ending.NEW_NORMAL not in told
+    assert Ending.INCIDENT in told[4720:4780]
+
+
+def test_a_leak_that_stops_at_a_level_is_a_new_normal_some_hours_later() -> None:
+    leak = [*[60 * minute / 400 for minute in range(400)], *[60.0] * 720]
+    values = [*noise(4000, seed=3), *[a + b for a, b in zip(leak, noise(1120, seed=4), strict=True)]]
+    detector = StreamDetector()
+    told = [detector.update(value, index * MINUTE).ending for index, value in enumerate(values)]
+    assert 4400 < told.index(Ending.NEW_NORMAL) < 5100
+
+
 def test_after_a_new_normal_the_old_level_is_an_anomaly_too() -> None:
     opened = detect_anomalies([*noise(500), *noise(2000, mean=80.0, seed=3), *noise(50, mean=-60, seed=4)]).opened
     assert opened[500:510].any()
