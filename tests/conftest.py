@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import httpx._transports.default as httpx_transports
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from tests.support import RunningInfluxDB, find_free_port, run_influxdb
 
@@ -59,6 +60,14 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInflux
         leave_out("needs influxd (Debian package influxdb)")
     with run_influxdb(tmp_path_factory.mktemp("influxdb")) as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """httpx gives up after five seconds, which a server may take where four tests share two cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DEFAULT_TIMEOUT_CONFIG, "read", 60.0)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
