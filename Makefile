@@ -18,8 +18,9 @@ up: $(VENV)/.runtime ## Run the whole system on this machine until Ctrl-C
 
 test: $(VENV)/.dev $(VENV)/.system-packages ## Set up whatever the tests need, lint, and run them all
 	@$(MAKE) --no-print-directory lint
-	@# Four at a time, whatever the number of cores: many of them wait for a server, a timer or a disk.
-	$(BIN)/pytest -n 4 --dist loadgroup -q --ignore tests/integration/test_api_schema.py $(PYTEST)
+	@# Three at a time, whatever the number of cores: many of them wait for a server, a timer or a disk. With four, two
+	@# cores are too few for those of the lab and for timers.
+	$(BIN)/pytest -n 3 --dist loadgroup -q --ignore tests/integration/test_api_schema.py $(PYTEST)
 	@# Its tests are made while they run, which pytest-xdist can't hand out.
 	$(BIN)/pytest -q tests/integration/test_api_schema.py
 	@cat $(VENV)/.system-packages

@@ -64,7 +64,7 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInflux
 
 @pytest.fixture(scope="session", autouse=True)
 def _patience() -> Iterator[None]:
-    """httpx gives up after five seconds, which a server may take where four tests share two cores."""
+    """httpx gives up after five seconds, which a server may take where several tests share two cores."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DEFAULT_TIMEOUT_CONFIG, "read", 60.0)
         yield

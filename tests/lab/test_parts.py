@@ -120,7 +120,7 @@ def test_a_firewall_that_drops_lets_the_client_wait(path: PathBuilder) -> None:
         client.settimeout(0.3)
         with pytest.raises(TimeoutError):
             client.connect((line.target, 443))
-    assert rule.packets >= 1
+        eventually(lambda: rule.packets, bool)  # it may have waited for the neighbour's address
 
 
 def send_burst(line: Path, count: int) -> None:

@@ -180,7 +180,7 @@ async def test_run_records_are_reported_and_a_run_is_made_on_request(peer: Peer,
     await asyncio.to_thread(eventually, lambda: peer.runs.get("r1"), lambda run: run is not None and run.status.final)
     assert (peer.runs["r1"].status, peer.runs["r1"].executions) == (RunStatus.FAILED, 1)
     assert peer.runs["r1"].error == "refused: Connection refused"
-    (failed,) = peer.of("down", "tcp")
+    (failed,) = await asyncio.to_thread(eventually, lambda: peer.of("down", "tcp"), bool)
     assert failed.fields["up"] == 0
     await asyncio.to_thread(
         eventually, lambda: of("id-soon", "scheduled"), lambda found: [one.status for one in found] == [RunStatus.DONE]
