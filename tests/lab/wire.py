@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,7 @@ def join(left: End, right: End, *, mtu: int = 1500) -> None:
     for end in (left, right):
         _switch_offloads_off(end.namespace, end.interface)
         _bring_up(end, f"mtu {mtu}")
+    _wait_until_up(left, right)
 
 
 class Wire:
@@ -127,6 +129,7 @@ class Wire:
             opened.close()
         if record:
             self._ask("record")
+        _wait_until_up(left, right)
 
     @property
     def truth(self) -> Truth:
@@ -196,6 +199,20 @@ class Wire:
             raise LabError(f"the relay has ended: {said}")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+def _wait_until_up(*ends: End) -> None:
+    """Wait until the kernel has noticed both ends: it does so later, and drops until then whatever is sent.
+
+    Raises:
+        LabError: it doesn't.
+    """
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    for end in ends:
+        while "state UP" not in end.namespace.run(["ip", "link", "show", "dev", end.interface]).stdout:
+            if time.monotonic() > deadline:
+                raise LabError(f"{end.interface} of {end.namespace.name} does not come up")
+            time.sleep(0.002)
 
 
 def _bring_up(end: End, settings: str) -> None:
