@@ -19,7 +19,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
-from streamswarm_core.errors import ConfigError
 from tests.integration.stores import run_prometheus, run_server
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.dns import dns_server
@@ -386,65 +385,3 @@ def test_a_hostname_goes_into_host_and_sni(tmp_path: Path) -> None:
         assert values(probe(url, "named", target, hostname="www.lab.test"))["probe_success"] == 1
         assert values(probe(url, "named", target))["probe_success"] == 0
     engine.close()
-
-
-@pytest.mark.parametrize(
-    ("module", "reason"),
-    [
-        ({"prober": "grpc"}, "prober: Input should be 'http', 'tcp', 'dns' or 'icmp'"),
-        ({"prober": "http", "http": {"proxy_url": "http://x"}}, "http.proxy_url: isn't known here"),
-        ({"prober": "http", "timeout": 5}, "timeout: takes a duration such as 5s, not 5"),
-        ({"prober": "http", "http": {"body_size_limit": "ten"}}, "takes a size such as 10MB"),
-        ({"prober": "http", "http": {"fail_if_body_matches_regexp": ["("]}}, "is no regular expression"),
-        ({"prober": "http", "http": {"tls_config": {"min_version": "TLS10"}}}, "tls_config.min_version"),
-        ({"prober": "http", "http": {"bearer_token_file": "/nowhere"}}, "/nowhere: No such file"),
-        ({"prober": "dns"}, "the prober dns needs dns.query_name"),
-        ({"prober": "dns", "dns": {"query_name": "x", "dns_over_tls": True}}, "needs transport_protocol: tcp"),
-        ("nonsense", "valid dictionary"),
-    ],
-)
-def test_a_module_that_asks_for_what_we_lack_is_refused_alone(tmp_path: Path, module: object, reason: str) -> None:
-    file = tmp_path / "blackbox.yml"
-    file.write_text(yaml.safe_dump({"modules": {"bad": module, "good": {"prober": "icmp"}}}))
-    engine = Engines()
-    with serve_app(create_exporter(AgentSettings(blackbox_file=file), list, engine, dict)) as url:
-        answer = httpx.get(f"{url}/probe?module=bad&target=x")
-        assert answer.status_code == 400
-        assert "the module bad can't be run: " in answer.text
-        assert reason in answer.text
-        assert values(probe(url, "good", HERE))["probe_success"] == 1
-    engine.close()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("modules: [", "is no YAML"),
-        ("http_2xx: {prober: http}", "takes one key, modules"),
-        ("- a", "takes one key, modules"),
-        (None, "No such file"),
-    ],
-)
-def test_a_file_that_is_none_of_theirs_stops_the_start(tmp_path: Path, content: str | None, words: str) -> None:
-    file = tmp_path / "blackbox.yml"
-    if content is not None:
-        file.write_text(content)
-    with pytest.raises(ConfigError, match=words):
-        create_exporter(AgentSettings(blackbox_file=file), list, Engines(), dict)
-
-
-@needs_blackbox
-@pytest.mark.parametrize(
-    "path", ["/etc/prometheus/blackbox.yml", "/usr/share/doc/prometheus-blackbox-exporter/examples/example.yml"]
-)
-def test_the_files_that_debian_ships_are_read(path: str) -> None:
-    from streamswarm_agent.blackbox import load_modules  # noqa: PLC0415
-
-    if not Path(path).exists():
-        pytest.skip(f"{path} isn't there")
-    found = load_modules(Path(path))
-    asked = set(yaml.safe_load(Path(path).read_text())["modules"])
-    # Left out, each with its reason: gRPC, a proxy, and "^+OK", which only Go takes.
-    unsupported = {"grpc", "grpc_plain", "http_with_proxy", "pop3s_banner"}
-    assert asked - set(found.known) <= unsupported
-    assert all(found.refused.values())

@@ -1,112 +1,16 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 
 import pytest
 
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.plan import Plan, Skip
-from streamswarm_agent.probes.direct import DirectRun, Reading
-from streamswarm_agent.schedule import Scheduler
+from streamswarm_agent.plan import Skip
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane, RunCost
 from tests.support import eventually, until
-
-LIMITS = {Lane.SOCKET: 10, Lane.TOOL: 2, Lane.EXCLUSIVE: 1}
-
-
-def assignment(number: int = 1, interval: float = 0.05, **changes: object) -> Assignment:
-    values = {"id": f"id-{number}", "test": f"t{number}", "probe": "icmp", "interval": interval, "timeout": 30.0}
-    return Assignment.model_validate(values | changes)
-
-
-async def quiet() -> str | None:
-    return None
-
-
-@dataclass
-class Bench:
-    """A scheduler whose runs are what the test says."""
-
-    run: Callable[[Assignment], Awaitable[None]]
-    lanes: Mapping[str, Lane] = field(default_factory=dict)
-    cost: RunCost = field(default_factory=RunCost)
-    budget: Budget = field(default_factory=lambda: Budget(1e9, 1e12))
-    link_busy: Callable[[], Awaitable[str | None]] = quiet
-    impossible: Mapping[str, str] = field(default_factory=dict)
-    failures: list[tuple[str, Fault, str]] = field(default_factory=list)
-    planned: Counter[str] = field(default_factory=Counter)
-    direct: Callable[[Assignment], DirectRun] | None = None
-    stored: list[object] = field(default_factory=list)
-
-    def make(self, limits: Mapping[Lane, int] = LIMITS) -> Scheduler:
-        return Scheduler(self.plan, budget=self.budget, limits=limits, link_busy=self.link_busy)
-
-    def plan(self, one: Assignment) -> Plan:
-        self.planned[one.test] += 1
-
-        async def run() -> None:
-            await self.run(one)
-
-        def fail(fault: Fault, detail: str) -> None:
-            self.failures.append((one.test, fault, detail))
-
-        lane = self.lanes.get(one.test, Lane.SHARED)
-        plan = Plan(one, run, fail, lane, self.cost, impossible=self.impossible.get(one.test, ""))
-        return replace(plan, direct=self.direct(one), store=self.store) if self.direct else plan
-
-    def store(self, outcome: object) -> None:
-        if outcome == "mistaken":
-            raise KeyError("outcome")
-        self.stored.append(outcome)
-
-
-@dataclass
-class Direct:
-    """A run without a task, which reports what the test says, at once, later or never."""
-
-    outcome: object
-    after: float | None = 0.0
-    reports: list[Callable[[object], None]] = field(default_factory=list)
-    stopped: int = 0
-
-    def start(self, report: Callable[[object], None]) -> None:
-        self.reports.append(report)
-        if self.outcome == "impossible":
-            raise KeyError("start")
-        if self.after == 0:
-            report(self.outcome)
-        elif self.after is not None:
-            asyncio.get_running_loop().call_later(self.after, report, self.outcome)
-
-    def stop(self) -> None:
-        self.stopped += 1
-
-    def read(self, outcome: object) -> Reading:
-        raise AssertionError(outcome)
-
-
-@pytest.fixture
-async def schedulers() -> AsyncIterator[Callable[[Bench], Scheduler]]:
-    made: list[Scheduler] = []
-
-    def make(bench: Bench) -> Scheduler:
-        made.append(bench.make())
-        return made[-1]
-
-    yield make
-    for scheduler in made:
-        await scheduler.close()
-
-
-def reasons(scheduler: Scheduler) -> dict[tuple[str, Skip], int]:
-    return {(one.assignment.test, one.reason): one.starts for one in scheduler.skipped}
-
-
-Make = Callable[[Bench], Scheduler]
+from tests.unit.agent.scheduling import LIMITS, Bench, Make, assignment, reasons
 
 
 async def test_an_assignment_runs_again_and_again_and_is_made_ready_once(schedulers: Make) -> None:
@@ -373,78 +277,6 @@ async def test_a_step_of_the_wall_clock_changes_nothing(schedulers: Make, monkey
     scheduler.update([assignment(1, 0.05)])
     await until(lambda: ran["t1"] + scheduler.counts.skipped >= 20)
     assert ran["t1"] + scheduler.counts.skipped <= (time.monotonic() - begun) / 0.05 + 2
-
-
-# Without a task for each run
-
-
-async def no_task(one: Assignment) -> None:
-    raise AssertionError(f"{one.test} has no need of a task")
-
-
-@pytest.mark.parametrize("after", [0.0, 0.01])
-async def test_a_run_without_a_task_is_stored_and_counted_and_comes_again(schedulers: Make, after: float) -> None:
-    bench = Bench(no_task, direct=lambda _: Direct("outcome", after))
-    scheduler = schedulers(bench)
-    scheduler.update([assignment(1)])
-    await until(lambda: len(bench.stored) >= 5)
-    assert set(bench.stored) == {"outcome"}
-    assert scheduler.counts.runs == len(bench.stored)
-    assert not bench.failures
-
-
-async def test_a_run_without_a_task_that_goes_on_makes_the_next_start_an_overrun(schedulers: Make) -> None:
-    direct = Direct("outcome", None)
-    bench = Bench(no_task, direct=lambda _: direct)
-    scheduler = schedulers(bench)
-    scheduler.update([assignment(1)])
-    await until(lambda: scheduler.counts.overruns >= 2)
-    assert len(direct.reports) == 1
-    direct.reports[0]("outcome")
-    await until(lambda: len(direct.reports) == 2)
-    assert bench.stored == ["outcome"]
-
-
-async def test_a_run_without_a_task_beyond_its_time_is_stopped_and_said_so(schedulers: Make) -> None:
-    directs = {"t1": Direct("outcome", None), "t2": Direct("outcome", None)}
-    bench = Bench(no_task, direct=lambda one: directs[one.test])
-    # Nothing else is due that would make the scheduler look.
-    schedulers(bench).update(assignment(number, 3600, timeout=0.02) for number in (1, 2))
-    await until(lambda: len(bench.failures) == 2)
-    assert set(bench.failures) == {(test, Fault.TIMEOUT, "given up after 0.02 s") for test in directs}
-    assert [direct.stopped for direct in directs.values()] == [1, 1]
-
-
-@pytest.mark.parametrize(("outcome", "mistake"), [("impossible", "start"), ("mistaken", "outcome")])
-async def test_a_mistake_in_a_run_without_a_task_is_a_fault_and_ends_nothing(
-    schedulers: Make, outcome: str, mistake: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    bench = Bench(no_task, direct=lambda _: Direct(outcome))
-    scheduler = schedulers(bench)
-    scheduler.update([assignment(1)])
-    await until(lambda: len(bench.failures) >= 2)
-    assert bench.failures[0] == ("t1", Fault.INTERNAL, f"KeyError: '{mistake}'")
-    assert scheduler.counts.runs == len(bench.failures)
-    assert "Traceback" in caplog.text
-
-
-async def test_a_change_during_a_run_without_a_task_stops_it(schedulers: Make) -> None:
-    directs: list[Direct] = []
-
-    def make(_one: Assignment) -> Direct:
-        directs.append(Direct("outcome", None))
-        return directs[-1]
-
-    bench = Bench(no_task, direct=make)
-    scheduler = schedulers(bench)
-    scheduler.update([assignment(1, target="old")])
-    await until(lambda: bool(directs[0].reports))
-    scheduler.update([assignment(1, target="new")])
-    await until(lambda: bool(directs[1].reports))
-    assert [direct.stopped for direct in directs] == [1, 0]
-    scheduler.update([])
-    assert directs[1].stopped == 1
-    assert not bench.stored
 
 
 async def test_a_draining_agent_lets_runs_end_and_starts_no_more() -> None:
