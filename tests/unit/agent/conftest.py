@@ -1,9 +1,11 @@
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from streamswarm_agent.probes import Context, Engines
 from streamswarm_agent.schedule import Scheduler
+from tests.unit.agent.occasions import Host
 from tests.unit.agent.scheduling import Bench
 
 
@@ -25,3 +27,11 @@ async def schedulers() -> AsyncIterator[Callable[[Bench], Scheduler]]:
     yield make
     for scheduler in made:
         await scheduler.close()
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    host = Host(tmp_path)
+    host.start()
+    yield host
+    await host.scheduler.close()

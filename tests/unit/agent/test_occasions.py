@@ -1,125 +1,17 @@
-"""Calendars and requests: a real scheduler and run book, clocks that the test sets."""
+"""Calendars: what is due when, on clocks that the test sets."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from streamswarm_agent.budget import Budget
-from streamswarm_agent.faults import Fault
 from streamswarm_agent.occasions import Occasions
 from streamswarm_agent.plan import Plan, Skip
 from streamswarm_agent.runbook import RunBook
-from streamswarm_agent.schedule import Scheduler
-from streamswarm_core.assignment import Assignment, AssignmentSet, RunReport, RunRequest, RunStatus
-from streamswarm_core.probespecs.demand import Lane
-from streamswarm_core.schedule import read_schedule
+from streamswarm_core.assignment import AssignmentSet
 from tests.support import until
-from tests.unit.agent.test_schedule import quiet
-
-NOON = datetime(2024, 7, 1, 12, 0, tzinfo=UTC)
-
-
-def assignment(schedule: dict[str, object] | None, generation: int = 1, interval: float = 0.05) -> Assignment:
-    return Assignment(
-        id="id-1", test="t1", probe="icmp", interval=interval, timeout=5, schedule=schedule, generation=generation
-    )
-
-
-@dataclass
-class Host:
-    """An agent's schedule on a host whose clocks the test sets; it can be killed and started again."""
-
-    folder: Path
-    wall: datetime = NOON
-    clock: float = 1000.0
-    version: int = 0
-    ran: Counter[str] = field(default_factory=Counter)
-    slow: bool = False
-    problem: str = ""
-
-    def start(self) -> None:
-        self.book = RunBook(self.folder / "records.json")
-        self.scheduler = Scheduler(
-            self._plan,
-            budget=Budget(1e9, 1e12),
-            limits=dict.fromkeys(Lane, 9),
-            link_busy=quiet,
-            watcher=self.book,
-        )
-        self.occasions = Occasions(self.scheduler, self.book, lambda: self.wall, lambda: self.clock)
-
-    def _plan(self, one: Assignment) -> Plan:
-        async def run() -> None:
-            if self.slow:
-                await asyncio.sleep(60)
-            self.ran[one.test] += 1
-            self.book.note(one.id, self.problem)
-
-        def fail(_fault: Fault, detail: str) -> None:
-            self.book.note(one.id, detail)
-
-        return Plan(one, run, fail, schedule=read_schedule(one.schedule))
-
-    def take(self, *assignments: Assignment, run_now: tuple[RunRequest, ...] = (), stop: tuple[str, ...] = ()) -> None:
-        self.version += 1
-        fresh = AssignmentSet(agent_id="a", version=self.version, assignments=assignments, run_now=run_now, stop=stop)
-        self.scheduler.update(fresh.assignments)
-        self.occasions.update(fresh)
-
-    def passes(self, seconds: float) -> None:
-        self.wall += timedelta(seconds=seconds)
-        self.clock += seconds
-        self.occasions.look()
-
-    async def kill(self, *assignments: Assignment, away: float = 0.0) -> None:
-        """Nothing is saved that wasn't; then the next process starts with the set it finds on disk."""
-        lost = self.book
-        lost.save = lambda: None  # type: ignore[method-assign]
-        await self.scheduler.close()
-        self.wall += timedelta(seconds=away)
-        self.start()
-        self.take(*assignments)
-
-    def records(self) -> dict[str, list[RunReport]]:
-        found: dict[str, list[RunReport]] = {}
-        for report in self.book.to_report(progress=True):
-            found.setdefault(report.status.value, []).append(report)
-        return found
-
-    def skipped(self) -> dict[Skip, int]:
-        return {one.reason: one.starts for one in self.scheduler.skipped}
-
-
-@pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
-    host = Host(tmp_path)
-    host.start()
-    yield host
-    await host.scheduler.close()
-
-
-def cron(expression: str, **more: object) -> dict[str, object]:
-    return {"kind": "cron", "cron": expression, "zone": "UTC", **more}
-
-
-def once(minutes: float, **more: object) -> dict[str, object]:
-    return {"kind": "once", "at": (NOON + timedelta(minutes=minutes)).isoformat(), **more}
-
-
-def request(name: str = "run-1", seconds: float = 600) -> RunRequest:
-    return RunRequest(id=name, assignment_id="id-1", expires_at=NOON + timedelta(seconds=seconds))
-
-
-async def settled(host: Host, count: int) -> None:
-    """Until so many runs have come, and no further one follows."""
-    await until(lambda: host.ran["t1"] >= count)
-    await asyncio.sleep(0.15)
-    assert host.ran["t1"] == count
+from tests.unit.agent.occasions import NOON, Host, assignment, cron, once, request, settled
 
 
 async def test_a_cron_test_runs_once_at_each_of_its_moments_and_has_a_record_for_each(host: Host) -> None:
@@ -274,99 +166,6 @@ async def test_a_clock_that_was_years_ahead_delays_nothing_for_years(host: Host)
     await host.kill(every)
     host.passes(600)
     await until(lambda: host.ran["t1"] == before + 2)
-
-
-async def test_a_run_that_is_asked_for_is_made_once_whoever_restarts(host: Host) -> None:
-    always = assignment(None, interval=3600)
-    host.take(always)
-    host.take(always, run_now=(request(),))
-    host.take(always, run_now=(request(),))
-    await until(lambda: "done" in host.records())
-    host.book.save()
-    made = host.ran["t1"]
-    await host.kill(always)
-    host.take(always, run_now=(request(),))
-    await asyncio.sleep(0.1)
-    manual = [one for one in host.book.to_report(progress=False) if one.id == "run-1"]
-    assert [(one.kind.value, one.status, one.executions) for one in manual] == [("manual", RunStatus.DONE, 1)]
-    # The restart alone makes a first run of its own, within two seconds.
-    assert host.ran["t1"] <= made + 1
-
-
-async def test_a_run_that_is_asked_for_during_another_comes_after_it(host: Host) -> None:
-    host.slow = True
-    host.take(assignment(cron("*/10 * * * *")))
-    host.passes(600)
-    host.take(assignment(cron("*/10 * * * *")), run_now=(request(seconds=6000),))
-    assert len(host.records()["running"]) == 2
-    scheduled = next(one for one in host.records()["running"] if one.id != "run-1")
-    host.slow = False
-    host.take(assignment(cron("*/10 * * * *")), stop=(scheduled.id,))
-    await settled(host, 1)
-    records = host.records()
-    assert [one.id for one in records["stopped"]] == [scheduled.id]
-    assert [one.id for one in records["done"]] == ["run-1"]
-
-
-async def test_a_request_that_comes_too_late_or_for_a_test_that_is_gone_is_missed(host: Host) -> None:
-    host.take(assignment(None), run_now=(request("late", seconds=-1),))
-    host.take(run_now=(request("gone"),))
-    missed = {one.id: one.error for one in host.records()["missed"]}
-    assert "too late" in missed["late"]
-    assert missed["gone"] == "the agent doesn't have this test"
-
-
-async def test_a_stopped_session_runs_no_more_and_says_so(host: Host) -> None:
-    session = assignment(cron("*/10 * * * *", duration=300))
-    host.take(session)
-    host.passes(600)
-    await until(lambda: host.ran["t1"] >= 2)
-    (going,) = host.records()["running"]
-    host.take(session, stop=(going.id,))
-    await asyncio.sleep(0.05)
-    await settled(host, host.ran["t1"])
-    assert [one.id for one in host.records()["stopped"]] == [going.id]
-
-
-async def test_a_session_goes_on_after_a_restart_for_the_rest_of_its_time(host: Host) -> None:
-    session = assignment(cron("*/10 * * * *", duration=300))
-    host.take(session)
-    host.passes(600)
-    await until(lambda: host.ran["t1"] >= 1)
-    (going,) = host.records()["running"]
-    host.book.save()
-    await host.kill(session, away=60)
-    before = host.ran["t1"]
-    await until(lambda: host.ran["t1"] >= before + 2)
-    host.passes(241)
-    (done,) = host.records()["done"]
-    assert (done.id, done.error) == (going.id, "")
-
-
-async def test_a_run_that_a_restart_has_ended_is_failed_not_forgotten(host: Host) -> None:
-    host.slow = True
-    every = assignment(cron("*/10 * * * *"))
-    host.take(every)
-    host.passes(600)
-    await until(lambda: "running" in host.records())
-    await host.kill(every)
-    (report,) = host.records()["failed"]
-    assert report.error == "the agent stopped during the run"
-
-
-async def test_an_always_test_has_one_record_that_a_change_goes_on_with_and_a_restart_ends(host: Host) -> None:
-    host.take(assignment(None))
-    await until(lambda: host.ran["t1"] >= 2)
-    (first,) = host.records()["running"]
-    host.take(assignment(None, interval=0.04))
-    await until(lambda: host.ran["t1"] >= 4)
-    (same,) = host.records()["running"]
-    assert (same.id, same.executions >= 4) == (first.id, True)
-    host.take(assignment(None, generation=2))
-    await until(lambda: host.ran["t1"] >= 6)
-    records = host.records()
-    assert [(one.id, one.error) for one in records["stopped"]] == [(first.id, "the test was restarted or changed")]
-    assert [one.id == first.id for one in records["running"]] == [False]
 
 
 async def test_many_that_come_together_are_written_once_before_they_begin(host: Host) -> None:

@@ -18,12 +18,11 @@ from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.source import Limits
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.pipeline import Pipeline
-from streamswarm_collector.routes.query import in_chunks
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.jobs import set_retention, store_jobs
 from streamswarm_collector.store.maintenance import Maintenance
-from streamswarm_collector.store.rollups import HOUR, MINUTE, Mark, Rollup, Rollups
+from streamswarm_collector.store.rollups import HOUR, MINUTE
 
 START = 1_711_834_200
 """2024-03-30 21:30 UTC; clocks change in Berlin at 01:00 UTC, and a day of its windows has 23 hours."""
@@ -359,12 +358,14 @@ while True:
 
 def test_kill_nine_during_refreshes_leaves_no_wrong_roll_up(tmp_path: Path) -> None:
     path, used = tmp_path / "s.duckdb", 0
-    for turn in range(4):
+    for turn in range(20):
+        if used and turn >= 4:  # whether anything rolled up is of use in that moment is chance
+            break
         with subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path), str(START), str(turn)], stdout=subprocess.PIPE, text=True
         ) as child:
             assert child.stdout is not None
-            for _ in range(1 + 2 * turn):
+            for _ in range(1 + 2 * (turn % 4)):
                 assert child.stdout.readline() == "refreshed\n"
             child.kill()
         with opened(path) as store:
@@ -412,27 +413,3 @@ def test_windows_are_right_after_their_days_went_to_files_and_after_rows_expired
             assert "roll-ups" in said
             assert 1e6 in [row[3] for row in series[0]["values"]]
         assert series[0]["values"][0][0] >= START + (days - kept - 1) * 86_400
-
-
-def test_many_marks_become_one() -> None:
-    rollups = Rollups((Rollup(MINUTE, "t", until=10**6 * MINUTE),), planned=10**6 * MINUTE)
-    for number in range(300):
-        rollups, _, _ = rollups.marked([(2 * number * MINUTE, (2 * number + 1) * MINUTE)])
-    assert len(rollups.marks) < 256
-    assert rollups.marks[0].start == 0
-    assert max(mark.stop for mark in rollups.marks) == 599 * MINUTE
-    assert rollups.marked([(4 * MINUTE, 5 * MINUTE)])[1] == []
-
-
-def test_a_change_while_a_mark_is_handled_leaves_another() -> None:
-    rollups = Rollups((Rollup(MINUTE, "t", until=9 * MINUTE),), (Mark(4, 0, MINUTE),), 9 * MINUTE, handled=4)
-    assert rollups.marked([(0, MINUTE)])[1] == [Mark(5, 0, MINUTE)]
-    assert rollups.marked([(9 * MINUTE, 10 * MINUTE)])[1] == []
-
-
-def test_messages_stand_in_the_first_chunk_only() -> None:
-    series = {"columns": ["v"], "values": [[1], [2]]}
-    body = {"results": [{"statement_id": 0, "series": [series], "messages": [{"level": "info", "text": "t"}]}]}
-    first, second = in_chunks(body, 1)
-    assert "messages" in first["results"][0]
-    assert "messages" not in second["results"][0]
