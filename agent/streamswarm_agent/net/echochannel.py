@@ -3,10 +3,10 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from streamswarm_agent.net.echoflight import CLOCK_STEP_NS, Flight, Flights
-from streamswarm_agent.net.echorequests import Echoes
 from streamswarm_agent.net.icmppacket import (
     ECHO_REPLY,
     ERROR_TYPES,
@@ -24,7 +24,7 @@ from streamswarm_agent.net.icmpsocket import (
     SO_TIMESTAMPNS,
     open_echo_socket,
 )
-from streamswarm_agent.net.mmsg import BatchReader, address_text
+from streamswarm_agent.net.mmsg import SOCKADDR_BYTES, BatchReader, BatchWriter, address_text
 
 _BATCH: Final = 64
 _MOST_BATCHES_PER_WAKE: Final = 8
@@ -34,6 +34,9 @@ _REST_SECONDS: Final = 0.02
 _WORTH_A_REST: Final = 4
 """Two wake-ups for replies closer together than the first begin a rest of the second, after which what has come is
 read at once; as long as that is at least so many packets, more rests follow. A wake-up costs more than an echo."""
+
+_MOST_BYTES_TOGETHER: Final = 65_536
+"""Of requests that leave by one call."""
 
 _PACKET_BYTES: Final = 192
 _CONTROL_BYTES: Final = 192
@@ -65,6 +68,9 @@ _QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + 16 + _EXTENDED_ERROR.siz
 _ERRQUEUE: Final = int(socket.MSG_ERRQUEUE)
 _RECVERR: Final = {IP_RECVERR, IPV6_RECVERR}
 _ORIGIN_ICMP, _ORIGIN_ICMP6, _ORIGIN_STAMP = 2, 3, 4
+
+
+_Outlet = tuple[EchoTemplate, BatchWriter]
 
 
 def new_reader() -> BatchReader:
@@ -100,8 +106,8 @@ class EchoChannel:
         self._opened = open_echo_socket(family, flights.take_identifier(), df=df, source=source)
         self.family = family
         self._descriptor = self._opened.handle.fileno()
-        self._sendto, self._wall_ns = self._opened.handle.sendto, flights.wall_ns
-        self._templates: dict[int, EchoTemplate] = {}
+        self._wall_ns = flights.wall_ns
+        self._outlets: dict[int, _Outlet] = {}
         # The kernel numbers transmit timestamps; here is which request each number means.
         self._stamped = self._opened.stamped
         self._stamp_key = 0
@@ -120,55 +126,59 @@ class EchoChannel:
             self._loop.remove_reader(self._descriptor)
         self._opened.handle.close()
 
-    def template(self, size: int) -> EchoTemplate:
-        """A request with so many bytes of payload."""
-        template = self._templates.get(size)
-        if template is None:
-            template = EchoTemplate(self.family, self._opened.identifier, self._flights.secret, size)
-            self._templates[size] = template
-        return template
-
-    def send(self, flight: Flight) -> None:
-        """Send a run's next request.
-
-        Raises:
-            OSError: the kernel doesn't take it.
-        """
-        number, echoes = flight.first + flight.next, flight.echoes
-        packet = (self._templates.get(echoes.size) or self.template(echoes.size)).fill(number)
+    def send(self, flights: Sequence[Flight]) -> int:
+        """As Channel.send: of the flights that are like the first one, as many as leave together."""
+        echoes = flights[0].echoes
+        outlet = self._outlets.get(echoes.size) or self._outlet(echoes.size)
+        template, writer = outlet
+        alike = flights[:1] if echoes.ancillary else _alike(flights, echoes.size, writer.batch)
+        numbers = [flight.first + flight.next for flight in alike]
+        template.fill(numbers)
         sent_ns = self._wall_ns()
         try:
-            if echoes.ancillary:
-                self._hand_over(packet, echoes)
-            else:
-                self._sendto(packet, echoes.sockaddr)
+            count = self._hand_over(outlet, alike)
         except OSError as error:
-            self._try_again(packet, echoes, error)
-        self._flights.pending[number] = flight
-        flight.sent.append(sent_ns)
-        flight.next += 1
-        flight.taken += 1
+            count = self._try_again(outlet, alike, error)
+        # Where the kernel doesn't say when each one left, they left one after the other.
+        apart_ns = (self._wall_ns() - sent_ns) // count
+        pending, ring, key = self._flights.pending, self._stamp_ring, self._stamp_key
+        for flight, number in zip(alike[:count], numbers, strict=False):
+            pending[number] = flight
+            flight.sent.append(sent_ns)
+            flight.next += 1
+            sent_ns += apart_ns
+            ring[key % _STAMP_RING] = number
+            key += 1
         if self._stamped:
-            self._stamp_ring[self._stamp_key % _STAMP_RING] = number
-            self._stamp_key += 1
-            self._unstamped += 1
+            self._stamp_key = key
+            self._unstamped += count
+        return count
 
-    def _hand_over(self, packet: bytearray, echoes: Echoes) -> None:
-        if echoes.ancillary:
-            self._opened.handle.sendmsg([packet], echoes.ancillary, 0, echoes.sockaddr)
-        else:
-            self._sendto(packet, echoes.sockaddr)
+    def _outlet(self, size: int) -> _Outlet:
+        """What sends requests with so many bytes of payload."""
+        batch = max(1, min(_BATCH, _MOST_BYTES_TOGETHER // size))
+        template = EchoTemplate(self.family, self._opened.identifier, self._flights.secret, size, batch=batch)
+        writer = BatchWriter(template.packets, batch=batch, address_bytes=SOCKADDR_BYTES[self.family])
+        outlet = self._outlets[size] = (template, writer)
+        return outlet
 
-    def _try_again(self, packet: bytearray, echoes: Echoes, error: OSError) -> None:
+    def _hand_over(self, outlet: _Outlet, alike: Sequence[Flight]) -> int:
+        template, writer = outlet
+        echoes = alike[0].echoes
+        if not echoes.ancillary:
+            return writer.send(self._descriptor, [flight.echoes.raw_sockaddr for flight in alike])
+        packet = memoryview(template.packets)[: template.packet_bytes]
+        self._opened.handle.sendmsg([packet], echoes.ancillary, 0, echoes.sockaddr)
+        return 1
+
+    def _try_again(self, outlet: _Outlet, alike: Sequence[Flight], error: OSError) -> int:
         """Send what the kernel didn't take, if this socket may have been told of something else."""
         if not self._opened.raw:
             # A datagram socket tells a router's error about an earlier request here, once.
             try:
-                self._hand_over(packet, echoes)
+                return self._hand_over(outlet, alike)
             except OSError as again:
                 error = again
-            else:
-                return
         # The kernel may or may not have counted this one, so the count begins again.
         self.read_errors()
         self._stamped = self._opened.restart_stamps()
@@ -194,7 +204,7 @@ class EchoChannel:
                 flight = pending.get(number)
                 if flight is not None:
                     index, left_ns = number - flight.first, seconds * 1_000_000_000 + nanoseconds
-                    if flight.sent[index] <= left_ns <= newest_ns:
+                    if flight.sent[index] - CLOCK_STEP_NS <= left_ns <= newest_ns:
                         flight.sent[index] = left_ns
             if count < _BATCH:
                 break
@@ -318,3 +328,11 @@ class EchoChannel:
         fault = explain(self.family, kind, code, mtu, reporter)
         if flight.refuse(number - flight.first, fault, reporter):
             self._flights.finish(flight)
+
+
+def _alike(flights: Sequence[Flight], size: int, most: int) -> Sequence[Flight]:
+    """The flights from the first on whose requests are of this size and need nothing beside them."""
+    for position, flight in enumerate(flights):
+        if position == most or flight.echoes.size != size or flight.echoes.ancillary:
+            return flights[:position]
+    return flights

@@ -4,8 +4,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from streamswarm_agent.faults import ProbeFault
@@ -18,6 +17,7 @@ log = logging.getLogger(__name__)
 _GRACE_COMPLETE: Final = 1.0
 _GRACE_LOSSY: Final = 10.0
 """How long replies to a flight that has ended are still told: duplicates come soon, late ones may take their time."""
+_FORGET_SECONDS: Final = 1.0
 
 CLOCK_STEP_NS: Final = 50_000_000
 _NUMBERS: Final = 2**32
@@ -27,11 +27,11 @@ _UNANSWERED, _LATE, _REFUSED = -1, -2, -3
 class Channel(Protocol):
     """What sends a flight's requests."""
 
-    def send(self, flight: "Flight") -> None:
-        """Send the next request.
+    def send(self, flights: Sequence["Flight"]) -> int:
+        """Send the next request of some of the flights, from the first on; returns of how many, at least one.
 
         Raises:
-            OSError: the kernel doesn't take it.
+            OSError: the kernel doesn't take the first one's.
         """
 
     def collect(self) -> int:
@@ -54,6 +54,7 @@ class Flight:
         "channel",
         "duplicates",
         "echoes",
+        "ended",
         "fault",
         "finished",
         "first",
@@ -68,8 +69,8 @@ class Flight:
         "reporter",
         "rtts",
         "sent",
-        "taken",
         "ttl",
+        "untaken",
     )
 
     def __init__(
@@ -87,7 +88,7 @@ class Flight:
         self.report = report
         self.begun = 0.0
         self.held_up = False
-        self.next = self.taken = 0
+        self.next = self.untaken = 0
         self.open = echoes.count
         self.sent: list[int] = []
         self.rtts = [_UNANSWERED] * echoes.count
@@ -97,6 +98,7 @@ class Flight:
         self.fault: ProbeFault | None = None
         self.reporter: str | None = None
         self.finished = False
+        self.ended = 0.0
 
     @property
     def give_up(self) -> float:
@@ -152,7 +154,7 @@ class Flight:
         history = self.history
         run = EchoRun(
             rtts=[rtt / 1e9 if rtt >= 0 else None for rtt in self.rtts],
-            sent=self.taken,
+            sent=self.next - self.untaken,
             duplicates=self.duplicates + history.duplicates,
             reordered=self.reordered,
             late=self.late + history.late,
@@ -183,8 +185,7 @@ class Flights:
         self._offset_ns = wall_ns() - monotonic_ns()
         self._next_number = secrets.randbelow(_NUMBERS)
         self._identifiers = itertools.count(secrets.randbelow(0x10000))
-        self._complete: deque[tuple[float, Flight]] = deque()
-        self._lossy: deque[tuple[float, Flight]] = deque()
+        self._forget_at = 0.0
 
     def take_numbers(self, count: int) -> int:
         """Reserve numbers that follow one another; returns the first."""
@@ -219,7 +220,19 @@ class Flights:
         rtt = received_ns - sent_ns
         if not 0 <= rtt <= now_ns - sent_ns:
             rtt = max(0, now_ns - sent_ns)
-        if flight.answer(index, rtt, ttl):
+        if (
+            index > flight.newest
+            and rtt <= flight.echoes.wait_ns
+            and flight.rtts[index] == _UNANSWERED
+            and not flight.finished
+        ):
+            # As most replies are: the first to its request, in time and in order.
+            flight.rtts[index] = rtt
+            flight.ttl, flight.newest = ttl, index
+            flight.open -= 1
+            if not flight.open:
+                self.finish(flight)
+        elif flight.answer(index, rtt, ttl):
             self.finish(flight)
 
     def finish(self, flight: Flight) -> None:
@@ -227,19 +240,20 @@ class Flights:
         if flight.finished:
             return
         flight.finished = True
-        if flight.open:
-            self._lossy.append((time.monotonic() + _GRACE_LOSSY, flight))
-        else:
-            self._complete.append((time.monotonic() + _GRACE_COMPLETE, flight))
+        flight.ended = time.monotonic()
         flight.report(flight)
 
     def forget_ended(self, now: float) -> None:
-        """Take no more replies to flights whose grace is over at `now`, monotonic seconds."""
-        for ended in (self._complete, self._lossy):
-            while ended and ended[0][0] < now:
-                _, flight = ended.popleft()
-                for number in range(flight.first, flight.first + flight.next):
-                    self.pending.pop(number, None)
+        """Take no more replies to flights whose grace is over at `now`, monotonic seconds; once a second is enough."""
+        if now < self._forget_at:
+            return
+        self._forget_at = now + _FORGET_SECONDS
+        complete, lossy = now - _GRACE_COMPLETE, now - _GRACE_LOSSY
+        self.pending = {
+            number: flight
+            for number, flight in self.pending.items()
+            if not flight.finished or flight.ended > (lossy if flight.open else complete)
+        }
 
     def watch_clock(self) -> None:
         """Notice a step of the wall clock, and move along with it what is on its way."""

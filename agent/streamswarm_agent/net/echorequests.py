@@ -6,6 +6,7 @@ from typing import Final
 
 from streamswarm_agent.grid import GRID_SECONDS
 from streamswarm_agent.net.icmpsocket import Ancillary, interface_index, packet_options
+from streamswarm_agent.net.mmsg import address_bytes
 from streamswarm_agent.net.targets import Address
 
 ChannelKey = tuple[socket.AddressFamily, bool, str | None, int]
@@ -29,6 +30,7 @@ class Echoes:
         ttl: TTL or hop limit; None for the system's.
         source: address or interface to send from; None for what the routing table says.
         sockaddr: the address as the socket takes it.
+        raw_sockaddr: the address as the kernel takes it.
         ancillary: what each packet needs beside it.
         wait_ns: the wait in nanoseconds.
         step: further requests leave on lines of the time grid that are so many seconds apart.
@@ -44,6 +46,7 @@ class Echoes:
     ttl: int | None = None
     source: str | None = None
     sockaddr: tuple[str | int, ...] = field(init=False)
+    raw_sockaddr: bytes = field(init=False)
     ancillary: Ancillary = field(init=False, default=())
     wait_ns: int = field(init=False)
     step: float = field(init=False)
@@ -51,6 +54,7 @@ class Echoes:
 
     def __post_init__(self) -> None:
         self.sockaddr = (self.address.sockaddr[0], 0, *self.address.sockaddr[2:])
+        self.raw_sockaddr = address_bytes(self.address.family, self.sockaddr)
         if self.dscp or self.ttl:
             self.ancillary = packet_options(self.address.family, dscp=self.dscp, ttl=self.ttl)
         self.wait_ns = round(self.wait * 1e9)

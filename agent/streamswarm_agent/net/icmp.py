@@ -9,14 +9,14 @@ import asyncio
 import errno
 import heapq
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Final
 
 from streamswarm_agent.faults import from_os_error
 from streamswarm_agent.grid import nearest_line, next_line
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
-from streamswarm_agent.net.echoflight import Flight, Flights
+from streamswarm_agent.net.echoflight import Channel, Flight, Flights
 from streamswarm_agent.net.echorequests import ChannelKey, Echoes
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
 from streamswarm_agent.net.targets import Address
@@ -200,27 +200,44 @@ class IcmpEngine:
 
     def _send_burst(self, now: float) -> bool:
         """Send what is due, at most a burst, and read what is there; returns whether the kernel takes more now."""
-        ready, sent, willing = self._ready, list[Flight](), True
-        while willing and ready and len(sent) < _BURST:
+        burst, willing = self._take_burst(now), True
+        for channel, flights in burst.items():
+            willing = self._send_all(channel, flights, now) and willing
+            channel.collect()
+            for flight in flights:
+                if not flight.finished:
+                    self._go_on(flight, now)
+        return willing
+
+    def _take_burst(self, now: float) -> dict[Channel, list[Flight]]:
+        """Flights that have something to send, by the socket that they leave by."""
+        ready, burst, room = self._ready, defaultdict[Channel, list[Flight]](list), _BURST
+        while ready and room:
             flight = ready.popleft()
             if flight.finished:
                 continue
             if flight.next == flight.echoes.count:
                 self._flights.finish(flight)
                 continue
-            sent.append(flight)
             if not flight.begun:
                 flight.begun = now
+            burst[flight.channel].append(flight)
+            room -= 1
+        return burst
+
+    def _send_all(self, channel: Channel, flights: list[Flight], now: float) -> bool:
+        """Send the next request of each; returns whether the kernel takes more now."""
+        done = 0
+        while done < len(flights):
             try:
-                flight.channel.send(flight)
+                done += channel.send(flights[done:] if done else flights)
             except OSError as error:
-                willing = self._take_refusal(flight, error, now)
-        for channel in {flight.channel for flight in sent}:
-            channel.collect()
-        for flight in sent:
-            if not flight.finished:
-                self._go_on(flight, now)
-        return willing
+                if not self._take_refusal(flights[done], error, now):
+                    self._ready.extendleft(reversed(flights[done + 1 :]))
+                    del flights[done + 1 :]
+                    return False
+                done += 1
+        return True
 
     def _take_refusal(self, flight: Flight, error: OSError, now: float) -> bool:
         """The kernel doesn't send a flight's next request; returns whether it takes others now."""
@@ -230,6 +247,7 @@ class IcmpEngine:
         # What the kernel says is the answer to it.
         flight.sent.append(0)
         flight.next += 1
+        flight.untaken += 1
         if flight.refuse(flight.next - 1, from_os_error(error), None):
             self._flights.finish(flight)
         return True

@@ -9,7 +9,7 @@ every request, which saves computing it and keeps the requests on one path where
 
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,29 +37,45 @@ _IPV6_FRAGMENT_BYTES: Final = 8
 
 
 class EchoTemplate:
-    """An echo request that is filled in for each packet.
+    """Echo requests that are filled in for each time they are sent.
 
     Args:
         family: AF_INET or AF_INET6.
         identifier: tells the socket; a datagram socket's is written over by the kernel.
         secret: SECRET_BYTES bytes.
         size: bytes of payload, at least 16.
+        batch: for how many requests there is room.
+
+    Attributes:
+        packets: the requests, one behind the other.
+        packet_bytes: size of a request.
     """
 
-    def __init__(self, family: socket.AddressFamily, identifier: int, secret: bytes, size: int) -> None:
+    def __init__(
+        self, family: socket.AddressFamily, identifier: int, secret: bytes, size: int, *, batch: int = 1
+    ) -> None:
         self._secret = secret
-        self._packet = bytearray(_HEADER.size + size)
-        _HEADER.pack_into(self._packet, 0, ECHO_REQUEST[family], 0, 0, identifier, 0)
-        self.fill(0)
+        self.packet_bytes = _HEADER.size + size
+        packet = bytearray(self.packet_bytes)
+        _HEADER.pack_into(packet, 0, ECHO_REQUEST[family], 0, 0, identifier, 0)
+        _NUMBER.pack_into(packet, _NUMBER_OFFSET, 0, secret, 0, 0xFFFF, 0xFFFF)
         if family == socket.AF_INET:
             # ICMPv6's covers addresses that only the kernel knows, so it writes that one itself.
-            struct.pack_into("!H", self._packet, 2, internet_checksum(bytes(self._packet)))
+            struct.pack_into("!H", packet, 2, internet_checksum(bytes(packet)))
+        self.packets = packet * batch
+        self._offsets = range(_NUMBER_OFFSET, len(self.packets), self.packet_bytes)
 
-    def fill(self, number: int) -> bytearray:
-        """The request of this number; good until the next call."""
-        low, high = number & 0xFFFF, number >> 16
-        _NUMBER.pack_into(self._packet, _NUMBER_OFFSET, low, self._secret, high, high ^ 0xFFFF, low ^ 0xFFFF)
-        return self._packet
+    def fill(self, numbers: Sequence[int]) -> None:
+        """Make `packets` begin with the requests of these numbers."""
+        packets, secret, fill = self.packets, self._secret, _NUMBER.pack_into
+        for offset, number in zip(self._offsets, numbers, strict=False):
+            low, high = number & 0xFFFF, number >> 16
+            fill(packets, offset, low, secret, high, high ^ 0xFFFF, low ^ 0xFFFF)
+
+    def request(self, number: int) -> bytes:
+        """The request of this number by itself."""
+        self.fill((number,))
+        return bytes(self.packets[: self.packet_bytes])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
-"""Many packets with one system call: recvmmsg(2), which Python's socket module doesn't offer."""
+"""Many packets with one system call: recvmmsg(2) and sendmmsg(2), which Python's socket module doesn't offer."""
 
 import ctypes
 import errno
+import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-_SENDER_BYTES: Final = 28  # sizeof(struct sockaddr_in6)
+SOCKADDR_BYTES: Final = {socket.AF_INET: 16, socket.AF_INET6: 28}
+"""Size of `struct sockaddr_in` and `struct sockaddr_in6`."""
+_SENDER_BYTES: Final = max(SOCKADDR_BYTES.values())
 _FAMILY: Final = struct.Struct("@H")
 _CONTROL_HEADER: Final = struct.Struct("@Nii")
 _ALIGNMENT: Final = ctypes.sizeof(ctypes.c_size_t)
@@ -35,9 +38,13 @@ class _Message(ctypes.Structure):
     _fields_ = (("header", _MessageHeader), ("length", ctypes.c_uint))
 
 
-_recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_recvmmsg = _libc.recvmmsg
 _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
 _recvmmsg.restype = ctypes.c_int
+_sendmmsg = _libc.sendmmsg
+_sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+_sendmmsg.restype = ctypes.c_int
 
 
 class BatchReader:
@@ -130,6 +137,63 @@ class BatchReader:
             length, level, kind = _CONTROL_HEADER.unpack_from(content)
             yield level, kind, bytes(content[_CONTROL_HEADER.size : length])
             content = content[max(_CONTROL_HEADER.size, (length + _ALIGNMENT - 1) & ~(_ALIGNMENT - 1)) :]
+
+
+class BatchWriter:
+    """What leaves together: packets of one size, each to an address of its own.
+
+    Args:
+        packets: as many as leave together, one behind the other; they are read at each `send`.
+        batch: how many that is.
+        address_bytes: size of an address, a `struct sockaddr` of the socket's family.
+    """
+
+    def __init__(self, packets: bytearray, *, batch: int, address_bytes: int) -> None:
+        self.batch = batch
+        self._packets = (ctypes.c_char * len(packets)).from_buffer(packets)
+        self._addresses = ctypes.create_string_buffer(batch * address_bytes)
+        self._vectors = (_IoVector * batch)()
+        self._messages = (_Message * batch)()
+        packet_bytes = len(packets) // batch
+        for slot, (vector, message) in enumerate(zip(self._vectors, self._messages, strict=True)):
+            vector.base = ctypes.addressof(self._packets) + slot * packet_bytes
+            vector.length = packet_bytes
+            header = message.header
+            header.name = ctypes.addressof(self._addresses) + slot * address_bytes
+            header.name_length = address_bytes
+            header.vectors = ctypes.addressof(self._vectors) + slot * ctypes.sizeof(_IoVector)
+            header.vector_count = 1
+        self._names = memoryview(self._addresses).cast("B")
+        self._address = ctypes.addressof(self._messages)
+
+    def send(self, descriptor: int, addresses: Sequence[bytes]) -> int:
+        """Send a packet to each address, at most a batch, without blocking; returns how many the kernel takes.
+
+        Raises:
+            OSError: it doesn't take the first one.
+        """
+        names = b"".join(addresses)
+        self._names[: len(names)] = names
+        count: int = _sendmmsg(descriptor, self._address, len(addresses), _DONTWAIT)
+        if count < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return count
+
+
+def address_bytes(family: socket.AddressFamily, sockaddr: Sequence[str | int]) -> bytes:
+    """An address as the socket module has it, as a `struct sockaddr` of this family.
+
+    >>> address_text(address_bytes(socket.AF_INET6, ("2001:db8::1", 0, 0, 0)))
+    '2001:db8::1'
+    """
+    host, port, *rest = sockaddr
+    packed = socket.inet_pton(family, str(host).partition("%")[0])
+    head = _FAMILY.pack(family) + int(port).to_bytes(2)
+    if family == socket.AF_INET:
+        return head + packed + bytes(8)
+    flow, scope = map(int, rest)
+    return head + flow.to_bytes(4) + packed + struct.pack("@I", scope)
 
 
 def address_text(sockaddr: bytes) -> str | None:

@@ -22,7 +22,7 @@ async def flight_of(flights: Flights, count: int, *, history: EchoHistory | None
     for index in range(count):
         flight.sent.append(10**9 + index * 10**6)
         flights.pending[flight.first + index] = flight
-    flight.next = flight.taken = count
+    flight.next = count
     return flight
 
 

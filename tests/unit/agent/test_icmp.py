@@ -60,6 +60,26 @@ async def test_two_thousand_targets_due_together_lose_nothing(context: Context) 
     assert [run.loss for run in runs] == [0.0] * 2000
 
 
+async def test_what_one_call_cannot_send_keeps_nothing_else_from_leaving(context: Context) -> None:
+    # Due together: sizes that differ, a class of its own, and a broadcast, which the kernel refuses.
+    options = [("127.0.0.1", 56, 0), ("127.0.0.2", 56, 0), ("255.255.255.255", 56, 0), ("127.0.0.3", 56, 46)]
+    options += [("127.0.0.4", 1400, 0), ("127.0.0.5", 56, 0), ("127.0.0.6", 40_000, 0), ("127.0.0.7", 40_000, 0)]
+    runs = await asyncio.gather(
+        *(
+            context.icmp.echo(
+                Address(socket.AF_INET, (host, 0), None), count=2, spacing=0.01, wait=5, size=size, dscp=dscp
+            )
+            for host, size, dscp in options
+        )
+    )
+    answered = {host: (run.sent, len(run.received)) for (host, _, _), run in zip(options, runs, strict=True)}
+    refused = answered.pop("255.255.255.255")
+    assert set(answered.values()) == {(2, 2)}
+    assert refused == (0, 0)
+    assert runs[2].fault is not None
+    assert runs[2].fault.fault is Fault.PERMISSION
+
+
 async def test_the_distribution_of_a_run_holds_its_round_trip_times(context: Context) -> None:
     point, distribution = await PROBES["icmp"].run("127.0.0.1", IcmpParams(count=5, spacing=0.01), context)
     sketch = Sketch.from_fields(distribution.fields)
@@ -216,7 +236,7 @@ async def test_a_socket_is_not_woken_by_other_programs_pings() -> None:
     ours, theirs = open_echo_socket(family, 7000), open_echo_socket(family, 7001)
     with ours.handle, theirs.handle:
         for opened, number in ((theirs, 1), (ours, 2), (theirs, 3)):
-            opened.handle.sendto(EchoTemplate(family, opened.identifier, secret, 56).fill(number), ("127.0.0.1", 0))
+            opened.handle.sendto(EchoTemplate(family, opened.identifier, secret, 56).request(number), ("127.0.0.1", 0))
         # On loopback the replies are there when sendto returns.
         message = ours.handle.recv(2000)[20 * ours.raw :]
         assert ECHO.unpack_from(message)[4] == 2
