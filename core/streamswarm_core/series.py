@@ -1,6 +1,6 @@
 """Lines of one series, written faster than a point can be made: for who writes the same fields again and again."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -60,28 +60,28 @@ class Series:
             return self._prefix + pattern % (*values, time_ns)
         return encode(self.point(fields, time_ns))
 
-    def form(self, fields: Fields, varying: Collection[str]) -> str:
-        """A line with some values to be filled in: `%s` for each in the order of the fields, then for the time.
+    def form(self, fields: Fields, varying: Mapping[str, str]) -> str:
+        """A line with some values to be filled in by `%`, in the order of the fields, and then the time.
 
-        Who fills it in answers for the values: of the types that stood here, finite, as `repr` writes them.
+        Who fills it in answers for the values: of the types that stood here, and finite.
 
         Args:
             fields: an example of each varying one, and what all the others always are.
-            varying: names of fields.
+            varying: names of fields, and how each is filled in, without the `i` of an integer.
 
         Raises:
             CatalogueError: as `Measurement.point`.
 
         >>> from streamswarm_core.catalogue.network import ICMP
-        >>> Series(ICMP, {"target": "::1"}).form({"up": 1, "rtt_mean": 0.5, "ttl": 64}, {"rtt_mean", "ttl"})
-        'icmp,target=::1 up=1i,rtt_mean=%s,ttl=%si %s'
+        >>> Series(ICMP, {"target": "::1"}).form({"up": 1, "rtt_mean": 0.5, "ttl": 64}, {"rtt_mean": "%s", "ttl": "%d"})
+        'icmp,target=::1 up=1i,rtt_mean=%s,ttl=%di %d'
         """
         parts = []
         for name, value in self.point(fields, 0).fields.items():
             suffix = "i" if type(value) is int else ""
-            written = f"%s{suffix}" if name in varying else format_field(value).replace("%", "%%")
+            written = f"{varying[name]}{suffix}" if name in varying else format_field(value).replace("%", "%%")
             parts.append(f"{escape_tag(name).replace('%', '%%')}={written}")
-        return f"{self._prefix.replace('%', '%%')} {','.join(parts)} %s"
+        return f"{self._prefix.replace('%', '%%')} {','.join(parts)} %d"
 
     def point(self, fields: Fields, time_ns: int) -> Point:
         """Make a point.

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Final
 
 from streamswarm_agent.faults import ProbeFault
-from streamswarm_agent.net.jitter import advance
 
 _ENOUGH_SAMPLES: Final = {0.5: 3, 0.9: 10, 0.95: 20, 0.99: 100}
 """Percentiles and from how many samples on they say more than the maximum does: 1 / (1 - p), and three for a median."""
@@ -109,11 +108,16 @@ def carry_jitter(history: EchoHistory, rtts: Sequence[float]) -> float | None:
     Returns:
         Seconds; None as long as there were fewer than two replies.
     """
-    for rtt in rtts:
-        if history.newest_rtt is not None:
-            history.jitter = advance(history.jitter, history.newest_rtt, rtt)
-        elif len(rtts) == 1:
-            history.newest_rtt = rtt
+    if not rtts:
+        return None
+    newest, jitter = history.newest_rtt, history.jitter
+    history.newest_rtt = rtts[-1]
+    if newest is None:
+        if len(rtts) == 1:
             return None
-        history.newest_rtt = rtt
-    return history.jitter if rtts else None
+        newest = rtts[0]
+    for rtt in rtts:
+        jitter += (abs(rtt - newest) - jitter) / 16  # `jitter.advance`, without a call
+        newest = rtt
+    history.jitter = jitter
+    return jitter

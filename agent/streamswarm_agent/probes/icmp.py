@@ -13,13 +13,18 @@ from streamswarm_agent.probes.direct import Outcome, Reading
 from streamswarm_core.catalogue.common import SEQ
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
-from streamswarm_core.lineprotocol import format_nanoseconds
+from streamswarm_core.lineprotocol import encode
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import IcmpParams
 from streamswarm_core.series import Series
 from streamswarm_core.sketch import Sketch
 
 _STATE = "icmp"
+_SECOND: Final = 1_000_000_000
+_BELOW_A_SECOND: Final = "0.%09d"
+"""Whole nanoseconds as seconds."""
+_MAXIMUM: Final = 2
+"""Its place among what `summarise` returns."""
 _DISTRIBUTION_SECONDS: Final = 10.0
 """Runs that are closer together share a point of the distribution, which costs as much as the run's own."""
 
@@ -178,21 +183,18 @@ class _Answered:
         self.rtts: Sequence[int] = [0] * count
         self.more: Sequence[Point] = ()
         fields = self._fields
-        varying = {"duration", "jitter", "ttl", SEQ.name, *(name for name in fields if name.startswith("rtt_"))}
-        self._form = series.form(fields, varying)
+        times = dict.fromkeys(("duration", *filter(_is_rtt, fields), "jitter"), _BELOW_A_SECOND)
+        self._form = series.form(fields, {**times, "ttl": "%d", SEQ.name: "%d"})
 
     def line(self) -> str:
         """Numbers as `_fields` has them, in its order."""
-        if len(self.rtts) == 1:
-            rtt = format_nanoseconds(self.rtts[0])
-            times = [rtt, rtt, rtt, "0.0"]
-        else:
-            times = [format_nanoseconds(time) for time in summarise(self.rtts)]
-        duration, jitter = format_nanoseconds(self.duration_ns), format_nanoseconds(self.jitter_ns)
-        return self._form % (duration, *times, jitter, self.ttl, self.number, self.time_ns)
+        times = summarise(self.rtts)
+        if max(self.duration_ns, times[_MAXIMUM], self.jitter_ns) >= _SECOND:
+            return encode(self.point())
+        return self._form % (self.duration_ns, *times, self.jitter_ns, self.ttl, self.number, self.time_ns)
 
     def point(self) -> Point:
-        """For a scrape."""
+        """For a scrape, and for what the form is too narrow for."""
         return self._series.point(self._fields, self.time_ns)
 
     @property
@@ -231,6 +233,10 @@ def _summary_names(count: int) -> Sequence[str]:
     """The fields for what `summarise` returns."""
     percentiles = (f"rtt_p{share * 100:.0f}" for share, _ in percentiles_of(count))
     return ("rtt_min", "rtt_mean", "rtt_max", "rtt_stddev", *percentiles)
+
+
+def _is_rtt(field_name: str) -> bool:
+    return field_name.startswith("rtt_")
 
 
 def _to_ns(seconds: float | None) -> float | None:

@@ -7,8 +7,6 @@ from streamswarm_core.lineprotocol import (
     INT64_MAX,
     INT64_MIN,
     encode,
-    format_nanoseconds,
-    parse_field_value,
     parse_line,
     split_lines,
 )
@@ -132,8 +130,3 @@ def test_lines_end_where_influxdb_ends_them(body: str, lines: list[str]) -> None
 
 def test_a_newline_within_a_quoted_value_does_not_end_the_line() -> None:
     assert list(split_lines('m s="a\nb" 1\nn v=1')) == [(1, 'm s="a\nb" 1'), (3, "n v=1")]
-
-
-@given(st.integers(0, 10**12))
-def test_nanoseconds_are_written_as_the_very_seconds_that_they_are(nanoseconds: int) -> None:
-    assert parse_field_value(format_nanoseconds(nanoseconds)) == nanoseconds / 1e9

@@ -74,11 +74,11 @@ def test_an_unknown_tag_is_refused_at_once() -> None:
 @pytest.mark.parametrize("fields", [{"share %": 0.25, "ratio": 1e-300, "n": 3, "note": 'say "hi" %d'}, {"n": -(2**63)}])
 def test_a_form_that_is_filled_in_is_the_line(fields: Fields) -> None:
     series = Series(ODD, TAGS)
-    varying = {name for name, value in fields.items() if not isinstance(value, str)}
+    varying = {name: "%r" for name, value in fields.items() if not isinstance(value, str)}
     filled = series.form(fields, varying) % (*(fields[name] for name in fields if name in varying), 7)
     assert filled == series.line(fields, 7)
 
 
 def test_a_form_of_what_the_catalogue_does_not_have_is_refused() -> None:
     with pytest.raises(CatalogueError):
-        Series(ODD, TAGS).form({"ratoi": 1.0}, {"ratoi"})
+        Series(ODD, TAGS).form({"ratoi": 1.0}, {"ratoi": "%r"})
