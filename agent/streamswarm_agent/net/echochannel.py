@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamswarm_agent.net.echoflight import CLOCK_STEP_NS, Flight, Flights
+from streamswarm_agent.net.echooutlet import EchoOutlet
+from streamswarm_agent.net.echorequests import Echoes
 from streamswarm_agent.net.icmppacket import (
     ECHO_REPLY,
     ERROR_TYPES,
     RAW_REPLY,
     REPLY,
-    EchoTemplate,
     QuotedEcho,
     explain,
     read_echo,
@@ -24,9 +25,9 @@ from streamswarm_agent.net.icmpsocket import (
     SO_TIMESTAMPNS,
     open_echo_socket,
 )
-from streamswarm_agent.net.mmsg import SOCKADDR_BYTES, BatchReader, BatchWriter, address_text
+from streamswarm_agent.net.mmsg import BatchReader, address_text
 
-_BATCH: Final = 64
+_BATCH: Final = 128
 _MOST_BATCHES_PER_WAKE: Final = 8
 _STAMP_RING: Final = 4096
 _CLOSE_SECONDS: Final = 0.004
@@ -34,9 +35,6 @@ _REST_SECONDS: Final = 0.02
 _WORTH_A_REST: Final = 4
 """Two wake-ups for replies closer together than the first begin a rest of the second, after which what has come is
 read at once; as long as that is at least so many packets, more rests follow. A wake-up costs more than an echo."""
-
-_MOST_BYTES_TOGETHER: Final = 65_536
-"""Of requests that leave by one call."""
 
 _PACKET_BYTES: Final = 192
 _CONTROL_BYTES: Final = 192
@@ -68,9 +66,6 @@ _QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + 16 + _EXTENDED_ERROR.siz
 _ERRQUEUE: Final = int(socket.MSG_ERRQUEUE)
 _RECVERR: Final = {IP_RECVERR, IPV6_RECVERR}
 _ORIGIN_ICMP, _ORIGIN_ICMP6, _ORIGIN_STAMP = 2, 3, 4
-
-
-_Outlet = tuple[EchoTemplate, BatchWriter]
 
 
 def new_reader() -> BatchReader:
@@ -107,7 +102,7 @@ class EchoChannel:
         self.family = family
         self._descriptor = self._opened.handle.fileno()
         self._wall_ns = flights.wall_ns
-        self._outlets: dict[int, _Outlet] = {}
+        self._outlets: dict[tuple[int, bool], EchoOutlet] = {}
         # The kernel numbers transmit timestamps; here is which request each number means.
         self._stamped = self._opened.stamped
         self._stamp_key = 0
@@ -126,23 +121,21 @@ class EchoChannel:
             self._loop.remove_reader(self._descriptor)
         self._opened.handle.close()
 
-    def send(self, flights: Sequence[Flight]) -> int:
-        """As Channel.send: of the flights that are like the first one, as many as leave together."""
-        echoes = flights[0].echoes
-        outlet = self._outlets.get(echoes.size) or self._outlet(echoes.size)
-        template, writer = outlet
-        alike = flights[:1] if echoes.ancillary else _alike(flights, echoes.size, writer.batch)
-        numbers = [flight.first + flight.next for flight in alike]
-        template.fill(numbers)
-        sent_ns = self._wall_ns()
-        try:
-            count = self._hand_over(outlet, alike)
-        except OSError as error:
-            count = self._try_again(outlet, alike, error)
-        # Where the kernel doesn't say when each one left, they left one after the other.
-        apart_ns = (self._wall_ns() - sent_ns) // count
+    def outlet(self, echoes: Echoes) -> EchoOutlet:
+        """What sends such requests."""
+        key = (echoes.size, bool(echoes.ancillary))
+        outlet = self._outlets.get(key)
+        if outlet is None:
+            size, alone = key
+            outlet = self._outlets[key] = EchoOutlet(
+                self, self._opened, self._flights.secret, size, alone=alone, wall_ns=self._wall_ns
+            )
+        return outlet
+
+    def note_sent(self, flights: Sequence[Flight], numbers: Sequence[int], sent_ns: int, apart_ns: int) -> None:
+        """As Channel.note_sent."""
         pending, ring, key = self._flights.pending, self._stamp_ring, self._stamp_key
-        for flight, number in zip(alike[:count], numbers, strict=False):
+        for flight, number in zip(flights, numbers, strict=False):
             pending[number] = flight
             flight.sent.append(sent_ns)
             flight.next += 1
@@ -151,39 +144,13 @@ class EchoChannel:
             key += 1
         if self._stamped:
             self._stamp_key = key
-            self._unstamped += count
-        return count
+            self._unstamped += len(flights)
 
-    def _outlet(self, size: int) -> _Outlet:
-        """What sends requests with so many bytes of payload."""
-        batch = max(1, min(_BATCH, _MOST_BYTES_TOGETHER // size))
-        template = EchoTemplate(self.family, self._opened.identifier, self._flights.secret, size, batch=batch)
-        writer = BatchWriter(template.packets, batch=batch, address_bytes=SOCKADDR_BYTES[self.family])
-        outlet = self._outlets[size] = (template, writer)
-        return outlet
-
-    def _hand_over(self, outlet: _Outlet, alike: Sequence[Flight]) -> int:
-        template, writer = outlet
-        echoes = alike[0].echoes
-        if not echoes.ancillary:
-            return writer.send(self._descriptor, [flight.echoes.raw_sockaddr for flight in alike])
-        packet = memoryview(template.packets)[: template.packet_bytes]
-        self._opened.handle.sendmsg([packet], echoes.ancillary, 0, echoes.sockaddr)
-        return 1
-
-    def _try_again(self, outlet: _Outlet, alike: Sequence[Flight], error: OSError) -> int:
-        """Send what the kernel didn't take, if this socket may have been told of something else."""
-        if not self._opened.raw:
-            # A datagram socket tells a router's error about an earlier request here, once.
-            try:
-                return self._hand_over(outlet, alike)
-            except OSError as again:
-                error = again
-        # The kernel may or may not have counted this one, so the count begins again.
+    def note_refusal(self) -> None:
+        """The kernel may or may not have counted what it didn't take, so the count of stamps begins again."""
         self.read_errors()
         self._stamped = self._opened.restart_stamps()
         self._stamp_key = self._unstamped = 0
-        raise error
 
     def read_errors(self) -> None:
         """Empty the socket's error queue: transmit timestamps, and on a datagram socket ICMP errors."""
@@ -323,16 +290,8 @@ class EchoChannel:
     def _refuse(self, about: QuotedEcho, kind: int, code: int, mtu: int, reporter: str | None) -> None:
         number = about.number if about.number is not None else self._flights.newest_of(about.sequence)
         flight = self._flights.pending.get(number)
-        if flight is None or flight.channel is not self:
+        if flight is None or flight.outlet.channel is not self:
             return
         fault = explain(self.family, kind, code, mtu, reporter)
         if flight.refuse(number - flight.first, fault, reporter):
             self._flights.finish(flight)
-
-
-def _alike(flights: Sequence[Flight], size: int, most: int) -> Sequence[Flight]:
-    """The flights from the first on whose requests are of this size and need nothing beside them."""
-    for position, flight in enumerate(flights):
-        if position == most or flight.echoes.size != size or flight.echoes.ancillary:
-            return flights[:position]
-    return flights

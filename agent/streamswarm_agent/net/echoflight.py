@@ -24,8 +24,12 @@ _NUMBERS: Final = 2**32
 _UNANSWERED, _LATE, _REFUSED = -1, -2, -3
 
 
-class Channel(Protocol):
-    """What sends a flight's requests."""
+class Outlet(Protocol):
+    """What sends a flight's requests, together with those of others that are alike."""
+
+    @property
+    def channel(self) -> object:
+        """The socket that they leave by."""
 
     def send(self, flights: Sequence["Flight"]) -> int:
         """Send the next request of some of the flights, from the first on; returns of how many, at least one.
@@ -43,7 +47,7 @@ class Flight:
 
     Args:
         echoes: what is sent.
-        channel: the socket that they leave by.
+        outlet: what sends it.
         history: of the target.
         first: the first one's number; the others follow.
         report: is called when nothing more is waited for.
@@ -51,7 +55,6 @@ class Flight:
 
     __slots__ = (
         "begun",
-        "channel",
         "duplicates",
         "echoes",
         "ended",
@@ -64,6 +67,7 @@ class Flight:
         "newest",
         "next",
         "open",
+        "outlet",
         "reordered",
         "report",
         "reporter",
@@ -76,13 +80,13 @@ class Flight:
     def __init__(
         self,
         echoes: Echoes,
-        channel: Channel,
+        outlet: Outlet,
         history: EchoHistory,
         first: int,
         report: Callable[["Flight"], None],
     ) -> None:
         self.echoes = echoes
-        self.channel = channel
+        self.outlet = outlet
         self.history = history
         self.first = first
         self.report = report

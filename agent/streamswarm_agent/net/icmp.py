@@ -16,13 +16,13 @@ from typing import Final
 from streamswarm_agent.faults import from_os_error
 from streamswarm_agent.grid import nearest_line, next_line
 from streamswarm_agent.net.echochannel import EchoChannel, new_reader
-from streamswarm_agent.net.echoflight import Channel, Flight, Flights
+from streamswarm_agent.net.echoflight import Flight, Flights, Outlet
 from streamswarm_agent.net.echorequests import ChannelKey, Echoes
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
 from streamswarm_agent.net.targets import Address
 
-_BURST: Final = 32
-_BURST_SECONDS: Final = 0.001
+_BURST: Final = 64
+_BURST_SECONDS: Final = 0.002
 """At most so many requests in so many seconds, and replies are read in between: no receive buffer is too small."""
 
 _MOST_BURSTS: Final = 8
@@ -118,7 +118,7 @@ class IcmpEngine:
             channel = self._channels[key] = EchoChannel(
                 self._flights, self._reader, echoes.address.family, df=echoes.df, source=echoes.source
             )
-        flight = Flight(echoes, channel, history, self._flights.take_numbers(echoes.count), report)
+        flight = Flight(echoes, channel.outlet(echoes), history, self._flights.take_numbers(echoes.count), report)
         self._ready.append(flight)
         if not self._soon:
             self._set_timer(asyncio.get_running_loop())
@@ -201,17 +201,17 @@ class IcmpEngine:
     def _send_burst(self, now: float) -> bool:
         """Send what is due, at most a burst, and read what is there; returns whether the kernel takes more now."""
         burst, willing = self._take_burst(now), True
-        for channel, flights in burst.items():
-            willing = self._send_all(channel, flights, now) and willing
-            channel.collect()
+        for outlet, flights in burst.items():
+            willing = self._send_all(outlet, flights, now) and willing
+            outlet.collect()
             for flight in flights:
                 if not flight.finished:
                     self._go_on(flight, now)
         return willing
 
-    def _take_burst(self, now: float) -> dict[Channel, list[Flight]]:
-        """Flights that have something to send, by the socket that they leave by."""
-        ready, burst, room = self._ready, defaultdict[Channel, list[Flight]](list), _BURST
+    def _take_burst(self, now: float) -> dict[Outlet, list[Flight]]:
+        """Flights that have something to send, by what sends it."""
+        ready, burst, room = self._ready, defaultdict[Outlet, list[Flight]](list), _BURST
         while ready and room:
             flight = ready.popleft()
             if flight.finished:
@@ -221,16 +221,16 @@ class IcmpEngine:
                 continue
             if not flight.begun:
                 flight.begun = now
-            burst[flight.channel].append(flight)
+            burst[flight.outlet].append(flight)
             room -= 1
         return burst
 
-    def _send_all(self, channel: Channel, flights: list[Flight], now: float) -> bool:
+    def _send_all(self, outlet: Outlet, flights: list[Flight], now: float) -> bool:
         """Send the next request of each; returns whether the kernel takes more now."""
         done = 0
         while done < len(flights):
             try:
-                done += channel.send(flights[done:] if done else flights)
+                done += outlet.send(flights[done:] if done else flights)
             except OSError as error:
                 if not self._take_refusal(flights[done], error, now):
                     self._ready.extendleft(reversed(flights[done + 1 :]))

@@ -15,10 +15,11 @@ V4 = Address(socket.AF_INET, ("127.0.0.1", 0), None)
 async def flight_of(flights: Flights, count: int, *, history: EchoHistory | None = None, wait: float = 1.0) -> Flight:
     """A flight whose requests left one millisecond after the other, from 1 s on."""
     channel = EchoChannel(flights, new_reader(), socket.AF_INET, df=False)
-    channel.close()
     echoes = Echoes(V4, count, spacing=0.001, wait=wait, size=56)
+    outlet = channel.outlet(echoes)
+    channel.close()
     first = flights.take_numbers(count)
-    flight = Flight(echoes, channel, history or EchoHistory(), first, lambda _flight: None)
+    flight = Flight(echoes, outlet, history or EchoHistory(), first, lambda _flight: None)
     for index in range(count):
         flight.sent.append(10**9 + index * 10**6)
         flights.pending[flight.first + index] = flight
