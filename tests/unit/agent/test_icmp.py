@@ -2,13 +2,17 @@ import asyncio
 import logging
 import socket
 import time
+from itertools import pairwise
 
 import pytest
 
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.net.echoflight import Flight
+from streamswarm_agent.net.echorequests import Echoes
+from streamswarm_agent.net.echorun import EchoHistory
 from streamswarm_agent.net.icmp import IcmpEngine
 from streamswarm_agent.net.icmppacket import ECHO, EchoTemplate
-from streamswarm_agent.net.icmpsocket import open_echo_socket
+from streamswarm_agent.net.icmpsocket import EchoSocket, open_echo_socket
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_agent.probes.direct import Outcome
@@ -17,6 +21,7 @@ from streamswarm_core.lineprotocol import parse_line
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import Family, IcmpParams
 from streamswarm_core.sketch import Sketch
+from tests.support import until
 
 V4 = Address(socket.AF_INET, ("127.0.0.1", 0), None)
 V6 = Address(socket.AF_INET6, ("::1", 0, 0, 0), None)
@@ -78,6 +83,21 @@ async def test_what_one_call_cannot_send_keeps_nothing_else_from_leaving(context
     assert refused == (0, 0)
     assert runs[2].fault is not None
     assert runs[2].fault.fault is Fault.PERMISSION
+
+
+async def test_without_transmit_timestamps_requests_of_one_call_left_one_after_the_other(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EchoSocket, "restart_stamps", lambda _self: False)
+    echoes = [Echoes(Address(socket.AF_INET, (f"127.0.0.{last}", 0), None), 1, 1, 5, 56) for last in range(1, 21)]
+    ended: list[Flight] = []
+    before_ns = time.time_ns()
+    flights = [context.icmp.launch(one, EchoHistory(), ended.append) for one in echoes]
+    await until(lambda: len(ended) == len(flights))
+    left = [flight.sent[0] for flight in flights]
+    assert before_ns <= left[0] < left[-1] <= time.time_ns()
+    assert len({later - earlier for earlier, later in pairwise(left)}) == 1
+    assert all(flight.rtts[0] >= 0 for flight in flights)
 
 
 async def test_the_distribution_of_a_run_holds_its_round_trip_times(context: Context) -> None:
