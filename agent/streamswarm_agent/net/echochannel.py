@@ -1,4 +1,4 @@
-"""One ICMP socket for many targets: sends with the kernel's help to know when, reads replies and errors in batches."""
+"""One ICMP socket for many targets: what left it and when, by the kernel, and replies and errors, read in batches."""
 
 import asyncio
 import socket
@@ -74,7 +74,7 @@ def new_reader() -> BatchReader:
 
 
 class EchoChannel:
-    """One ICMP socket, which sends for all targets of a family and tells the flights what comes back.
+    """One ICMP socket, which serves all targets of a family and tells the flights what comes back.
 
     Args:
         flights: those of the process.

@@ -73,14 +73,16 @@ class EchoOutlet:
         # Where the kernel doesn't say when each one left, they left one after the other.
         apart_ns = (self._wall_ns() - sent_ns) // count
         self.channel.note_sent(together[:count], numbers, sent_ns, apart_ns)
+        if count < len(together):
+            self.channel.note_refusal()
         return count
 
     def _leave(self, flights: Sequence[Flight]) -> int:
         try:
             return self._hand_over(flights)
         except OSError:
+            self.channel.note_refusal()
             if self._raw:
-                self.channel.note_refusal()
                 raise
         # A datagram socket tells a router's error about an earlier request here, once.
         try:
