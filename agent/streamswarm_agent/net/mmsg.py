@@ -38,6 +38,23 @@ class _Message(ctypes.Structure):
     _fields_ = (("header", _MessageHeader), ("length", ctypes.c_uint))
 
 
+def _lay_out(
+    packets: "ctypes.Array[ctypes.c_char]", names: "ctypes.Array[ctypes.c_char]", batch: int
+) -> "tuple[ctypes.Array[_IoVector], ctypes.Array[_Message]]":
+    """Messages whose packets and addresses are equal parts of two buffers, and the vectors that they point at."""
+    vectors, messages = (_IoVector * batch)(), (_Message * batch)()
+    packet_bytes, name_bytes = len(packets) // batch, len(names) // batch
+    for slot, (vector, message) in enumerate(zip(vectors, messages, strict=True)):
+        vector.base = ctypes.addressof(packets) + slot * packet_bytes
+        vector.length = packet_bytes
+        header = message.header
+        header.name = ctypes.addressof(names) + slot * name_bytes
+        header.name_length = name_bytes
+        header.vectors = ctypes.addressof(vectors) + slot * ctypes.sizeof(_IoVector)
+        header.vector_count = 1
+    return vectors, messages
+
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _recvmmsg = _libc.recvmmsg
 _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
@@ -65,18 +82,10 @@ class BatchReader:
         self._packets = ctypes.create_string_buffer(batch * packet_bytes)
         self._controls = ctypes.create_string_buffer(batch * control_bytes)
         self._senders = ctypes.create_string_buffer(batch * _SENDER_BYTES)
-        self._vectors = (_IoVector * batch)()
-        self._messages = (_Message * batch)()
-        for slot, (vector, message) in enumerate(zip(self._vectors, self._messages, strict=True)):
-            vector.base = ctypes.addressof(self._packets) + slot * packet_bytes
-            vector.length = packet_bytes
-            header = message.header
-            header.name = ctypes.addressof(self._senders) + slot * _SENDER_BYTES
-            header.name_length = _SENDER_BYTES
-            header.vectors = ctypes.addressof(self._vectors) + slot * ctypes.sizeof(_IoVector)
-            header.vector_count = 1
-            header.control = ctypes.addressof(self._controls) + slot * control_bytes
-            header.control_length = control_bytes
+        self._vectors, self._messages = _lay_out(self._packets, self._senders, batch)
+        for slot, message in enumerate(self._messages):
+            message.header.control = ctypes.addressof(self._controls) + slot * control_bytes
+            message.header.control_length = control_bytes
         self.packets = memoryview(self._packets).cast("B")
         self.controls = memoryview(self._controls).cast("B")
         # The kernel writes lengths over the headers; each call begins with them as they were.
@@ -152,17 +161,8 @@ class BatchWriter:
         self.batch = batch
         self._packets = (ctypes.c_char * len(packets)).from_buffer(packets)
         self._addresses = ctypes.create_string_buffer(batch * address_bytes)
-        self._vectors = (_IoVector * batch)()
-        self._messages = (_Message * batch)()
-        packet_bytes = len(packets) // batch
-        for slot, (vector, message) in enumerate(zip(self._vectors, self._messages, strict=True)):
-            vector.base = ctypes.addressof(self._packets) + slot * packet_bytes
-            vector.length = packet_bytes
-            header = message.header
-            header.name = ctypes.addressof(self._addresses) + slot * address_bytes
-            header.name_length = address_bytes
-            header.vectors = ctypes.addressof(self._vectors) + slot * ctypes.sizeof(_IoVector)
-            header.vector_count = 1
+        # The messages point at the vectors, which nothing else keeps.
+        self._vectors, self._messages = _lay_out(self._packets, self._addresses, batch)
         self._names = memoryview(self._addresses).cast("B")
         self._address = ctypes.addressof(self._messages)
 
