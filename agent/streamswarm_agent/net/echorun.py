@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final
 
 from streamswarm_agent.faults import ProbeFault
+from streamswarm_agent.net.jitter import advance
 
 _ENOUGH_SAMPLES: Final = {0.5: 3, 0.9: 10, 0.95: 20, 0.99: 100}
 """Percentiles and from how many samples on they say more than the maximum does: 1 / (1 - p), and three for a median."""
@@ -117,7 +118,7 @@ def carry_jitter(history: EchoHistory, rtts: Sequence[float]) -> float | None:
             return None
         newest = rtts[0]
     for rtt in rtts:
-        jitter += (abs(rtt - newest) - jitter) / 16  # `jitter.advance`, without a call
+        jitter = advance(jitter, newest, rtt)
         newest = rtt
     history.jitter = jitter
     return jitter
