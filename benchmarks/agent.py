@@ -41,7 +41,7 @@ from streamswarm_core.clock import now_ns
 AGENT_ID = "bench"
 WARM_UP_SECONDS = 5
 BLACKBOX_PROBES_PER_SECOND = 200
-PING_PROCESSES = 60
+PING_PROCESSES = 600
 FPING = shutil.which("fping") or "fping"
 SIDES = ("agent", "agent, 4 echoes a run", "fping", "blackbox_exporter", "a ping process per test")
 ICMP_TIME = re.compile(rb"^icmp,.* (\d+)$", re.MULTILINE)

@@ -23,6 +23,7 @@ from streamswarm_agent.grid import next_line
 from streamswarm_agent.heartbeats import Heartbeats
 from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.geo import PlaceNames
+from streamswarm_agent.net.icmp import IcmpEngine
 from streamswarm_agent.net.keys import Keys
 from streamswarm_agent.net.link import LinkWatch
 from streamswarm_agent.occasions import Occasions
@@ -89,7 +90,11 @@ class Runner:
             refused_file=settings.folder / "refused.log",
             interval=settings.flush_seconds,
         )
-        self._engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file), Keys(settings.keys))
+        self._engines = Engines(
+            IcmpEngine(uplink=settings.uplink),
+            PlaceNames(settings.geo_asn_file, settings.geo_city_file),
+            Keys(settings.keys),
+        )
         self._reflector = Reflector(settings)
         self._latest = LatestPoints()
         self._memory: dict[str, Context] = {}

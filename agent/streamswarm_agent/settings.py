@@ -72,12 +72,24 @@ class AgentSettings(ReflectorSettings, ServiceSettings, table="agent"):
     budget_bits_per_second: float = Field(
         20e6, ge=1_000, le=1e12, description="Bits per second that all assignments together may put on the link."
     )
+    uplink_bits_per_second: float | None = Field(
+        None,
+        ge=64_000,
+        le=1e12,
+        description="Speed of the slowest link that all targets share, mostly the site's uplink: pings of many targets "
+        "are spaced so that they hardly queue there for one another. Five times the budget if not given.",
+    )
     busy_share: float = Field(
         0.3, gt=0, le=1, description="Share of an interface's speed from which bandwidth tests wait for a quieter link."
     )
     busy_bits_per_second: float = Field(
         20e6, ge=1_000, description="The same in bits per second, for interfaces that don't state their speed."
     )
+
+    @property
+    def uplink(self) -> float:
+        """Bits per second that pings are spaced for."""
+        return self.uplink_bits_per_second or 5 * self.budget_bits_per_second
 
     @property
     def folder(self) -> Path:

@@ -12,6 +12,9 @@ from streamswarm_agent.net.targets import Address
 ChannelKey = tuple[socket.AddressFamily, bool, str | None, int]
 """What decides which socket a request leaves by: family, fragmentation, source, number of the interface."""
 
+_OVERHEAD: Final = {socket.AF_INET: 18 + 20 + 8, socket.AF_INET6: 18 + 40 + 8}
+"""Bytes of Ethernet, with its check sequence, of IP and of ICMP."""
+
 _LONGEST_STEP: Final = GRID_SECONDS / 4
 
 
@@ -32,6 +35,7 @@ class Echoes:
         sockaddr: the address as the socket takes it.
         raw_sockaddr: the address as the kernel takes it.
         ancillary: what each packet needs beside it.
+        wire_bytes: of a request, on Ethernet.
         wait_ns: the wait in nanoseconds.
         step: further requests leave on lines of the time grid that are so many seconds apart.
     """
@@ -48,6 +52,7 @@ class Echoes:
     sockaddr: tuple[str | int, ...] = field(init=False)
     raw_sockaddr: bytes = field(init=False)
     ancillary: Ancillary = field(init=False, default=())
+    wire_bytes: int = field(init=False)
     wait_ns: int = field(init=False)
     step: float = field(init=False)
     _unbound: ChannelKey = field(init=False)
@@ -57,6 +62,7 @@ class Echoes:
         self.raw_sockaddr = address_bytes(self.address.family, self.sockaddr)
         if self.dscp or self.ttl:
             self.ancillary = packet_options(self.address.family, dscp=self.dscp, ttl=self.ttl)
+        self.wire_bytes = _OVERHEAD[self.address.family] + self.size
         self.wait_ns = round(self.wait * 1e9)
         self.step = min(_LONGEST_STEP, self.spacing / 8)
         self._unbound = (self.address.family, self.df, None, 0)

@@ -19,15 +19,13 @@ from streamswarm_agent.net.echochannel import EchoChannel, new_reader
 from streamswarm_agent.net.echoflight import Flight, Flights, Outlet
 from streamswarm_agent.net.echorequests import ChannelKey, Echoes
 from streamswarm_agent.net.echorun import EchoHistory, EchoRun
+from streamswarm_agent.net.pace import DEFAULT_UPLINK, Pace
 from streamswarm_agent.net.targets import Address
 
-_BURST: Final = 64
-_BURST_SECONDS: Final = 0.002
-"""At most so many requests in so many seconds, and replies are read in between: no receive buffer is too small."""
+_MOST_TOGETHER: Final = 64
+"""Requests of a burst; replies are read between two: no receive buffer is too small."""
 
-_MOST_BURSTS: Final = 8
-"""So many bursts leave at once to catch up, where the process had to wait for the processor."""
-
+_RETRY_SECONDS: Final = 0.002
 _MOST_ENDED: Final = 1000
 
 _NO_ROOM: Final = {errno.EAGAIN, errno.ENOBUFS}
@@ -39,10 +37,15 @@ class IcmpEngine:
     Args:
         wall_ns: wall clock, nanoseconds since the epoch, the clock of the kernel's timestamps.
         monotonic_ns: monotonic clock, nanoseconds.
+        uplink: as in Pace.
     """
 
     def __init__(
-        self, wall_ns: Callable[[], int] = time.time_ns, monotonic_ns: Callable[[], int] = time.monotonic_ns
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        uplink: float = DEFAULT_UPLINK,
     ) -> None:
         self._flights = Flights(wall_ns, monotonic_ns)
         self._reader = new_reader()
@@ -53,6 +56,7 @@ class IcmpEngine:
         self._waiting = 0
         self._soon = False
         self._timer: asyncio.TimerHandle | None = None
+        self._pace = Pace(uplink)
         self._not_before = 0.0
         self._tolerated = _MOST_ENDED
 
@@ -178,11 +182,8 @@ class IcmpEngine:
             together = self._later.pop(heapq.heappop(dues))
             self._waiting -= len(together)
             ready += together
-        bursts = min(_MOST_BURSTS, 1 + int((now - self._not_before) / _BURST_SECONDS))
-        while bursts and ready:
-            more = self._send_burst(now)
-            bursts = bursts - 1 if more else 0
-            self._not_before = now + _BURST_SECONDS
+        if ready:
+            self._send_burst(now)
         self._flights.forget_ended(time.monotonic())
         if self._waiting > self._tolerated:
             self._drop_ended()
@@ -198,21 +199,20 @@ class IcmpEngine:
         self._waiting = sum(map(len, self._later.values()))
         self._tolerated = _MOST_ENDED + 2 * self._waiting
 
-    def _send_burst(self, now: float) -> bool:
-        """Send what is due, at most a burst, and read what is there; returns whether the kernel takes more now."""
-        burst, willing = self._take_burst(now), True
-        for outlet, flights in burst.items():
-            willing = self._send_all(outlet, flights, now) and willing
+    def _send_burst(self, now: float) -> None:
+        """Send what is due, at most a burst, and read what is there."""
+        for outlet, flights in self._take_burst(now).items():
+            self._send_all(outlet, flights, now)
             outlet.collect()
             for flight in flights:
                 if not flight.finished:
                     self._go_on(flight, now)
-        return willing
 
     def _take_burst(self, now: float) -> dict[Outlet, list[Flight]]:
         """Flights that have something to send, by what sends it."""
-        ready, burst, room = self._ready, defaultdict[Outlet, list[Flight]](list), _BURST
-        while ready and room:
+        ready, burst = self._ready, defaultdict[Outlet, list[Flight]](list)
+        places, room = _MOST_TOGETHER, self._pace.burst_bytes
+        while ready and places and room > 0:
             flight = ready.popleft()
             if flight.finished:
                 continue
@@ -222,11 +222,13 @@ class IcmpEngine:
             if not flight.begun:
                 flight.begun = now
             burst[flight.outlet].append(flight)
-            room -= 1
+            places -= 1
+            room -= flight.echoes.wire_bytes
+        self._not_before = now + self._pace.rest(self._pace.burst_bytes - room)
         return burst
 
-    def _send_all(self, outlet: Outlet, flights: list[Flight], now: float) -> bool:
-        """Send the next request of each; returns whether the kernel takes more now."""
+    def _send_all(self, outlet: Outlet, flights: list[Flight], now: float) -> None:
+        """Send the next request of each, as far as the kernel takes them now."""
         done = 0
         while done < len(flights):
             try:
@@ -235,9 +237,8 @@ class IcmpEngine:
                 if not self._take_refusal(flights[done], error, now):
                     self._ready.extendleft(reversed(flights[done + 1 :]))
                     del flights[done + 1 :]
-                    return False
+                    return
                 done += 1
-        return True
 
     def _take_refusal(self, flight: Flight, error: OSError, now: float) -> bool:
         """The kernel doesn't send a flight's next request; returns whether it takes others now."""
@@ -257,7 +258,7 @@ class IcmpEngine:
         echoes = flight.echoes
         if flight.held_up:
             flight.held_up = False
-            due = now + _BURST_SECONDS
+            due = now + _RETRY_SECONDS
         elif flight.next < echoes.count:
             due = nearest_line(flight.begun + flight.next * echoes.spacing, echoes.step)
         else:
