@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
@@ -13,7 +14,12 @@ from streamswarm_core.probespecs.demand import Lane
 
 log = logging.getLogger(__name__)
 
+_LONG_SECONDS: Final = 2.0
+"""A run that lasts so long is waited for until its end, such as a call."""
+
 _DRAIN_SECONDS: Final = 5.0
+"""What should take a moment is waited for so long: some slow target isn't to keep the others from being measured."""
+
 _BUSY_RETRY_SECONDS: Final = 5.0
 
 
@@ -33,9 +39,9 @@ class Lanes:
         self._link_busy = link_busy
         self._lanes = {lane: LaneState(limits.get(lane, 2**31)) for lane in Lane}
         self._exclusive = asyncio.Lock()
-        self._holding = False
-        self._with_target = 0
-        self._drained = asyncio.Event()
+        self._held_back = math.inf
+        self._with_target: set[Job] = set()
+        self._left = asyncio.Event()
 
     def __getitem__(self, lane: Lane) -> LaneState:
         return self._lanes[lane]
@@ -48,14 +54,15 @@ class Lanes:
     def admit(self, job: Job) -> Skip | None:
         """Let a job start, which takes its cost from the budget; or say what keeps it from that now."""
         lane, plan = job.lane, job.plan
-        if self._holding and plan.has_target:
+        if plan.lasts >= self._held_back and plan.has_target:
             return Skip.EXCLUSIVE
         if lane.running >= lane.limit:
             return Skip.CONCURRENCY
         if not self._budget.take(plan.cost):
             return Skip.BUDGET
         lane.running += 1
-        self._with_target += plan.has_target
+        if plan.has_target:
+            self._with_target.add(job)
         return None
 
     def take_ready(self) -> Iterator[Job]:
@@ -71,9 +78,8 @@ class Lanes:
     def leave(self, job: Job) -> None:
         """The run of a job that was admitted has ended."""
         job.lane.running -= 1
-        self._with_target -= job.plan.has_target
-        if not self._with_target:
-            self._drained.set()
+        self._with_target.discard(job)
+        self._left.set()
 
     @contextlib.asynccontextmanager
     async def quiet(self, job: Job) -> AsyncIterator[None]:
@@ -85,18 +91,23 @@ class Lanes:
                 log.info("%s waits: %s", job.plan.assignment.test, busy)
                 await asyncio.sleep(_BUSY_RETRY_SECONDS)
             job.waits_for = Skip.EXCLUSIVE
-            self._holding = True
             try:
-                await self._drain()
+                # While a call goes on for a minute, short runs need not stand still.
+                await self._drain(_LONG_SECONDS, wait=None)
+                await self._drain(0.0, wait=_DRAIN_SECONDS)
                 job.waits_for = None
                 yield
             finally:
-                self._holding = False
+                self._held_back = math.inf
 
-    async def _drain(self) -> None:
-        """Let the runs with a target end; some slow one isn't waited for longer than a few seconds."""
-        self._drained.clear()
-        if self._with_target:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_SECONDS):
-                    await self._drained.wait()
+    async def _drain(self, lasting: float, *, wait: float | None) -> None:
+        """Keep back the runs that have a target and last so long, and wait for those under way, at most `wait` seconds.
+
+        Each has a time limit of its own.
+        """
+        self._held_back = lasting
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while any(job.plan.lasts >= lasting for job in self._with_target):
+                    self._left.clear()
+                    await self._left.wait()

@@ -50,6 +50,7 @@ class Plan:
         lane: with which other runs it shares a limit.
         cost: of one run.
         has_target: whether it measures something over the network, so that a bandwidth test would spoil it.
+        lasts: seconds that a run takes by its options' account, apart from a moment.
         impossible: why it can't run at all; empty if it can.
         direct: measures without a task, in place of `run`; None if the probe can't.
         store: stores what such a run reports.
@@ -62,6 +63,7 @@ class Plan:
     lane: Lane = Lane.SOCKET
     cost: RunCost = field(default_factory=RunCost)
     has_target: bool = True
+    lasts: float = 0.0
     impossible: str = ""
     direct: DirectRun | None = None
     store: Callable[[Any], None] = store_nothing

@@ -207,7 +207,16 @@ class Runner:
             return Plan(assignment, refuse, fail, impossible=reason)
         measure = probe.run
         context = self._memory.setdefault(assignment.id, Context(self._engines))
-        plan = Plan(assignment, run, fail, spec.lane, spec.cost(params), spec.has_target, schedule=schedule)
+        plan = Plan(
+            assignment,
+            run,
+            fail,
+            spec.lane,
+            spec.cost(params),
+            spec.has_target,
+            spec.lasts(params),
+            schedule=schedule,
+        )
         direct = probe.direct(assignment.target, params, context, tags) if isinstance(probe, DirectProbe) else None
         return plan if direct is None else self._plan_direct(plan, direct)
 

@@ -54,7 +54,7 @@ def load_of(test: TestPlan) -> Load:
     link = demand(schedule, test.interval, spec.cost(params))
     if spec.lane is not Lane.EXCLUSIVE:
         return Load(link)
-    seconds = min(spec.occupies(params), test.timeout)
+    seconds = min(spec.lasts(params), test.timeout)
     return Load(link, demand(schedule, test.interval, RunCost(packets=seconds)).packets)
 
 

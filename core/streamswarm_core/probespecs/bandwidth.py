@@ -86,6 +86,6 @@ BANDWIDTH_SPEC: Final = ProbeSpec(
     timeout=180.0,
     lane=Lane.EXCLUSIVE,
     cost=lambda params: RunCost(params.budget / _SEGMENT, params.budget),
-    occupies=lambda params: _QUIET_SECONDS + (params.download + params.upload) * params.seconds,
+    lasts=lambda params: _QUIET_SECONDS + (params.download + params.upload) * params.seconds,
     needs=(program("iperf3", "iperf3", "measuring with method=iperf3", optional=True),),
 )

@@ -41,5 +41,6 @@ ICMP_SPEC: Final = ProbeSpec(
     timeout=10.0,
     lane=Lane.SHARED,
     cost=lambda params: RunCost(params.count, params.count * (params.size + _HEADERS)),
+    lasts=lambda params: (params.count - 1) * params.spacing,
     needs=(PING_SOCKET,),
 )

@@ -68,7 +68,8 @@ class ProbeSpec:
         lane: with which other runs it shares a limit.
         cost: what a run with these options puts on the link.
         needs: what it asks of the host.
-        occupies: seconds for which a run of these options has an exclusive lane to itself; of no use in the others.
+        lasts: seconds that a run of these options takes by their account, apart from a moment; a bandwidth test waits
+            for the long ones, and needs the link to itself for its own.
     """
 
     name: str
@@ -82,7 +83,7 @@ class ProbeSpec:
     lane: Lane = Lane.SOCKET
     cost: Callable[[Any], RunCost] = lambda _: SHORT_EXCHANGE
     needs: tuple[Need, ...] = ()
-    occupies: Callable[[Any], float] = lambda _: 0.0
+    lasts: Callable[[Any], float] = lambda _: 0.0
 
     @property
     def has_target(self) -> bool:

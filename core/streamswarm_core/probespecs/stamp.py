@@ -56,4 +56,5 @@ STAMP_SPEC: Final = ProbeSpec(
     timeout=30.0,
     lane=Lane.SHARED,
     cost=_cost,
+    lasts=lambda params: (params.count - 1) * params.spacing,
 )

@@ -147,4 +147,5 @@ VOIP_SPEC: Final = ProbeSpec(
     headline="mos",
     timeout=60.0,
     cost=_cost,
+    lasts=lambda params: params.seconds,
 )

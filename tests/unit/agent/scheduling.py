@@ -34,6 +34,7 @@ class Bench:
     cost: RunCost = field(default_factory=RunCost)
     budget: Budget = field(default_factory=lambda: Budget(1e9, 1e12))
     link_busy: Callable[[], Awaitable[str | None]] = quiet
+    lasts: Mapping[str, float] = field(default_factory=dict)
     impossible: Mapping[str, str] = field(default_factory=dict)
     failures: list[tuple[str, Fault, str]] = field(default_factory=list)
     planned: Counter[str] = field(default_factory=Counter)
@@ -53,7 +54,8 @@ class Bench:
             self.failures.append((one.test, fault, detail))
 
         lane = self.lanes.get(one.test, Lane.SHARED)
-        plan = Plan(one, run, fail, lane, self.cost, impossible=self.impossible.get(one.test, ""))
+        lasts, impossible = self.lasts.get(one.test, 0.0), self.impossible.get(one.test, "")
+        plan = Plan(one, run, fail, lane, self.cost, lasts=lasts, impossible=impossible)
         return replace(plan, direct=self.direct(one), store=self.store) if self.direct else plan
 
     def store(self, outcome: object) -> None:

@@ -197,6 +197,44 @@ async def test_a_bandwidth_test_runs_alone_and_the_others_say_why_they_did_not(s
     assert reasons(scheduler)["t3", Skip.EXCLUSIVE] >= 2
 
 
+async def test_a_bandwidth_test_waits_for_a_call_while_short_runs_go_on_and_no_other_call_begins(
+    schedulers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamswarm_agent.lanes._DRAIN_SECONDS", 0.01)
+    hang_up, ran = asyncio.Event(), Counter[str]()
+    calling: set[str] = set()
+    disturbed: list[set[str]] = []
+
+    async def run(one: Assignment) -> None:
+        ran[one.test] += 1
+        if one.test == "bandwidth":
+            disturbed.append(set(calling))
+        elif one.test.startswith("call"):
+            calling.add(one.test)
+            await hang_up.wait()
+            calling.discard(one.test)
+
+    scheduler = schedulers(Bench(run, {"bandwidth": Lane.EXCLUSIVE}, lasts={"call": 60.0, "call-2": 60.0}))
+    scheduler.update([assignment(1, test="call"), assignment(2, test="ping")])
+    await until(lambda: "call" in calling)
+    scheduler.update([assignment(1, test="call"), assignment(2, test="ping"), assignment(3, test="bandwidth")])
+    await until(lambda: ("bandwidth", Skip.EXCLUSIVE) in reasons(scheduler))
+    before = ran["ping"]
+    scheduler.update(
+        [
+            assignment(1, test="call"),
+            assignment(2, test="ping"),
+            assignment(3, test="bandwidth"),
+            assignment(4, test="call-2"),
+        ]
+    )
+    await until(lambda: ran["ping"] >= before + 5 and ("call-2", Skip.EXCLUSIVE) in reasons(scheduler))
+    assert (ran["bandwidth"], ran["call-2"]) == (0, 0)
+    hang_up.set()
+    await until(lambda: ran["bandwidth"] >= 1 and ran["call-2"] >= 1)
+    assert not any(disturbed)
+
+
 async def test_a_bandwidth_test_waits_while_the_link_is_busy_and_says_so(schedulers: Make) -> None:
     ran: Counter[str] = Counter()
 
