@@ -1,4 +1,4 @@
-"""Runs assignments: one dispatcher for all, a task only while a run is under way.
+"""When assignments run: one dispatcher for all.
 
 What keeps a run from starting delays no other: a run that is still going when its next start comes, a lane without a
 free place, a used-up budget, a bandwidth test. A start that comes to nothing is counted with its reason, for each
@@ -12,14 +12,14 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final
 
 from streamswarm_agent.budget import Budget
-from streamswarm_agent.faults import Fault
 from streamswarm_agent.grid import FINEST_STEP, GRID_SECONDS, choose_step, next_line
 from streamswarm_agent.jobs import Job
 from streamswarm_agent.lanes import Lanes
 from streamswarm_agent.plan import WAITS, Plan, ScheduleCounts, Skip, Skipped
+from streamswarm_agent.runs import Runs, Watcher
 from streamswarm_agent.timetable import Timetable
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane
@@ -30,16 +30,6 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 0.025
 _FIRST_WITHIN_SECONDS: Final = 2.0
 _FIRST_RUNS_PER_SECOND: Final = 100
-
-
-class Watcher(Protocol):
-    """Hears of runs that were asked for by `run_once`."""
-
-    def begun(self, assignment_id: str, occasion: str) -> None:
-        """The run is under way."""
-
-    def ended(self, assignment_id: str, occasion: str, problem: str) -> None:
-        """The run has ended, or never begins because of this problem."""
 
 
 class Scheduler:
@@ -74,13 +64,11 @@ class Scheduler:
         self._timetable: Timetable[Job] = Timetable()
         self._jobs: dict[str, Job] = {}
         self._lanes = Lanes(limits, budget, link_busy)
-        self._ending: set[asyncio.Task[None]] = set()
-        self._measuring: set[Job] = set()
         self._finishing: set[Job] = set()
-        self._look_at = math.inf
         self._step = choose_step(())
         self._timer: asyncio.TimerHandle | None = None
         self.counts = ScheduleCounts()
+        self._runs = Runs(clock, self.counts, ended=self._take_end, sooner=self._look_sooner, watcher=watcher)
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -134,7 +122,7 @@ class Scheduler:
     def _make(self, assignment: Assignment) -> Job:
         plan = self._plan(assignment)
         job = Job(plan, self._lanes[plan.lane])
-        job.report = partial(self._take_report, job)
+        job.report = partial(self._runs.take_report, job)
         return job
 
     def open(self, assignment_id: str) -> None:
@@ -200,7 +188,7 @@ class Scheduler:
             self._stop(job)
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await self._runs.close()
 
     def _drop(self, assignment_id: str, job: Job) -> None:
         self._stop(job)
@@ -218,14 +206,7 @@ class Scheduler:
 
     def _cut(self, job: Job) -> None:
         """End the run that is under way or waits."""
-        if job.task is not None:
-            job.task.cancel()
-            self._ending.add(job.task)
-            job.task.add_done_callback(self._ending.discard)
-            if not job.begun:
-                self._end(job)  # a task that is cancelled before its first step never comes to its own end
-        elif job.running:
-            self._stop_direct(job)
+        self._runs.cut(job)
         with contextlib.suppress(ValueError):
             job.lane.queue.remove(job)
             job.waits_for = None
@@ -253,8 +234,8 @@ class Scheduler:
             # It may be on a line itself, which is then the one to wake up on.
             lines.append(next_line(max(now, start - FINEST_STEP / 2), self._step))
         step = min(self._step, GRID_SECONDS)
-        if self._measuring and self._look_at < math.inf:
-            lines.append(next_line(max(now, self._look_at), step))
+        if (look_at := self._runs.look_at) < math.inf:
+            lines.append(next_line(max(now, look_at), step))
         if self.waiting:
             lines.append(next_line(now + _RETRY_SECONDS, step))
         if lines:
@@ -277,9 +258,13 @@ class Scheduler:
                 self._skip(job, Skip.OVERRUN, "the run before was still going")
             else:
                 self._try_start(job, start.at)
-        if now >= self._look_at:
-            self._expire(now)
+        if now >= self._runs.look_at:
+            self._runs.expire(now)
         self._arm()
+
+    def _look_sooner(self) -> None:
+        if self._timer is not None:
+            self._arm(afresh=True)
 
     def _try_start(self, job: Job, due_at: float) -> None:
         """Start a job that is idle, or let it wait."""
@@ -287,7 +272,7 @@ class Scheduler:
         if job.plan.lane is Lane.EXCLUSIVE:
             job.task = asyncio.get_running_loop().create_task(self._run_apart(job))
         elif (obstacle := self._lanes.admit(job)) is None:
-            self._start(job)
+            self._runs.start(job)
         else:
             job.waits_for = obstacle
             job.lane.queue.append(job)
@@ -295,20 +280,7 @@ class Scheduler:
     def _start_waiting(self) -> None:
         for job in self._lanes.take_ready():
             self.counts.deferred += 1
-            self._start(job)
-
-    def _start(self, job: Job) -> None:
-        """Run a job that its lane has admitted."""
-        if job.plan.direct is None:
-            job.task = asyncio.get_running_loop().create_task(self._run(job))
-            return
-        self._begin(job)
-        try:
-            job.plan.direct.start(job.report)
-        except Exception as error:
-            log.exception("%s", job.plan.assignment.test)
-            job.plan.fail(*_mistake(error))
-            self._end(job)
+            self._runs.start(job)
 
     async def _run_apart(self, job: Job) -> None:
         """Run on a quiet link while no run with a target is under way, one at a time."""
@@ -317,78 +289,15 @@ class Scheduler:
             async with self._lanes.quiet(job):
                 # It waited for the link, not for the agent: that is no lag.
                 job.due_at = self._clock()
-                await self._run(job)
+                await self._runs.run(job)
         finally:
             job.waits_for = None
-            self._end(job)
+            self._runs.end(job)
             self._start_waiting()
 
-    async def _run(self, job: Job) -> None:
-        """One run within its time limit."""
-        job.begun = True
-        self._begin(job)
-        try:
-            await job.plan.run()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not job.expired or job.gone or (task is not None and task.uncancel()):
-                raise
-            job.plan.fail(*_expiry(job))
-        except Exception as error:
-            log.exception("%s", job.plan.assignment.test)
-            job.plan.fail(*_mistake(error))
-        finally:
-            self._end(job)
-
-    def _take_report(self, job: Job, outcome: Any) -> None:
-        """The end of a run without a task."""
-        try:
-            job.plan.store(outcome)
-        except Exception as error:
-            log.exception("%s", job.plan.assignment.test)
-            job.plan.fail(*_mistake(error))
-        self._end(job)
-
-    def _stop_direct(self, job: Job) -> None:
-        assert job.plan.direct is not None  # noqa: S101 - for the type checker: only these run without a task
-        job.plan.direct.stop()
-        self._end(job)
-
-    def _begin(self, job: Job) -> None:
-        now = self._clock()
-        self.counts.lag = max(self.counts.lag, now - job.due_at)
-        job.running = True
-        job.expires_at = now + job.plan.assignment.timeout
-        if job.occasion and self._watcher is not None:
-            self._watcher.begun(job.plan.assignment.id, job.occasion)
-        self._measuring.add(job)
-        if job.expires_at < self._look_at:
-            self._look_at = job.expires_at
-            if self._timer is not None:
-                self._arm(afresh=True)
-
-    def _expire(self, now: float) -> None:
-        """End the runs whose time is up, and look again when the next one's may be.
-
-        A timer for each (asyncio.timeout) costs as much as a start.
-        """
-        for job in [job for job in self._measuring if now >= job.expires_at]:
-            if job.task is not None:
-                job.expired = True
-                job.expires_at = math.inf
-                job.task.cancel()
-            else:
-                self._stop_direct(job)
-                job.plan.fail(*_expiry(job))
-        self._look_at = min((job.expires_at for job in self._measuring), default=math.inf)
-
-    def _end(self, job: Job) -> None:
-        if job.running:
-            job.running = job.expired = False
-            self._measuring.discard(job)
-            self._finishing.discard(job)
-            self.counts.runs += 1
-        job.task, job.begun = None, False
+    def _take_end(self, job: Job) -> None:
+        """A run has ended: another may have its place."""
+        self._finishing.discard(job)
         if job.occasion or job.wanted:
             self._let_go(job)
         if job.plan.lane is Lane.EXCLUSIVE:
@@ -415,12 +324,3 @@ class Scheduler:
         self.counts.skipped += starts
         if reason is Skip.OVERRUN:
             self.counts.overruns += starts
-
-
-def _mistake(error: Exception) -> tuple[Fault, str]:
-    """A probe returns its faults; what it raises is a mistake in it, which must not end the agent."""
-    return Fault.INTERNAL, f"{type(error).__name__}: {error}"
-
-
-def _expiry(job: Job) -> tuple[Fault, str]:
-    return Fault.TIMEOUT, f"given up after {job.plan.assignment.timeout} s"

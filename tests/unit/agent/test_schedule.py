@@ -293,7 +293,7 @@ async def test_a_run_that_is_ended_before_its_first_step_gives_its_place_back() 
     scheduler = Bench(run, {"t1": Lane.TOOL}).make({Lane.TOOL: 1})
     scheduler.update([assignment(1, target="old")])
     (job,) = scheduler._jobs.values()
-    scheduler._start(job)
+    scheduler._runs.start(job)
     scheduler.update([assignment(1, target="new")])
     await until(lambda: ran["new"] >= 2)
     assert "old" not in ran
