@@ -154,7 +154,8 @@ class EchoChannel:
 
     def read_errors(self) -> None:
         """Empty the socket's error queue: transmit timestamps, and on a datagram socket ICMP errors."""
-        reader, raw, ring, pending = self._reader, self._opened.raw, self._stamp_ring, self._flights.pending
+        reader, raw, ring = self._reader, self._opened.raw, self._stamp_ring
+        pending, earlier = self._flights.pending, self._flights.earlier
         newest_ns = self._wall_ns() + CLOCK_STEP_NS
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor, _ERRQUEUE)
@@ -168,7 +169,7 @@ class EchoChannel:
                     continue
                 self._unstamped -= 1
                 number = ring[key % _STAMP_RING]
-                flight = pending.get(number)
+                flight = pending.get(number) or earlier.get(number)
                 if flight is not None:
                     index, left_ns = number - flight.first, seconds * 1_000_000_000 + nanoseconds
                     if flight.sent[index] - CLOCK_STEP_NS <= left_ns <= newest_ns:
@@ -289,7 +290,7 @@ class EchoChannel:
 
     def _refuse(self, about: QuotedEcho, kind: int, code: int, mtu: int, reporter: str | None) -> None:
         number = about.number if about.number is not None else self._flights.newest_of(about.sequence)
-        flight = self._flights.pending.get(number)
+        flight = self._flights.find(number)
         if flight is None or flight.outlet.channel is not self:
             return
         fault = explain(self.family, kind, code, mtu, reporter)

@@ -177,6 +177,10 @@ class Flights:
     Args:
         wall_ns: wall clock, nanoseconds since the epoch, the clock of the kernel's timestamps.
         monotonic_ns: monotonic clock, nanoseconds.
+
+    Attributes:
+        pending: flights by the numbers of their requests; new ones are put here.
+        earlier: those that have been there for a second.
     """
 
     def __init__(
@@ -185,6 +189,7 @@ class Flights:
         self.wall_ns = wall_ns
         self.secret = secrets.token_bytes(SECRET_BYTES)
         self.pending: dict[int, Flight] = {}
+        self.earlier: dict[int, Flight] = {}
         self._monotonic_ns = monotonic_ns
         self._offset_ns = wall_ns() - monotonic_ns()
         self._next_number = secrets.randbelow(_NUMBERS)
@@ -207,6 +212,10 @@ class Flights:
         """The number of the newest request with this sequence number."""
         return self._next_number - 1 - ((self._next_number - 1 - sequence) & 0xFFFF)
 
+    def find(self, number: int) -> Flight | None:
+        """The flight that a request is of, as long as it isn't forgotten."""
+        return self.pending.get(number) or self.earlier.get(number)
+
     def answer(self, number: int, received_ns: int, now_ns: int, ttl: int) -> None:
         """Take a reply.
 
@@ -216,7 +225,7 @@ class Flights:
             now_ns: when it was read; where the two don't fit together the clock was set, and this one counts.
             ttl: TTL or hop limit.
         """
-        flight = self.pending.get(number)
+        flight = self.pending.get(number) or self.earlier.get(number)
         if flight is None:
             return
         index = number - flight.first
@@ -253,11 +262,14 @@ class Flights:
             return
         self._forget_at = now + _FORGET_SECONDS
         complete, lossy = now - _GRACE_COMPLETE, now - _GRACE_LOSSY
-        self.pending = {
+        # Most are forgotten with the dictionary that they are in; the few others join the next one.
+        kept = {
             number: flight
-            for number, flight in self.pending.items()
+            for number, flight in self.earlier.items()
             if not flight.finished or flight.ended > (lossy if flight.open else complete)
         }
+        self.earlier, self.pending = self.pending, {}
+        self.earlier.update(kept)
 
     def watch_clock(self) -> None:
         """Notice a step of the wall clock, and move along with it what is on its way."""
@@ -270,5 +282,5 @@ class Flights:
             return
         log.info("the wall clock was set by %+.3f s; round-trip times go on without that", step / 1e9)
         self._offset_ns = offset
-        for flight in set(self.pending.values()):
+        for flight in {*self.pending.values(), *self.earlier.values()}:
             flight.sent = [sent_ns + step for sent_ns in flight.sent]

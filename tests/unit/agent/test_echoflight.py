@@ -78,14 +78,20 @@ async def test_a_reply_that_a_later_one_has_overtaken_is_reordered() -> None:
 
 async def test_requests_of_long_ended_flights_are_forgotten() -> None:
     flights = Flights()
-    complete, lossy = await flight_of(flights, 3), await flight_of(flights, 3)
+    complete, lossy, open_still = [await flight_of(flights, 3) for _ in range(3)]
     for index in range(3):
         reply(flights, complete, index, 1)
     flights.finish(lossy)
-    flights.forget_ended(time.monotonic() + 5)
-    assert set(flights.pending.values()) == {lossy}
-    flights.forget_ended(time.monotonic() + 60)
-    assert not flights.pending
+
+    def known(after: float) -> list[bool]:
+        flights.forget_ended(time.monotonic() + after)
+        return [flights.find(flight.first + 2) is flight for flight in (complete, lossy, open_still)]
+
+    assert known(0) == [True, True, True]
+    assert known(5) == [False, True, True]
+    assert known(8) == [False, True, True]
+    assert known(60) == [False, False, True]
+    assert len(flights.pending) + len(flights.earlier) == 3
 
 
 async def test_the_newest_request_with_a_sequence_number_is_found_behind_a_wrap() -> None:
