@@ -1,6 +1,5 @@
 """Targets as people write them, and what they resolve to."""
 
-import asyncio
 import ipaddress
 import socket
 import time
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.net.lookups import look_up
 from streamswarm_core.probespecs import Family
 
 _FAMILIES = {
@@ -69,15 +69,13 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY) -> Addr
         return written_out
     started = time.monotonic()
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, family=_FAMILIES[family], type=socket.SOCK_STREAM
-        )
+        found = await look_up(host, _FAMILIES[family])
     except (OSError, UnicodeError) as error:
         if isinstance(error, UnicodeError):
             raise ProbeFault(Fault.BAD_TARGET, f"{host!r} is no host name") from None
         raise from_os_error(error) from None
-    chosen = found[0]
-    return Address(chosen[0], chosen[4], time.monotonic() - started)  # type: ignore[arg-type]
+    kind, (address, _, *scope) = found[0]
+    return Address(kind, (address, port, *scope), time.monotonic() - started)  # type: ignore[arg-type]
 
 
 def literal(host: str, family: Family = Family.ANY) -> Address | None:
