@@ -16,7 +16,12 @@ from streamswarm_core.catalogue.model import (
 ICMP: Final = probe_measurement(
     "icmp",
     "ICMP echo: several packets a run, round-trip time, loss and jitter.",
-    Field("resolve", SECONDS, "Name resolution; absent for an address.", worse="up"),
+    Field(
+        "resolve",
+        SECONDS,
+        "Name resolution, once a minute and after a run without a reply; absent in the other runs, and for an address.",
+        worse="up",
+    ),
     Field("sent", COUNT, "Echo requests sent.", kind=Kind.INTEGER),
     Field("received", COUNT, "Echo replies received in time, duplicates not counted.", kind=Kind.INTEGER),
     Field("loss", RATIO, "Share of requests without a reply in time.", worse="up", feature=True),

@@ -15,8 +15,9 @@ from streamswarm_agent.net.icmppacket import ECHO, EchoTemplate
 from streamswarm_agent.net.icmpsocket import EchoSocket, open_echo_socket
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.probes import PROBES, Context
-from streamswarm_agent.probes.direct import Outcome
+from streamswarm_agent.probes.direct import DirectRun, Outcome
 from streamswarm_agent.probes.icmp import IcmpProbe
+from streamswarm_agent.probes.icmp_direct import NamedPings
 from streamswarm_core.lineprotocol import parse_line
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import Family, IcmpParams
@@ -148,6 +149,10 @@ async def test_a_source_that_this_host_does_not_have_is_said_to_be_wrong(
 async def read_directly(target: str, context: Context, **options: object) -> Outcome:
     direct = IcmpProbe().direct(target, IcmpParams.model_validate(options), context, {"test": "t"})
     assert direct is not None
+    return await run_once(direct)
+
+
+async def run_once(direct: DirectRun) -> Outcome:
     done = asyncio.get_running_loop().create_future()
     direct.start(done.set_result)
     return direct.read(await done)
@@ -208,10 +213,59 @@ async def test_a_run_without_a_task_that_is_stopped_is_not_reported(context: Con
     assert not reported
 
 
-def test_a_name_needs_a_task_to_be_looked_up(context: Context) -> None:
-    for target in ("localhost", "nowhere.invalid"):
-        assert IcmpProbe().direct(target, IcmpParams(), context, {}) is None
+def test_an_address_of_the_other_family_needs_a_task_to_say_so(context: Context) -> None:
     assert IcmpProbe().direct("::1", IcmpParams(family=Family.IPV4), context, {}) is None
+
+
+async def test_a_name_is_looked_up_once_a_minute(context: Context) -> None:
+    now = [1000.0]
+    context.monotonic = lambda: now[0]
+    direct = IcmpProbe().direct("localhost", IcmpParams(count=1, family=Family.IPV4), context, {"test": "t"})
+    assert direct is not None
+    looked_up = []
+    for seconds in (1000.0, 1001.0, 1059.9, 1060.0, 1061.0):
+        now[0] = seconds
+        point = (await run_once(direct)).point()
+        assert point.tags == {"test": "t", "target": "localhost", "family": "ipv4"}
+        assert (point.fields["up"], point.fields["received"]) == (1, 1)
+        looked_up.append("resolve" in point.fields)
+    assert looked_up == [True, False, False, True, False]
+
+
+async def test_a_name_is_looked_up_again_after_a_run_without_a_reply(context: Context) -> None:
+    params = IcmpParams(count=1, family=Family.IPV4, size=16)
+    direct = IcmpProbe().direct("localhost", params, context, {})
+    assert direct is not None
+    assert "resolve" in (await run_once(direct)).point().fields
+    # What the kernel refuses is a run without a reply.
+    assert isinstance(direct, NamedPings)
+    assert direct._pings is not None
+    direct._pings._echoes = Echoes(Address(socket.AF_INET, ("255.255.255.255", 0), None), 1, 1, 1, 56)
+    refused = await run_once(direct)
+    assert refused.problem
+    assert "resolve" not in refused.point().fields
+    assert "resolve" in (await run_once(direct)).point().fields
+
+
+async def test_a_name_that_does_not_exist_is_down_in_every_run_until_it_does(context: Context) -> None:
+    direct = IcmpProbe().direct("nowhere.invalid", IcmpParams(), context, {})
+    assert direct is not None
+    for _ in range(2):
+        outcome = await run_once(direct)
+        fields = outcome.point().fields
+        assert (fields["up"], fields["loss"], outcome.problem != "") == (0, 1.0, True)
+        assert fields["error"] in {Fault.NO_SUCH_NAME, Fault.RESOLVER_FAILURE}
+        assert parse_line(outcome.line()) == outcome.point()
+
+
+async def test_a_run_that_is_stopped_while_its_name_is_looked_up_reports_nothing(context: Context) -> None:
+    direct = IcmpProbe().direct("localhost", IcmpParams(count=1), context, {})
+    assert direct is not None
+    reported: list[object] = []
+    direct.start(reported.append)
+    direct.stop()
+    assert (await run_once(direct)).point().fields["up"] == 1
+    assert not reported
 
 
 async def test_numbers_and_sequence_numbers_wrap_around(context: Context) -> None:
