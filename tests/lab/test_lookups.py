@@ -14,6 +14,8 @@ pytestmark = pytest.mark.needs("unshare", "util-linux")
 _WITH_RESOLVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 _ASK = """
 import asyncio, json, os, sys, threading
+from streamswarm_agent.faults import ProbeFault
+from streamswarm_agent.net import lookups
 from streamswarm_agent.net.targets import resolve
 
 async def main():
@@ -24,7 +26,12 @@ async def main():
     known = await resolve("localhost")
     await asyncio.to_thread(str)
     threads = sum(thread.name.endswith(".example.") for thread in threading.enumerate())
-    print(json.dumps([known.host, sum(task.done() for task in asked), threads]))
+    answered = sum(task.done() for task in asked)
+    lookups._PATIENCE = 0.1
+    try:
+        await resolve("late.example.")
+    except ProbeFault as fault:
+        print(json.dumps([known.host, answered, threads, str(fault)]))
 
 asyncio.run(main())
 """
@@ -49,7 +56,8 @@ def test_a_name_server_that_does_not_answer_keeps_nothing_else_waiting_not_even_
         questions = [silent.recv(1000)[2:] for _ in range(2 * 41)]
         all_asked.touch()
         said, _ = asking.communicate(timeout=30)
-    host, answered, threads = json.loads(said)
+    host, answered, threads, fault = json.loads(said)
     assert host in {"127.0.0.1", "::1"}
     assert (answered, threads) == (0, 41)
     assert len(set(questions)) == 2 * 41
+    assert fault == "resolver_failure: no name server has answered within 0.1 s"

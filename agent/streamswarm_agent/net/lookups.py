@@ -18,6 +18,9 @@ Found = list[tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, 
 """Addresses as the resolver orders them, with port 0."""
 
 _MOST_THREADS: Final = 256
+_PATIENCE: Final = 8.0
+"""Seconds. The system's resolver asks the next server after five. What nobody has answered by now ends as that, before
+the ten seconds are over that most tests have, which would say only that the run was given up."""
 
 
 class _Lookups:
@@ -33,8 +36,12 @@ class _Lookups:
         if task is None:
             task = self._under_way[key] = asyncio.create_task(self._ask_resolver(host, family), name=f"look up {host}")
             task.add_done_callback(partial(self._forget, key))
-        # Who asked may have no more time, but nobody can stop the resolver; the next who asks gets its answer.
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                # Nobody can stop the resolver; the next who asks gets its answer.
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise socket.gaierror(socket.EAI_AGAIN, f"no name server has answered within {_PATIENCE:g} s") from None
 
     def _forget(self, key: tuple[str, socket.AddressFamily], task: asyncio.Task[Found]) -> None:
         del self._under_way[key]
