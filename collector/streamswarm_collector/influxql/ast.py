@@ -1,11 +1,12 @@
 """InfluxQL statements as frozen values."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from streamswarm_collector.influxql import regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,17 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A regular expression; Go's RE2 syntax, of which Python's is nearly a superset."""
+    """A regular expression, checked."""
 
     pattern: str
 
     def matches(self, text: str) -> bool:
-        """Whether the expression is found anywhere in the text."""
-        return re.search(self.pattern, text) is not None
+        """Whether the expression is found anywhere in a name."""
+        return regex.matches(self.pattern, text)
+
+    def among(self, texts: Collection[str]) -> frozenset[str]:
+        """The texts in which the expression is found."""
+        return regex.matching(self.pattern, texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,14 @@ class Binary:
 
 
 Expression = Number | Duration | String | Boolean | Regex | Wildcard | Reference | Call | Binary
+
+
+def folded(operator: str, operands: Sequence[Expression]) -> Expression:
+    """AND or OR of operands as a tree of little depth: tools write one comparison for each of a thousand hosts."""
+    if len(operands) == 1:
+        return operands[0]
+    middle = (len(operands) + 1) // 2
+    return Binary(operator, folded(operator, operands[:middle]), folded(operator, operands[middle:]))
 
 
 @dataclass(frozen=True, slots=True)

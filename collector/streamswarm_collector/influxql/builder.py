@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lark import Token, Transformer, v_args
 
-from streamswarm_collector.influxql import ast
+from streamswarm_collector.influxql import ast, regex
 from streamswarm_collector.influxql.errors import ParseError
 
 _ESCAPE: Final = re.compile(r"\\(.)")
@@ -73,9 +73,9 @@ class StatementBuilder(Transformer[Token, Any]):
                 return ast.String(value)
             case {"regex": str(pattern)}:
                 return _regex(pattern)
-        raise ParseError(
-            f"missing parameter: {name}" if name not in self._parameters else f"unusable parameter: {name}"
-        )
+        if name not in self._parameters:
+            raise ParseError(f"missing parameter: {name}")
+        raise ParseError(f'unusable parameter: {name}; a number, text, true, false or {{"regex": "…"}}')
 
     # Expressions
 
@@ -104,12 +104,14 @@ class StatementBuilder(Transformer[Token, Any]):
         return ast.Binary("*", ast.Number(-1), operand)
 
     def expression(self, *operands: ast.Expression) -> ast.Expression:
-        return _fold("OR", operands)
+        return ast.folded("OR", operands)
 
     def conjunction(self, *operands: ast.Expression) -> ast.Expression:
-        return _fold("AND", operands)
+        return ast.folded("AND", operands)
 
     def comparison(self, left: ast.Expression, operator: Token, right: ast.Expression) -> ast.Expression:
+        if operator in {"=~", "!~"} and not isinstance(right, ast.Regex):
+            raise ParseError(f'error parsing query: {operator} takes a parameter of the form {{"regex": "…"}}')
         return ast.Binary("!=" if operator == "<>" else str(operator), left, right)
 
     def sum(self, *parts: Any) -> ast.Expression:
@@ -340,18 +342,8 @@ def _delete(clauses: Sequence[_Clause], *, series: bool) -> ast.Delete:
 
 
 def _regex(pattern: str) -> ast.Regex:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ParseError(f"error parsing query: invalid regular expression /{pattern}/: {error}") from None
+    regex.check(pattern)
     return ast.Regex(pattern)
-
-
-def _fold(operator: str, operands: Sequence[ast.Expression]) -> ast.Expression:
-    first, *rest = operands
-    for operand in rest:
-        first = ast.Binary(operator, first, operand)
-    return first
 
 
 def _chain(parts: Sequence[Any]) -> ast.Expression:

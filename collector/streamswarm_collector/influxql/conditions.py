@@ -53,7 +53,8 @@ def split_time(
     """
     if where is None:
         return TimeRange(), None
-    time_range, rest = TimeRange(), None
+    time_range = TimeRange()
+    others: list[ast.Expression] = []
     for term in _conjuncts(where):
         comparison = _time_comparison(term)
         if comparison is not None:
@@ -61,8 +62,8 @@ def split_time(
         elif _mentions_time(term):
             raise ParseError("time can be compared with AND only, and with =, <, <=, > or >=")
         else:
-            rest = term if rest is None else ast.Binary("AND", rest, term)
-    return time_range, rest
+            others.append(term)
+    return time_range, ast.folded("AND", others) if others else None
 
 
 def _conjuncts(expression: ast.Expression) -> list[ast.Expression]:
@@ -212,9 +213,9 @@ def find_series(condition: ast.Expression, tags: TagIndex) -> frozenset[int]:
             found = tags.equal(key, value)
             return found if sign == "=" else tags.all - found
         case ast.Binary("=~", ast.Reference(key), ast.Regex() as regex):
-            return tags.matching(key, regex.matches)
+            return tags.matching(key, regex.among)
         case ast.Binary("!~", ast.Reference(key), ast.Regex() as regex):
-            return tags.all - tags.matching(key, regex.matches)
+            return tags.all - tags.matching(key, regex.among)
         case ast.Boolean(value):
             return tags.all if value else frozenset()
         case ast.Binary(_, ast.Reference(), ast.Number() | ast.Boolean()):

@@ -169,7 +169,7 @@ def find_measurements(
         if isinstance(source.name, str):
             names = [source.name] if source.name in database.measurements else []
         else:
-            names = [name for name in database.measurements if source.name.matches(name)]
+            names = list(source.name.among(database.measurements))
         found |= {name: database.measurements[name] for name in names}
     return [found[name] for name in sorted(found, reverse=descending)]
 
@@ -181,7 +181,7 @@ def group_series(statement: ast.Select, measurement: MeasurementSchema, rows: Ro
         if isinstance(dimension.key, str):
             keys.add(dimension.key)
         elif isinstance(dimension.key, ast.Regex):
-            keys |= {key for key in measurement.tag_keys if dimension.key.matches(key)}
+            keys |= dimension.key.among(measurement.tag_keys)
         else:
             keys |= measurement.tag_keys
     if not keys:

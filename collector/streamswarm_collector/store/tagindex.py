@@ -1,6 +1,6 @@
 """Which series have which tag values, so that a condition on tags doesn't have to look at every series."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -55,8 +55,14 @@ class TagIndex:
             return frozenset(values.get(value, ()))
         return self.all.difference(*values.values())
 
-    def matching(self, key: str, matches: Callable[[str], bool]) -> frozenset[int]:
-        """Series whose tag value fulfils a condition; a missing tag is ""."""
+    def matching(self, key: str, among: Callable[[Collection[str]], frozenset[str]]) -> frozenset[int]:
+        """Series whose tag value is chosen; a missing tag is "".
+
+        Args:
+            key: of the tag.
+            among: chooses from all its values and "".
+        """
         values = self._values.get(key, {})
-        found = frozenset[int]().union(*(sids for value, sids in values.items() if matches(value)))
-        return found | self.all.difference(*values.values()) if matches("") else found
+        chosen = among(["", *values])
+        found = frozenset[int]().union(*(values[value] for value in chosen if value))
+        return found | self.all.difference(*values.values()) if "" in chosen else found
