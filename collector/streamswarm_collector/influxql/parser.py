@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from lark import Lark, UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
 from lark.exceptions import VisitError
+from lark.lexer import PatternStr
 
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.builder import StatementBuilder
@@ -23,6 +24,29 @@ _MOST_CACHED_STATEMENTS: Final = 512
 _TIME_BOUND: Final = re.compile(r"(\b(?i:time)\s*[<>]=?\s*)(\d{9,19})(ns|u|ms|s|m|h)?\b")
 _MARKS: Final = [str(4_611_686_018_427_380_000 + place) for place in range(64)]
 """What stands for the times of a shape; so late that nobody asks for them."""
+
+_OPERAND: Final = ["identifier", "string", "number", "bool"]
+_SPELT: Final = {
+    "$END": "EOF",
+    "IDENTIFIER": "identifier",
+    "QUOTED_IDENTIFIER": "identifier",
+    "STRING": "string",
+    "INTEGER": "integer",
+    "DECIMAL": "number",
+    "DURATION": "duration",
+    "REGEX": "regex",
+    "PARAMETER": "$parameter",
+    "COMPARISON": "<, <=, >, >=",
+    "UNEQUAL": "!=",
+    "DIRECTION": "ASC, DESC",
+    "FILL_WORD": "null, none, previous, linear",
+    "FIELD_CAST": "::",
+    "_TAG_CAST": "::",
+    "INFINITE": "INF",
+    "PLAIN_SUBJECT": "DATABASES, QUERIES, CONTINUOUS QUERIES, DIAGNOSTICS, SUBSCRIPTIONS, USERS",
+}
+_PUNCTUATION: Final = {"COMMA", "COUNTED", "DOT", "FIELD_CAST", "LPAR", "SEMICOLON", "_TAG_CAST"}
+"""Not told where a word may stand, too."""
 
 _Literal = ast.Number | ast.Duration
 _Bound = Callable[[Sequence[_Literal]], Any]
@@ -145,14 +169,34 @@ def _parse(text: str, parameters: Mapping[str, object]) -> tuple[ast.Statement, 
 
 
 def _explained(error: UnexpectedEOF | UnexpectedToken | UnexpectedCharacters, text: str) -> ParseError:
-    if isinstance(error, UnexpectedEOF):
-        return ParseError("error parsing query: found EOF, the statement is not complete")
-    if isinstance(error, UnexpectedToken):
-        found = "EOF" if error.token.type == "$END" else str(error.token)
-    else:
+    """What was found, what would have been understood there, and where that is."""
+    line, column = error.line, error.column
+    if isinstance(error, UnexpectedCharacters):
         word = re.match(r"\w+|.", text[error.pos_in_stream or 0 :], re.DOTALL)
         found = word.group() if word else "EOF"
-    return ParseError(f"error parsing query: found {found} at line {error.line}, char {error.column}")
+        if found in {"'", '"'}:
+            found += " without its end"
+        expected = set(error.allowed or ())
+    elif isinstance(error, UnexpectedToken) and error.token.type != "$END":
+        found, expected = str(error.token), set(error.accepts or error.expected)
+    else:
+        # lark names the place of the last token
+        *before, last = text.rstrip().split("\n")
+        found, line, column = "EOF", len(before) + 1, len(last) + 1
+        expected = set((isinstance(error, UnexpectedToken) and error.accepts) or error.expected)
+    wanted = ", ".join(_names(expected))
+    return ParseError(f"error parsing query: found {found}, expected {wanted} at line {line}, char {column}")
+
+
+def _names(terminals: set[str]) -> list[str]:
+    """How people call what may come; as InfluxDB names it, what begins an operand is not told in full."""
+    if "STAR" in terminals and "BOOLEAN" in terminals:
+        return _OPERAND
+    written = {one.name: one.pattern.value for one in _grammar().terminals if isinstance(one.pattern, PatternStr)}
+    wordy = any(name.startswith("_") for name in terminals)
+    terminals -= _PUNCTUATION if wordy else set()
+    spelt = {_SPELT.get(name) or written.get(name) or name.strip("_").replace("_WORD", "") for name in terminals}
+    return sorted(spelt, key=lambda name: (not name[0].isupper(), name))
 
 
 @cache

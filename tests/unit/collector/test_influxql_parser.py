@@ -36,9 +36,34 @@ def test_the_time_stands_where_it_was_written() -> None:
 
 
 def test_an_error_names_the_place_in_the_text_that_was_sent() -> None:
-    with pytest.raises(ParseError, match=r"found FRM at line 1, char 10") as first:
+    with pytest.raises(ParseError, match=r"found FRM, expected .* at line 1, char 10") as first:
         parse("SELECT v FRM m WHERE time > 1700000000s")
     with pytest.raises(ParseError) as second:
         parse("SELECT v FROM m WHERE time > 1700000000s LIMIT x")
     assert "char 48" in str(second.value)
     assert "FRM" in str(first.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("SELEC v FROM m", "found SELEC, expected ALTER, CREATE, DELETE, DROP, SELECT, SHOW at line 1, char 1"),
+        ("SELECT v FROM", "found EOF, expected (, identifier, regex at line 1, char 14"),
+        ("SELECT v\nFROM m\nWHERE", "found EOF, expected identifier, string, number, bool at line 3, char 6"),
+        ("SHOW TAG VALUES", "found EOF, expected FROM, ON, WITH at line 1, char 16"),
+        ("SELECT v FROM m GROUP BY time(1x)", "found 1x, expected duration at line 1, char 31"),
+        ("SELECT v FROM m LIMIT -1", "found -, expected integer at line 1, char 23"),
+        ("SELECT v FROM m WHERE h =~ x", "found x, expected $parameter, regex at line 1, char 28"),
+        ("SELECT v FROM m WHERE h = 'x", "found ' without its end, expected identifier, string, number, bool"),
+        ("SELECT v FROM m HAVING v > 1", "expected EOF, FILL, GROUP, LIMIT, OFFSET, ORDER, SLIMIT, SOFFSET, TZ, WHERE"),
+    ],
+)
+def test_an_error_says_what_would_be_understood_there(text: str, words: str) -> None:
+    with pytest.raises(ParseError) as refused:
+        parse(text)
+    assert words in str(refused.value)
+
+
+def test_comments_of_both_kinds_are_left_out() -> None:
+    text = "/* who\n asks */ SELECT v / 2 -- half\nFROM m /* here */ WHERE h =~ /a\\/*/"
+    assert parse(text) == parse("SELECT v / 2 FROM m WHERE h =~ /a\\/*/")
