@@ -22,6 +22,8 @@ from streamswarm_core.clock import from_ns, now_ns
 
 _EPOCH_NS: Final[Mapping[str, int]] = {**ast.DURATION_UNITS, "n": 1}
 _ROWS_AT_ONCE: Final = 100_000
+_OUT_OF_RANGE: Final = "a time or an integer of the answer does not fit into 64 bits; ask for a shorter range"
+_TOO_DEEP: Final = ParseError("error parsing query: calculations or subqueries are nested too deeply")
 _OF_SERVER: Final = frozenset(
     {
         ast.Subject.DATABASES,
@@ -102,6 +104,8 @@ class Engine:
             statements = parse(text, params)
         except ParseError as error:
             return _not_understood(error)
+        except RecursionError:
+            return _not_understood(_TOO_DEEP)
         limits = self._limits_at_once if at_once else self._limits
         limits = limits if rollups else replace(limits, rollups_from=None)
         results: list[dict[str, Any]] = []
@@ -113,8 +117,13 @@ class Engine:
                 )
             except ParseError as error:
                 return _not_understood(error)
+            except RecursionError:
+                return _not_understood(_TOO_DEEP)
             except (ExecutionError, RefusedError) as error:
                 results.append({"statement_id": number, "error": str(error)})
+                continue
+            except duckdb.OutOfRangeException:
+                results.append({"statement_id": number, "error": _OUT_OF_RANGE})
                 continue
             except duckdb.InterruptException:
                 message = f"query timeout: it took longer than {self._seconds:g} s; ask for less"

@@ -99,6 +99,7 @@ _LOOK_BACK_ONE: Final = frozenset(
     {"derivative", "non_negative_derivative", "difference", "non_negative_difference", "elapsed"}
 )
 _SECOND: Final = 1_000_000_000
+_INTEGERS: Final = 2**63
 
 
 def compile_expression(
@@ -234,7 +235,14 @@ def _calculate(operator: str, left: Any, right: Any) -> Any:
             result = math.fmod(left, right)
             if isinstance(left, int) and isinstance(right, int):
                 result = int(result)
-    return result
+    return _wrapped(result)
+
+
+def _wrapped(value: Any) -> Any:
+    """As InfluxDB's integers of 64 bits: what is too large for them comes out at their other end."""
+    if isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
+        return (value + _INTEGERS) % (2 * _INTEGERS) - _INTEGERS
+    return value
 
 
 def _apply(function: Callable[..., float | int], values: Sequence[Any]) -> float | int | None:
@@ -259,7 +267,7 @@ def _transform(name: str, parameter: int, times: Sequence[int], values: Sequence
     if name == "cumulative_sum":
         total = 0
         for position in known:
-            total += values[position]
+            total = _wrapped(total + values[position])
             result[position] = total
     elif name == "moving_average":
         window: deque[float] = deque(maxlen=parameter)
@@ -269,10 +277,10 @@ def _transform(name: str, parameter: int, times: Sequence[int], values: Sequence
                 result[position] = statistics.fmean(window)
     else:
         for before, after in itertools.pairwise(known):
-            change = values[after] - values[before]
+            change = _wrapped(values[after] - values[before])
             elapsed = abs(times[after] - times[before])
             if name == "elapsed":
-                result[after] = elapsed // parameter
+                result[after] = _wrapped(elapsed // parameter)
             elif name.endswith("difference"):
                 result[after] = change
             elif elapsed:

@@ -18,6 +18,7 @@ from streamswarm_collector.influxql.source import Column, Connect, Groups, Limit
 from streamswarm_collector.influxql.windows import Windows
 from streamswarm_collector.store.recent import Edge
 from streamswarm_collector.store.schema import FieldColumn, MeasurementSchema
+from streamswarm_core.lineprotocol import MAX_TIME_NS, MIN_TIME_NS
 
 
 @dataclass(slots=True)
@@ -106,6 +107,11 @@ class Search:
                 starts = [self.time_range.start or 0] * len(gids)
         else:
             first = windows.floor(int(source.chunk.time.min()))
+            if first < MIN_TIME_NS or int(source.chunk.time.max()) - first > MAX_TIME_NS:
+                raise ExecutionError(
+                    "GROUP BY time() spans more than 292 years or begins before 1677, which times of 64 bits can't "
+                    "count; name a range such as WHERE time > now() - 1d"
+                )
             buckets = (source.chunk.time - first) // windows.every
             answer = source.windows(buckets, int(buckets.max()) + 1, wanted)
             if answer is None:

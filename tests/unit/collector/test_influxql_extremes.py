@@ -1,0 +1,54 @@
+"""Questions and values at the far end of what there is are answered or refused, never a failure."""
+
+import orjson
+import pytest
+
+from streamswarm_collector.influxql.engine import Engine
+from streamswarm_collector.store.embedded import EmbeddedStore
+from tests.unit.collector.conftest import Write
+
+FIRST, LAST = -9_223_372_036_854_775_806, 9_223_372_036_854_775_806
+
+
+def test_one_comparison_for_each_of_five_thousand_hosts_is_answered(store: EmbeddedStore, write: Write) -> None:
+    write("m,host=h4999 v=1 1\nm,host=other v=2 1")
+    hosts = " OR ".join(f"host = 'h{number}'" for number in range(5_000))
+    fields = " AND ".join(f"v != {number}" for number in range(10, 2_000))
+    reply = Engine(store).execute(f"SELECT v FROM m WHERE ({hosts}) AND {fields}", database="d", epoch="ns")
+    assert reply.body["results"][0]["series"][0]["values"] == [(1, 1.0)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"SELECT {'+'.join(['v'] * 3_000)} FROM m",
+        f"SELECT {'abs(' * 3_000}v{')' * 3_000} FROM m",
+        f"SELECT v FROM {'(SELECT v FROM ' * 500}m{')' * 500}",
+        f"SELECT v FROM m WHERE {'+'.join(['v'] * 3_000)} > 1",
+    ],
+)
+def test_what_is_nested_too_deeply_is_refused_as_such(store: EmbeddedStore, write: Write, statement: str) -> None:
+    write("m v=1 1")
+    reply = Engine(store).execute(statement, database="d")
+    assert (reply.status, list(reply.body)) == (400, ["error"])
+    assert "nested too deeply" in reply.body["error"]
+
+
+@pytest.mark.parametrize("call", ["count(v)", "mean(v)", "mode(v)", "percentile(v, 50)"])
+@pytest.mark.parametrize("clause", ["", "WHERE time < '1677-12-01T00:00:00Z'"])
+def test_windows_that_64_bits_can_not_count_are_an_error_of_the_statement(
+    store: EmbeddedStore, write: Write, call: str, clause: str
+) -> None:
+    write(f"m v=1 {FIRST}\nm v=2 {LAST}")
+    reply = Engine(store).execute(f"SELECT {call} FROM m {clause} GROUP BY time(1w)", database="d")
+    assert reply.status == 200
+    assert "64 bits" in reply.body["results"][0]["error"]
+
+
+def test_integers_that_become_too_large_wrap_as_influxdbs_do(store: EmbeddedStore, write: Write) -> None:
+    write("m n=4i 1\nm n=9223372036854775807i 2")
+    columns = "n * 9223372036854775807 AS a, n + 1 AS b, cumulative_sum(n) AS c, difference(n) AS d"
+    reply = Engine(store).execute(f"SELECT {columns} FROM m", database="d", epoch="ns")
+    (series,) = orjson.loads(orjson.dumps(reply.body))["results"][0]["series"]
+    top = 2**63
+    assert series["values"] == [[1, -4, 5, 4, None], [2, 1, -top, 3 - top, top - 5]]
