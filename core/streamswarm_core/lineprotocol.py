@@ -276,7 +276,8 @@ def parse_field_value(raw: str, line: str = "") -> FieldValue:
         if math.isfinite(number):
             return number
         raise LineError(f"unable to parse number {raw}: value out of range", line)
-    raise LineError("invalid boolean" if raw[0] in "tTfF" else "invalid number", line)
+    hint = "; text stands in double quotes" if raw[0].isalpha() or raw[0] == "'" else ""
+    raise LineError(("invalid boolean" if raw[0] in "tTfF" else "invalid number") + hint, line)
 
 
 def _parse_time(raw: str, line: str, default_time_ns: int | None, precision: str) -> int | None:
@@ -286,8 +287,14 @@ def _parse_time(raw: str, line: str, default_time_ns: int | None, precision: str
         raise LineError("bad timestamp", line)
     time_ns = int(raw) * PRECISION_NS[precision]
     if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
-        raise LineError("time outside range", line)
+        # Mostly the time is in another unit than the sender says.
+        raise LineError(f"time outside range, which in {precision} is {_range_in(precision)}", line)
     return time_ns
+
+
+def _range_in(precision: str) -> str:
+    unit = PRECISION_NS[precision]
+    return f"{-(-MIN_TIME_NS // unit)} to {MAX_TIME_NS // unit}"
 
 
 def _cut(text: str, separator: re.Pattern[str]) -> tuple[str, str, str]:

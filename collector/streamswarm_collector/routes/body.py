@@ -9,6 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 from streamswarm_collector.intake import Room
 
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+"""No line begins so: it isn't UTF-8."""
 _GONE: Final = "the sender went away before the body was whole"
 _PLAIN: Final = frozenset({"", "identity"})
 
@@ -64,6 +66,9 @@ async def read_body(request: Request, room: Room, *, most_bytes: int, seconds: f
         raise BodyError("the body is not valid gzip although Content-Encoding says so", status=400) from None
     if unpack and body and not unpack.complete:
         raise BodyError("the body is not valid gzip although Content-Encoding says so: it is cut short", status=400)
+    if body.startswith(_GZIP_MAGIC):
+        twice = "packed twice" if unpack else "gzip although no Content-Encoding says so"
+        raise BodyError(f"the body is {twice}; pack it once and send the header Content-Encoding: gzip", status=400)
     return bytes(body)
 
 

@@ -74,7 +74,7 @@ class WriteRoutes:
         if "/" in database or "/" in policy or "\n" in database + policy:
             return refuse(400, "the name of a database or retention policy has no slash and no line break", v2=v2)
         if precision not in PRECISION_NS:
-            return refuse(400, f"invalid precision {precision!r}; one of ns, us, ms, s", v2=v2)
+            return refuse(400, f"invalid precision {precision!r}; one of ns, us, ms, s, m, h", v2=v2)
         try:
             bearer = await _bearer(request, self._authenticator)
             self._pipeline.check_log()
