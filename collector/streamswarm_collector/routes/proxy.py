@@ -106,5 +106,5 @@ def _only_reads(text: str) -> bool:
         return True
     try:
         return all(isinstance(statement, ast.Select | ast.Show) for statement in parse(text))
-    except ParseError:
+    except (ParseError, RecursionError):
         return False

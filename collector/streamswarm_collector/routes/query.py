@@ -22,6 +22,7 @@ from streamswarm_collector.influxql.errors import PostponedError
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.routes.answers import refuse
 from streamswarm_collector.routes.body import BodyError, bounded_form
+from streamswarm_collector.routes.csvform import as_csv, wants_csv
 from streamswarm_collector.routes.proxy import QueryProxy
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.errors import ScopeError, TokenError, Unavailable
@@ -93,7 +94,8 @@ class QueryRoute:
             may_change = Scope.ADMIN in bearer.scopes
             if self._engine is None:
                 return await self._proxy.answer(request.method, parameters, request.headers, may_change=may_change)
-            return await self._from_store(self._engine, parameters, may_change=may_change)
+            in_csv = wants_csv(request.headers.get("Accept", ""))
+            return await self._from_store(self._engine, parameters, may_change=may_change, in_csv=in_csv)
         except BodyError as error:
             return refuse(error.status, str(error), v2=False)
         except ScopeError as error:
@@ -103,7 +105,9 @@ class QueryRoute:
         except Unavailable as error:
             return refuse(503, str(error), v2=False, retry_after=5)
 
-    async def _from_store(self, engine: Engine, parameters: Mapping[str, str], *, may_change: bool) -> Response:
+    async def _from_store(
+        self, engine: Engine, parameters: Mapping[str, str], *, may_change: bool, in_csv: bool
+    ) -> Response:
         epoch = parameters.get("epoch") or None
         if epoch and epoch not in _EPOCHS:
             return refuse(400, f"invalid epoch {epoch!r}; one of ns, u, ms, s, m, h", v2=False)
@@ -128,12 +132,14 @@ class QueryRoute:
                 parameters["q"],
                 database=parameters.get("db"),
                 policy=parameters.get("rp"),
-                epoch=epoch,
+                epoch=epoch or ("ns" if in_csv else None),
                 params=bound,
                 may_change=may_change,
                 at_once=at_once,
                 rollups=parameters.get("rollups") != "false",
             )
+            if in_csv:
+                return reply.status, [as_csv(reply.body)]
             bodies = in_chunks(reply.body, chunk_rows) if chunk_rows else iter([reply.body])
             return reply.status, [_dump(body, pretty=pretty) for body in bodies]
 
@@ -142,16 +148,24 @@ class QueryRoute:
             status, documents = answer(at_once=True)
         except PostponedError:
             status, documents = await asyncio.get_running_loop().run_in_executor(self._threads, answer)
-        return _Document(b"".join(documents), status)
+        return (_Table if in_csv else _Document)(b"".join(documents), status)
 
 
 class _Document(Response):
     """A JSON document; its headers are always the same."""
 
+    fixed_headers = _HEADERS
+
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
         """Set them as they go out."""
         _ = headers
-        self.raw_headers = [*_HEADERS, (b"content-length", b"%d" % len(self.body))]
+        self.raw_headers = [*self.fixed_headers, (b"content-length", b"%d" % len(self.body))]
+
+
+class _Table(_Document):
+    """CSV."""
+
+    fixed_headers = ((b"content-type", b"text/csv"), *_HEADERS[1:])
 
 
 def in_chunks(body: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, Any]]:
