@@ -4,6 +4,7 @@ Most lines carry no escape and no quoted string; they are cut with `str.split`. 
 core, which is also what the fast path is tested against.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -219,6 +220,8 @@ class Parser:
             if not key or not equals or key in fields or not _PLAIN_NUMBER.match(raw):
                 return None
             fields[key] = parse_field_value(raw, line) if raw[-1] == "i" else float(raw)
+            if fields[key] == math.inf or fields[key] == -math.inf:
+                return None
         series = self._series.get((parts[0], stamp_key)) or self._series_or_none(parts[0], stamp, stamp_key)
         return Row(series[0], time_ns, fields) if series else None
 

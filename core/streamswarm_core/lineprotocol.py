@@ -47,6 +47,8 @@ _EQUALS: Final = re.compile(r"(?<!\\)=")
 _MARKS: Final = re.compile(r'\\.|[ =,"\n]', re.DOTALL)
 _NUMBER: Final = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d+\Z", re.ASCII)
+_MOST_DIGITS: Final = 640
+"""So many Python reads whatever its settings are (`sys.set_int_max_str_digits`)."""
 _MOST_ESCAPED: Final = 65_536
 _TRUE: Final = frozenset({"t", "T", "true", "True", "TRUE"})
 _FALSE: Final = frozenset({"f", "F", "false", "False", "FALSE"})
@@ -266,16 +268,16 @@ def parse_field_value(raw: str, line: str = "") -> FieldValue:
         return False
     suffix = raw[-1]
     if suffix in "iu" and _INTEGER.match(raw[:-1]):
-        integer = int(raw[:-1])
+        integer = _integer(raw[:-1])
         low, high = (INT64_MIN, INT64_MAX) if suffix == "i" else (0, INT64_MAX)
-        if not low <= integer <= high:
-            raise LineError(f"unable to parse integer {raw[:-1]}: value out of range", line)
+        if integer is None or not low <= integer <= high:
+            raise LineError(f"unable to parse integer {_shortened(raw[:-1])}: value out of range", line)
         return integer
     if _NUMBER.match(raw):
         number = float(raw)
         if math.isfinite(number):
             return number
-        raise LineError(f"unable to parse number {raw}: value out of range", line)
+        raise LineError(f"unable to parse number {_shortened(raw)}: value out of range", line)
     hint = "; text stands in double quotes" if raw[0].isalpha() or raw[0] == "'" else ""
     raise LineError(("invalid boolean" if raw[0] in "tTfF" else "invalid number") + hint, line)
 
@@ -285,11 +287,21 @@ def _parse_time(raw: str, line: str, default_time_ns: int | None, precision: str
         return default_time_ns
     if not _INTEGER.match(raw):
         raise LineError("bad timestamp", line)
-    time_ns = int(raw) * PRECISION_NS[precision]
-    if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
+    time = _integer(raw)
+    time_ns = None if time is None else time * PRECISION_NS[precision]
+    if time_ns is None or not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
         # Mostly the time is in another unit than the sender says.
         raise LineError(f"time outside range, which in {precision} is {_range_in(precision)}", line)
     return time_ns
+
+
+def _integer(digits: str) -> int | None:
+    """None for so many digits that no 64 bits hold them, which Python may refuse to read."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
+
+
+def _shortened(digits: str) -> str:
+    return digits if len(digits) <= _MOST_DIGITS else f"{digits[:20]}... of {len(digits)} characters"
 
 
 def _range_in(precision: str) -> str:

@@ -55,6 +55,15 @@ def test_what_is_written_is_read_back(point: Point) -> None:
         ("cpu v=9223372036854775808i", "out of range"),
         ("cpu v=1 yesterday", "bad timestamp"),
         ("cpu v=1 9223372036854775807", "time outside range"),
+        (
+            f"cpu v={'9' * 5000}i",
+            "unable to parse integer 99999999999999999999... of 5000 characters: value out of range",
+        ),
+        (
+            f"cpu v={'9' * 5000}",
+            "unable to parse number 99999999999999999999... of 5000 characters: value out of range",
+        ),
+        (f"cpu v=1 {'9' * 5000}", "time outside range"),
         (r"cpu\\ v=1 1", "missing field value"),
         (r"cpu,a=b\\ v=1 1", "invalid tag format"),
         (r"cpu,a\\=b v=1", "missing tag value"),
