@@ -56,6 +56,16 @@ def test_a_partial_write_keeps_the_good_lines_and_names_the_others(url: str) -> 
     assert series["values"] == [[1, 1], [4, 4]]
 
 
+@pytest.mark.parametrize("end", ["", "i", " 9", 'i,note="x"'])
+def test_a_line_with_thousands_of_digits_takes_no_other_line_with_it(url: str, end: str) -> None:
+    # It was a 500, so that Telegraf sent the same batch again for ever.
+    body = f"m v=1 1\nm w={'9' * 5_000}{end}\nm v=4 4"
+    answer = httpx.post(f"{url}/write?db=streamswarm", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("partial write: line 2: unable to parse")
+    assert query(url, "SELECT v FROM m").json()["results"][0]["series"][0]["values"] == [[1, 1], [4, 4]]
+
+
 @pytest.mark.parametrize("content", [b"m v=1 1\nm v=1i 2", b"m v=1i 2\nm v=1i 3", b"m time=1 1", b"m,time=1 v=1 1"])
 def test_lines_that_were_understood_and_not_kept_are_called_a_partial_write(url: str, content: bytes) -> None:
     # Telegraf drops a batch if the answer says "partial write" or "unable to parse", else it sends it again for ever.
@@ -119,6 +129,8 @@ def test_a_bad_request_says_what_is_wrong(
         ({"q": ""}, 'missing required parameter \\"q\\"'),
         ({"q": "SELECT v FROM m", "epoch": "eons"}, "one of ns, u, ms"),
         ({"q": "SELECT v FROM m", "params": "[]"}, "not a JSON object"),
+        ({"q": "SELECT v FROM m", "params": "[" * 100_000}, "not a JSON object"),
+        ({"q": "SELECT v FROM m", "chunked": "true", "chunk_size": "9" * 5_000}, "invalid chunk_size"),
         ({"q": "SELECT v INTO copy FROM m"}, "found INTO, expected AND, AS, FROM"),
         ({"q": "SELECT v FROM m tz('Nowhere')"}, "unable to find time zone Nowhere"),
         ({"q": "SELECT v FROM m", "chunked": "true", "chunk_size": "0"}, "invalid chunk_size"),

@@ -10,9 +10,13 @@ from lark import Token, Transformer, v_args
 
 from streamswarm_collector.influxql import ast, regex
 from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_core.lineprotocol import INT64_MAX
 
 _ESCAPE: Final = re.compile(r"\\(.)")
 _DURATION_PART: Final = re.compile(r"(\d+)(ns|us|ms|u|µ|s|m|h|d|w)")
+_MOST_DIGITS: Final = 640
+_MOST_SHOWN: Final = 20
+_MOST_REPLICAS: Final = 2**31 - 1
 _COUNTED: Final = {
     "SERIES": ast.Subject.SERIES,
     "MEASUREMENT": ast.Subject.MEASUREMENTS,
@@ -43,7 +47,7 @@ class StatementBuilder(Transformer[Token, Any]):
         return _unquote(token) if token.startswith('"') else str(token)
 
     def number(self, token: Token) -> ast.Number:
-        return ast.Number(int(token) if token.type == "INTEGER" else float(token))
+        return ast.Number(_integer(token, 2**64 - 1) if token.type == "INTEGER" else float(token))
 
     def signed_number(self, *parts: Any) -> ast.Number:
         number: ast.Number = parts[-1]
@@ -51,7 +55,10 @@ class StatementBuilder(Transformer[Token, Any]):
 
     def duration(self, token: Token) -> ast.Duration:
         parts = _DURATION_PART.findall(token)
-        return ast.Duration(sum(int(amount) * ast.DURATION_UNITS[unit] for amount, unit in parts))
+        nanoseconds = sum(_integer(amount) * ast.DURATION_UNITS[unit] for amount, unit in parts)
+        if nanoseconds > INT64_MAX:
+            raise ParseError(f"error parsing query: invalid duration {_short(token)}; at most 106751d, 292 years")
+        return ast.Duration(nanoseconds)
 
     def string(self, token: Token) -> ast.String:
         return ast.String(_unquote(token))
@@ -180,16 +187,16 @@ class StatementBuilder(Transformer[Token, Any]):
         return _Clause("descending", bool(directions) and directions[0].lower() == "desc")
 
     def limit(self, token: Token) -> "_Clause":
-        return _Clause("limit", int(token))
+        return _Clause("limit", _integer(token))
 
     def offset(self, token: Token) -> "_Clause":
-        return _Clause("offset", int(token))
+        return _Clause("offset", _integer(token))
 
     def slimit(self, token: Token) -> "_Clause":
-        return _Clause("series_limit", int(token))
+        return _Clause("series_limit", _integer(token))
 
     def soffset(self, token: Token) -> "_Clause":
-        return _Clause("series_offset", int(token))
+        return _Clause("series_offset", _integer(token))
 
     def tz(self, token: Token) -> "_Clause":
         name = _unquote(token)
@@ -278,7 +285,10 @@ class StatementBuilder(Transformer[Token, Any]):
         return _Clause("shard_duration", nanoseconds)
 
     def policy_replication(self, token: Token) -> "_Clause":
-        return _Clause("replication", int(token))
+        replication = _integer(token, _MOST_REPLICAS)
+        if replication < 1:
+            raise ParseError(f"error parsing query: invalid value {token}: must be 1 <= n <= {_MOST_REPLICAS}")
+        return _Clause("replication", replication)
 
     def policy_name(self, name: str) -> "_Clause":
         return _Clause("name", name)
@@ -312,6 +322,17 @@ class StatementBuilder(Transformer[Token, Any]):
 
     def drop_measurement(self, name: str) -> ast.DropMeasurement:
         return ast.DropMeasurement(name)
+
+
+def _integer(digits: str, most: int = INT64_MAX) -> int:
+    # Python itself refuses to read thousands of digits.
+    if len(digits) > _MOST_DIGITS or int(digits) > most:
+        raise ParseError(f"error parsing query: unable to parse integer {_short(digits)}: at most {most}")
+    return int(digits)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 2 * _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 class _Cast:

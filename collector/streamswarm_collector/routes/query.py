@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ _HEADERS: Final = (
     (b"x-influxdb-version", b"1.8.10"),
     (b"x-influxdb-build", b"OSS"),
 )
+_ROWS: Final = re.compile(r"0*[1-9]\d{0,17}", re.ASCII)
 _EPOCHS: Final = frozenset({"ns", "n", "u", "µ", "us", "ms", "s", "m", "h"})
 
 
@@ -113,15 +115,15 @@ class QueryRoute:
             return refuse(400, f"invalid epoch {epoch!r}; one of ns, u, ms, s, m, h", v2=False)
         try:
             bound = json.loads(parameters["params"]) if parameters.get("params") else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             bound = None
         if not isinstance(bound, dict):
             return refuse(400, "the parameter params is not a JSON object", v2=False)
         chunk_rows = 0
         if parameters.get("chunked") == "true":
             size = parameters.get("chunk_size") or str(_CHUNK_ROWS)
-            if not size.isdecimal() or int(size) < 1:
-                return refuse(400, f"invalid chunk_size {size!r}; a number of rows from 1", v2=False)
+            if not _ROWS.fullmatch(size):
+                return refuse(400, f"invalid chunk_size {size[:40]!r}; a number of rows from 1", v2=False)
             chunk_rows = int(size)
         if parameters.get("rollups", "true") not in {"true", "false"}:
             return refuse(400, f"invalid rollups {parameters['rollups']!r}; true or false", v2=False)

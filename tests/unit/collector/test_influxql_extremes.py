@@ -3,9 +3,12 @@
 import orjson
 import pytest
 
+from streamswarm_collector.influxql.admin import Administrator
 from streamswarm_collector.influxql.engine import Engine
+from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_collector.influxql.parser import parse
 from streamswarm_collector.store.embedded import EmbeddedStore
-from tests.unit.collector.conftest import Write
+from tests.unit.collector.conftest import Write, rows_of
 
 FIRST, LAST = -9_223_372_036_854_775_806, 9_223_372_036_854_775_806
 
@@ -52,3 +55,35 @@ def test_integers_that_become_too_large_wrap_as_influxdbs_do(store: EmbeddedStor
     (series,) = orjson.loads(orjson.dumps(reply.body))["results"][0]["series"]
     top = 2**63
     assert series["values"] == [[1, -4, 5, 4, None], [2, 1, -top, 3 - top, top - 5]]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT v FROM m LIMIT {}",
+        "SELECT v FROM m LIMIT 1 OFFSET {}",
+        "SELECT v FROM m WHERE v > {}",
+        "SELECT v FROM m WHERE time > now() - {}h",
+        "SELECT percentile(v, {}) FROM m",
+        "SELECT mean(v) FROM m GROUP BY time({}w)",
+        "CREATE RETENTION POLICY p ON d DURATION {}w REPLICATION 1",
+        "CREATE RETENTION POLICY p ON d DURATION 1w REPLICATION {}",
+    ],
+)
+@pytest.mark.parametrize("digits", [20, 400, 5_000])
+def test_a_number_that_no_64_bits_hold_is_refused_and_the_store_goes_on(
+    store: EmbeddedStore, write: Write, statement: str, digits: int
+) -> None:
+    # A retention policy too long for the file once kept every later point from it, until a restart.
+    write("m v=1 1")
+    engine = Engine(store, administrator=Administrator(store, lambda _bucket, _measurement=None: None))
+    reply = engine.execute(statement.format("9" * digits), database="d", may_change=True)
+    assert (reply.status, list(reply.body)) == (400, ["error"])
+    assert "unable to parse integer" in reply.body["error"]
+    write("m v=2 2")
+    assert len(rows_of(store, "m")) == 2
+
+
+def test_a_duration_of_more_than_292_years_is_refused() -> None:
+    with pytest.raises(ParseError, match="invalid duration 15251w; at most 106751d"):
+        parse("SELECT mean(v) FROM m GROUP BY time(15251w)")
