@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from streamswarm_collector.influxql import ast
+from streamswarm_collector.influxql import ast, regex
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.errors import ParseError
 from streamswarm_collector.influxql.parser import parse
@@ -48,6 +48,37 @@ def test_an_expression_finds_what_it_finds_in_influxdb(pattern: str, found: set[
     assert isinstance(statement.where.right, ast.Regex)
     assert statement.where.right.among(TEXTS) == found
     assert {text for text in TEXTS if statement.where.right.matches(text)} == found
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "^$",
+        "^(a|b)$",
+        "^(web|db)-1",
+        "a.*b$",
+        r"^a\.b$",
+        ".+",
+        "^.$",
+        "(a|b)(c|)",
+        "a$|b",
+        "x^",
+        "a,b:c@d=e/f",
+        "ä",
+    ],
+)
+def test_what_python_answers_is_what_re2_answers(pattern: str) -> None:
+    texts = [*TEXTS, "a", "b", "a\n", "b\na", "ab", "xaab\n", "web-1", "db-12", "a,b:c@d=e/f", "ac", "\n", "a\rb"]
+    assert regex._plain(pattern) is not None
+    found = {text for text, is_found in zip(texts, regex._answers(pattern, texts), strict=True) if is_found}
+    assert regex.matching(pattern, texts) == found
+    assert {text for text in texts if regex.matches(pattern, text)} == found
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*", ".*.*.*x", "a{3}", r"\d", "[[:digit:]]", "(?i)a", "a??", "("])
+def test_what_could_be_slow_or_mean_something_else_is_left_to_re2(pattern: str) -> None:
+    assert regex._plain(pattern) is None
 
 
 @pytest.mark.parametrize("pattern", ["[", "(?=a)", r"(a)\1", "a++", "(?>a)"])
