@@ -60,4 +60,4 @@ def test_a_name_server_that_does_not_answer_keeps_nothing_else_waiting_not_even_
     assert host in {"127.0.0.1", "::1"}
     assert (answered, threads) == (0, 41)
     assert len(set(questions)) == 2 * 41
-    assert fault == "resolver_failure: no name server has answered within 0.1 s"
+    assert fault == "resolver_failure: late.example.: no name server has answered within 0.1 s"

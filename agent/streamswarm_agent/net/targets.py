@@ -1,10 +1,12 @@
 """Targets as people write them, and what they resolve to."""
 
 import ipaddress
+import re
 import socket
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.lookups import look_up
@@ -15,6 +17,7 @@ _FAMILIES = {
     Family.IPV4: socket.AF_INET,
     Family.IPV6: socket.AF_INET6,
 }
+_NAME: Final = re.compile(r"[^\s/:@\[\]?#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,48 +57,76 @@ def split_host_port(target: str) -> tuple[str, int]:
     host, colon, port = target.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or (":" in host and not bracketed) or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ProbeFault(Fault.BAD_TARGET, f"{target!r} is not host:port or [IPv6]:port")
+        detail = f"{target!r} is not host:port or [IPv6]:port, with a port from 1 to 65535"
+        raise ProbeFault(Fault.BAD_TARGET, detail)
     return (host[1:-1] if bracketed else host), int(port)
 
 
-async def resolve(host: str, port: int = 0, family: Family = Family.ANY) -> Address:
+async def resolve(host: str, port: int = 0, family: Family = Family.ANY, *, on_interface: bool = False) -> Address:
     """Find the first address of a host, as the system's resolver orders them.
+
+    Args:
+        host: a name or an address.
+        port: for the address.
+        family: which IP version.
+        on_interface: the socket will be bound to an interface, so a link-local address needn't name one.
 
     Raises:
         ProbeFault: the name doesn't exist, has no address of the family, or the resolver doesn't answer.
     """
-    written_out = _literal(host, port, family)
+    written_out = _literal(host.strip("[]"), port, family)
     if written_out is not None:
-        return written_out
+        return written_out if on_interface else _with_interface(written_out)
+    if not _NAME.fullmatch(host):
+        detail = f"{host!r} is no host name and no address; takes one of them, without scheme, port or path"
+        raise ProbeFault(Fault.BAD_TARGET, detail)
     started = time.monotonic()
     try:
         found = await look_up(host, _FAMILIES[family])
-    except (OSError, UnicodeError) as error:
-        if isinstance(error, UnicodeError):
-            raise ProbeFault(Fault.BAD_TARGET, f"{host!r} is no host name") from None
-        raise from_os_error(error) from None
+    except UnicodeError:
+        raise ProbeFault(Fault.BAD_TARGET, f"{host!r} is no host name") from None
+    except OSError as error:
+        fault = from_os_error(error)
+        raise ProbeFault(fault.fault, f"{host}: {fault.detail}") from None
     kind, (address, _, *scope) = found[0]
     return Address(kind, (address, port, *scope), time.monotonic() - started)  # type: ignore[arg-type]
 
 
-def literal(host: str, family: Family = Family.ANY) -> Address | None:
-    """The address that is written out, or None for a name.
+def literal(host: str, family: Family = Family.ANY, *, on_interface: bool = False) -> Address | None:
+    """The address that is written out, for good; None for a name, and for an interface's, whose number may change.
 
     Raises:
-        ProbeFault: it is an address of the other family.
+        ProbeFault: it is an address of the other family, or see `resolve`.
     """
-    return _literal(host, 0, family)
+    written_out = None if "%" in host else _literal(host.strip("[]"), 0, family)
+    return written_out if written_out is None or on_interface else _with_interface(written_out)
 
 
-@lru_cache(16_384)
+def _with_interface(address: Address) -> Address:
+    """The address, if it can be connected to.
+
+    Raises:
+        ProbeFault: it is a link-local one of no interface.
+    """
+    of_no_interface = address.family == socket.AF_INET6 and not address.sockaddr[-1]
+    if of_no_interface and ipaddress.IPv6Address(address.host).is_link_local:
+        detail = f"{address.host} is a link-local address: name the interface too, such as {address.host}%eth0"
+        raise ProbeFault(Fault.BAD_TARGET, detail)
+    return address
+
+
 def _literal(host: str, port: int, family: Family) -> Address | None:
+    return _read_address(host, port, family) if "%" in host else _remembered(host, port, family)
+
+
+def _read_address(host: str, port: int, family: Family) -> Address | None:
     """The address that is written out, or None for a name.
 
     Raises:
-        ProbeFault: it is an address of the other family.
+        ProbeFault: it is an address of the other family, or of an interface that isn't there.
     """
-    host = host.strip("[]")
-    if not _is_address(host):
+    bare, _, interface = host.partition("%")
+    if not _is_address(bare):
         return None
     try:
         # Nothing is looked up here, so there is nothing to wait for.
@@ -103,13 +134,22 @@ def _literal(host: str, port: int, family: Family) -> Address | None:
             host, port, family=_FAMILIES[family], type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
         )
     except OSError:
-        raise ProbeFault(Fault.BAD_TARGET, f"{host} is no {family} address") from None
+        wrong_family = family not in {Family.ANY, _family_of(bare)}
+        detail = f"{host} is no {family} address" if wrong_family else f"{host}: this host has no interface {interface}"
+        raise ProbeFault(Fault.BAD_TARGET, detail) from None
     return Address(found[0][0], found[0][4], None)  # type: ignore[arg-type]
+
+
+_remembered = lru_cache(16_384)(_read_address)
+
+
+def _family_of(address: str) -> Family:
+    return Family.IPV6 if ":" in address else Family.IPV4
 
 
 def _is_address(host: str) -> bool:
     try:
-        ipaddress.ip_address(host.partition("%")[0])
+        ipaddress.ip_address(host)
     except ValueError:
         return False
     return True

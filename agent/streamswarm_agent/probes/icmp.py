@@ -19,7 +19,7 @@ class IcmpProbe:
         state = State.of(context.memory)
         tags = {"target": target}
         try:
-            address = await resolve(target, family=params.family)
+            address = await resolve(target, family=params.family, on_interface=params.source is not None)
             tags["family"] = address.family_tag
             run = await context.icmp.echo(
                 address,
@@ -45,7 +45,7 @@ class IcmpProbe:
         """The runs of an assignment; a target that can't be, such as an address of the other family, needs a task."""
         tags = {**tags, "target": target}
         try:
-            address = literal(target, params.family)
+            address = literal(target, params.family, on_interface=params.source is not None)
         except ProbeFault:
             return None
         if address is None:

@@ -138,7 +138,8 @@ class NamedPings:
     async def _look_up(self, report: Callable[[Any], None], stamp: int, started: float) -> None:
         self._look_up_at = -math.inf
         try:
-            found = await resolve(self._target, family=self._params.family)
+            params = self._params
+            found = await resolve(self._target, family=params.family, on_interface=params.source is not None)
         except ProbeFault as fault:
             fields = nothing_sent(fault, self._context.monotonic() - started)
             report(Reading(Series(ICMP, self._tags), fields, stamp))
