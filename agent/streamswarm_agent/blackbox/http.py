@@ -7,6 +7,7 @@ from streamswarm_agent.blackbox.config import HeaderMatch, HttpProber, ModuleCon
 from streamswarm_agent.blackbox.running import Job, choose
 from streamswarm_agent.matching import found
 from streamswarm_agent.net.exchange import Answer
+from streamswarm_agent.net.http import host_of
 from streamswarm_agent.probes.http import HttpRun, is_redirect, measure_http
 from streamswarm_core.probespecs import HttpParams
 
@@ -29,7 +30,7 @@ class HttpModule:
         run = HttpRun({})
         success = False
         try:
-            _, family = await choose(job, urlsplit(url).hostname or "", 0, self._prober)
+            _, family = await choose(job, host_of(urlsplit(url)), 0, self._prober)
             asking: dict[str, Any] = {"wait": min(job.wait, _LONGEST_WAIT), "family": family}
             if job.hostname:
                 asking["headers"] = {**self._params.headers, "Host": job.hostname}

@@ -1,11 +1,16 @@
 """What one HTTP request asks for, and what it came to; HTTP/1.1 and HTTP/2 alike."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
-from urllib.parse import SplitResult
+from typing import Final, Protocol
+from urllib.parse import SplitResult, quote
 
 from streamswarm_agent.net.body import Body
+
+AS_IT_IS: Final = "!$%&'()*+,/:;=?@[]^`{|}~\"<>\\"
+"""What `quote` leaves alone in a path and a query, beside letters, digits and "-._~": all visible ASCII but "#"."""
+_INTERFACE: Final = re.compile(r"%[^\]]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,23 @@ class Request:
 
     @property
     def path(self) -> str:
-        """Path and query."""
-        return (self.url.path or "/") + (f"?{self.url.query}" if self.url.query else "")
+        """Path and query; what may not be there as it is (RFC 3986) goes as its UTF-8 in percent, as in browsers.
+
+        >>> from urllib.parse import urlsplit
+        >>> Request("GET", urlsplit("http://h/a b/\u00fc%20?q=\u00fc#top")).path
+        '/a%20b/%C3%BC%20?q=%C3%BC'
+        """
+        path, query = quote(self.url.path or "/", safe=AS_IT_IS), quote(self.url.query, safe=AS_IT_IS)
+        return f"{path}?{query}" if query else path
 
     @property
     def authority(self) -> str:
-        """What Host says."""
-        return next((value for name, value in self.headers if name == "host"), self.url.netloc.rpartition("@")[2])
+        """What Host says: as in the URL, but without a link-local address's interface: no server knows it by that."""
+        given = next((value for name, value in self.headers if name == "host"), "")
+        if given or self.url.netloc.isascii():
+            return given or _INTERFACE.sub("]", self.url.netloc.rpartition("@")[2])
+        name = (self.url.hostname or "").encode("idna").decode()
+        return f"{name}:{self.url.port}" if self.url.port else name
 
     @property
     def all_headers(self) -> list[tuple[str, str]]:

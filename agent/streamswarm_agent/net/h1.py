@@ -29,7 +29,7 @@ class Http1:
         try:
             await self._read(answer, phases, asked)
         except h11.RemoteProtocolError as error:
-            raise ProbeFault(Fault.PROTOCOL, str(error)) from None
+            raise ProbeFault(Fault.PROTOCOL, f"the answer is no valid HTTP: {error}") from None
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
 
@@ -50,6 +50,8 @@ class Http1:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 received = await self._wire.receive()
+                if not received and phases.first_byte is None:
+                    raise ProbeFault(Fault.RESET, "the server closed the connection without an answer")
                 if phases.first_byte is None and received:
                     begun = time.monotonic()
                     phases.first_byte = begun - asked

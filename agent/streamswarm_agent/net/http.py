@@ -23,9 +23,19 @@ _LOST: Final = frozenset({Fault.RESET, Fault.PROTOCOL})
 Origin = tuple[str, str, int]
 
 
+def host_of(url: SplitResult) -> str:
+    """The host; before the interface of a link-local address comes %, as elsewhere, and not URLs' %25 (RFC 6874).
+
+    >>> from urllib.parse import urlsplit
+    >>> host_of(urlsplit("http://[fe80::1%25eth0]:8080/"))
+    'fe80::1%eth0'
+    """
+    return (url.hostname or "").replace("%25", "%")
+
+
 def origin_of(url: SplitResult) -> Origin:
     """Scheme, host and port: what a connection is for."""
-    return url.scheme, url.hostname or "", url.port or _PORTS[url.scheme]
+    return url.scheme, host_of(url), url.port or _PORTS[url.scheme]
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,7 +345,8 @@ def why_silent(run: StampRun, plan: Plan) -> ProbeFault:
     """Why nothing usable came back, as far as it can be known."""
     fault = nothing_came(run)
     if fault is not None:
-        return ProbeFault(fault.fault, f"{fault.detail}: no reflector listens on that port")
+        closed = ": no reflector listens on that port" if fault.fault is Fault.REFUSED else ""
+        return ProbeFault(fault.fault, fault.detail + closed)
     if run.bad:
         detail = f"{run.bad} answers are not what was asked for" + (": is the key the reflector's?" if plan.key else "")
         return ProbeFault(Fault.UNEXPECTED_ANSWER, detail)

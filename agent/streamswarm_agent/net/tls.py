@@ -149,7 +149,8 @@ async def _shake_hands(
         timings.prepare = time.monotonic() - started
         started = time.monotonic()
     # A session belongs to the context it was made with, so it is never offered without verification.
-    tls = await wire.start_tls(context, server_name, session)
+    # Certificates know no interfaces.
+    tls = await wire.start_tls(context, server_name.partition("%")[0], session)
     timings.handshake = time.monotonic() - started
     return tls
 

@@ -3,12 +3,12 @@ import base64
 import statistics
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.matching import first_found, first_missing, found
 from streamswarm_agent.net.body import PACKED
-from streamswarm_agent.net.exchange import Answer, Phases, Request
+from streamswarm_agent.net.exchange import AS_IT_IS, Answer, Phases, Request
 from streamswarm_agent.net.http import Connecting, HttpClient, new_answer, origin_of
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.net.tls import Peer
@@ -70,7 +70,7 @@ async def measure_http(target: str, params: HttpParams, context: Context) -> Htt
             await _measure(target, params, run)
         await _check(run, params)
     except TimeoutError:
-        run.fields |= {"up": 0, "error": Fault.TIMEOUT.value, "error_detail": f"not done within {params.wait:g} s"}
+        run.fields |= {"up": 0, "error": Fault.TIMEOUT.value, "error_detail": _unfinished(run, params.wait)}
     except ProbeFault as fault:
         run.fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
     else:
@@ -118,9 +118,44 @@ async def _follow(client: HttpClient, request: Request, params: HttpParams, run:
         if run.redirects == params.follow_redirects:
             raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"more than {params.follow_redirects} redirects")
         run.redirects += 1
-        url = _split(urljoin(request.url.geturl(), run.answer.header("location")))
-        request = _redirected(request, run.answer.status, url)
+        request = _redirected(request, run.answer.status, _onward(request.url, run.answer))
         client.only_for(origin_of(request.url))
+
+
+def _onward(url: SplitResult, answer: Answer) -> SplitResult:
+    """Where a redirect leads.
+
+    Raises:
+        ProbeFault: nowhere.
+    """
+    location = answer.header("location").encode("latin-1")
+    try:
+        # What is not ASCII and not in percent, as it should be, is mostly UTF-8.
+        written = location.decode()
+    except UnicodeDecodeError:
+        written = quote(location, safe=AS_IT_IS + "#")
+    try:
+        return _split(urljoin(url.geturl(), written))
+    except ValueError as error:
+        detail = f"the server redirects to {answer.header('location')[:200]!r}: {error}"
+        raise ProbeFault(Fault.UNEXPECTED_ANSWER, detail) from None
+
+
+def _unfinished(run: HttpRun, wait: float) -> str:
+    """How far a run has come whose time is up."""
+    if run.redirects:
+        reached = f"{run.redirects} redirects were followed"
+    elif run.answer is not None and run.answer.status is not None:
+        reached = "the answer's body is not complete"
+    elif run.phases.request is not None:
+        reached = "the request was sent, and no answer came"
+    elif run.phases.connect is not None:
+        reached = "connected, and TLS was not agreed on"
+    elif run.address is not None:
+        reached = "not connected"
+    else:
+        reached = "the name was not looked up"
+    return f"not done within {wait:g} s: {reached}"
 
 
 def is_redirect(answer: Answer) -> bool:
@@ -210,6 +245,8 @@ def _split(target: str) -> SplitResult:
         raise ProbeFault(Fault.BAD_TARGET, f"{target!r}: {error}") from None
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ProbeFault(Fault.BAD_TARGET, f"{target!r} is no http:// or https:// URL")
+    if url.port == 0:
+        raise ProbeFault(Fault.BAD_TARGET, f"{target!r}: a port is from 1 to 65535")
     return url
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.net.http import host_of
 from streamswarm_agent.net.targets import resolve, split_host_port
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.transfer import Course, Look, download, upload
@@ -82,7 +83,7 @@ def _plan(target: str, params: TcpWindowParams) -> _Exchange:
     if uploads:
         lines += ["Content-Type: application/octet-stream", f"Content-Length: {params.max_bytes}"]
     head = "\r\n".join([*lines, "Accept-Encoding: identity", "Connection: close", "", ""])
-    return _Exchange(url.hostname or "", url.port or 80, head.encode(), uploads)
+    return _Exchange(host_of(url), url.port or 80, head.encode(), uploads)
 
 
 def _split(target: str) -> SplitResult:
@@ -122,7 +123,12 @@ async def _transfer(opened: socket.socket, exchange: _Exchange, params: TcpWindo
     """
     size, seconds = params.max_bytes, params.max_seconds
     if not exchange.uploads:
-        _check_status(await download(opened, course, size=size, seconds=seconds, head=exchange.head))
+        beginning = await download(opened, course, size=size, seconds=seconds, head=exchange.head)
+        if not beginning and course.finished:
+            raise ProbeFault(Fault.RESET, "the server closed the connection without an answer")
+        if not beginning:
+            raise ProbeFault(Fault.TIMEOUT, f"no answer came within {seconds:g} s")
+        _check_status(beginning)
         return
     await upload(opened, course, size=size, seconds=seconds, rate=params.rate, head=exchange.head)
     if not course.looks[-1].transferred:

@@ -1,14 +1,17 @@
 import asyncio
+import errno
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.oneway import attribute_loss
-from streamswarm_agent.net.stampsender import Plan, StampSender
+from streamswarm_agent.net.stampsender import Plan, StampSender, why_silent
 from streamswarm_agent.net.targets import resolve
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reflector.stamp import StampReflector
+from tests.support import find_free_port
 
 
 class TwampLight(asyncio.DatagramProtocol):
@@ -81,3 +84,13 @@ async def test_a_responder_that_counts_on_tells_losses_of_later_runs_too(context
             # The first run is 8 packets and one after them; so the second begins with the tenth that is heard.
             assert lost == 2
             assert (told.there, told.back, told.unknown, told.stateful) == (2, 0, 0, True)
+
+
+async def test_only_a_refusal_means_that_no_reflector_listens(context: Context) -> None:
+    plan, sender = Plan(2, 0.005, 0.3), context.engines.get(StampSender)
+    run = await sender.run(await resolve("127.0.0.1", find_free_port()), plan)
+    assert why_silent(run, plan).detail == "Connection refused: no reflector listens on that port"
+    for packet in run.packets:
+        packet.error = errno.EHOSTUNREACH
+    unreachable = why_silent(run, plan)
+    assert (unreachable.fault, unreachable.detail) == (Fault.UNREACHABLE, "No route to host")

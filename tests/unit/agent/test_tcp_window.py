@@ -184,6 +184,15 @@ async def test_an_answer_that_is_no_success_is_down(answer: bytes, error: Fault,
     assert (whole.fields["up"], whole.fields["error"]) == (0, error)
 
 
+async def test_a_server_that_answers_nothing_is_a_timeout_or_a_reset_and_no_protocol(context: Context) -> None:
+    async with tcp_server(serving(b"")) as target:
+        closed, _ = await run(f"http://{target}/", context)
+    async with tcp_server(discard) as target:
+        silent, _ = await run(f"http://{target}/", context, max_seconds=0.2)
+    assert (closed.fields["error"], silent.fields["error"]) == (Fault.RESET, Fault.TIMEOUT)
+    assert silent.fields["error_detail"] == "no answer came within 0.2 s"
+
+
 # The decision
 
 
