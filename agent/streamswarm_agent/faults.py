@@ -62,6 +62,26 @@ _BY_ERRNO: Final = {
 }
 
 
+_NO_TLS: Final = "what answers there doesn't speak TLS"
+_NO_VERSION: Final = "the server takes none of the TLS versions that were offered"
+_BY_TLS_REASON: Final = {
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "HTTP_REQUEST": _NO_TLS,
+    "UNSUPPORTED_PROTOCOL": _NO_VERSION,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _NO_VERSION,
+    "UNEXPECTED_EOF_WHILE_READING": "the server closed the connection before TLS was agreed on",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server takes none of the ciphers that were offered, or wants a certificate",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a client's certificate",
+    "TLSV1_UNRECOGNIZED_NAME": "the server knows no such name",
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "the server speaks none of the protocols that were offered (ALPN)",
+}
+
+
+def _in_words(reason: str) -> str:
+    """OpenSSL's reason, and before it what it means."""
+    return f"{_BY_TLS_REASON[reason]} ({reason})" if reason in _BY_TLS_REASON else reason
+
+
 def from_os_error(error: OSError) -> ProbeFault:
     """Sort what the operating system or TLS says into the closed set."""
     if isinstance(error, TimeoutError):
@@ -69,7 +89,7 @@ def from_os_error(error: OSError) -> ProbeFault:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ProbeFault(Fault.CERTIFICATE, error.verify_message)
     if isinstance(error, ssl.SSLError):
-        return ProbeFault(Fault.TLS, error.reason or str(error))
+        return ProbeFault(Fault.TLS, _in_words(error.reason or str(error)))
     if isinstance(error, socket.gaierror):
         missing = error.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
         return ProbeFault(Fault.NO_SUCH_NAME if missing else Fault.RESOLVER_FAILURE, error.strerror or str(error))

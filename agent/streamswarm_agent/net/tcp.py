@@ -119,6 +119,8 @@ async def shake_hands(address: Address, wait: float, handshake: Handshake) -> so
         if handshake.icmp is not None and handshake.icmp.prohibited:
             # IPv6 calls this EACCES, as if this host forbade it.
             raise ProbeFault(Fault.UNREACHABLE, f"{handshake.icmp.offender} says that a filter forbids it") from None
+        if isinstance(error, TimeoutError):
+            raise ProbeFault(Fault.TIMEOUT, f"not connected within {wait:g} s") from None
         raise from_os_error(error) from None
     except BaseException:
         opened.close()

@@ -125,6 +125,11 @@ async def secure(
         except ssl.SSLCertVerificationError as error:
             wire.close()
             context, refused = client_context(_trusting(terms)), error
+        except TimeoutError:
+            wire.close()
+            unready = prepare is not None and timings.prepare is None
+            what = "the server was not ready for TLS" if unready else "TLS was not agreed on"
+            raise ProbeFault(Fault.TIMEOUT, f"{what} within {wait:g} s") from None
         except OSError as error:
             wire.close()
             raise from_os_error(error) from None

@@ -280,3 +280,62 @@ async def test_something_that_is_not_tls_says_so(context: Context) -> None:
 def test_versions_that_exclude_each_other_are_refused() -> None:
     with pytest.raises(ValidationError, match="newer than max_version"):
         TlsParams(min_version="TLS 1.3", max_version="TLS 1.2")
+
+
+@asynccontextmanager
+async def openssl_server(*options: str, certificate: Path) -> AsyncIterator[str]:
+    """OpenSSL's own server, which can be older than Python's; yields host:port."""
+    target = f"{HERE}:{find_free_port()}"
+    files = ("-cert", str(certificate), "-key", str(certificate))
+    process = await asyncio.create_subprocess_exec(
+        "openssl", "s_server", "-www", "-accept", target, *files, *options, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        await asyncio.wait_for(process.stdout.readuntil(b"ACCEPT"), 20)
+        yield target
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.needs("openssl", "openssl")
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+async def test_a_server_that_is_too_old_says_so(authority: Authority, context: Context, version: str) -> None:
+    old = (version, "-cipher", "ALL:@SECLEVEL=0")
+    async with openssl_server(*old, certificate=authority.certificate(HERE)) as target:
+        point = await run("tls", target, context)
+    assert point.fields["error"] == Fault.TLS
+    assert str(point.fields["error_detail"]).startswith("the server takes none of the TLS versions that were offered (")
+
+
+async def test_a_server_without_tls_says_so(context: Context) -> None:
+    async with plain_server(b"220 mail.example ESMTP\r\n") as port, banner_server() as spoken:
+        point = await run("tls", spoken, context)
+        silent = await run("tls", f"{HERE}:{port}", context, wait=0.2)
+    assert point.fields["error"] == Fault.TLS
+    assert str(point.fields["error_detail"]).startswith("what answers there doesn't speak TLS (")
+    assert silent.fields["error_detail"] == "TLS was not agreed on within 0.2 s"
+
+
+@asynccontextmanager
+async def banner_server() -> AsyncIterator[str]:
+    """Speaks first, as SSH does."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(handle, HERE, 0)
+    async with server:
+        yield f"{HERE}:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_mail_server_that_never_gets_to_tls_says_so(context: Context) -> None:
+    async with silent_server() as port:
+        point = await run("tls", f"{HERE}:{port}", context, starttls="smtp", wait=0.2)
+    assert (point.fields["error"], point.fields["error_detail"]) == (
+        Fault.TIMEOUT,
+        "the server was not ready for TLS within 0.2 s",
+    )
