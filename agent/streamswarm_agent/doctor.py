@@ -15,8 +15,9 @@ from typing import Final
 
 import httpx
 
-from streamswarm_agent.enrol import credential_path
+from streamswarm_agent.enrol import credential_path, load_credential
 from streamswarm_agent.settings import AgentSettings
+from streamswarm_core.errors import ConfigError
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.probespecs.demand import Need, NeedKind
 from streamswarm_core.settings import variable_name
@@ -198,8 +199,14 @@ def _exists(path: Path) -> bool:
 
 
 def _enrolment(settings: AgentSettings) -> Finding:
-    if _exists(credential_path(settings)):
-        return Finding("agent", State.OK, "enrolled")
+    try:
+        credential = load_credential(settings)
+    except ConfigError:
+        found = f"{credential_path(settings)} can't be read, or holds no credential"
+        remedy = "run this as the agent's user, or enrol again: streamswarm agent enrol --force"
+        return Finding("agent", State.LACKING, found, remedy)
+    if credential is not None:
+        return Finding("agent", State.OK, f"enrolled as {credential.name}")
     return Finding("agent", State.LIMITED, "not enrolled yet", "streamswarm agent enrol --url URL")
 
 
@@ -212,6 +219,10 @@ def _peer(name: str, url: str, variable: str) -> Finding:
     if answer.status_code >= 500:
         found = f"the {name} {url} answers HTTP {answer.status_code}"
         return Finding("agent", State.LACKING, found, "see its log")
+    # An InfluxDB in the collector's place may want to know who asks.
+    if not answer.is_success and answer.status_code not in {401, 403}:
+        found = f"{url}/health answers HTTP {answer.status_code}: that is no {name}"
+        return Finding("agent", State.LACKING, found, f"correct {variable}")
     return Finding("agent", State.OK, f"the {name} {url} answers")
 
 

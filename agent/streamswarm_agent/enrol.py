@@ -1,16 +1,23 @@
 """The agent's credential: got once for a one-time token, kept in a file that only its owner can read."""
 
+import contextlib
+import errno
 import json
 import os
 import platform
 from pathlib import Path
+from typing import Final
 
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from streamswarm_agent.settings import AgentSettings
-from streamswarm_core import __version__
+from streamswarm_core import __version__, problem
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.settings import variable_name
+
+_ROOM: Final = 4096
+"""Bytes that a credential takes at most."""
 
 
 class Credential(BaseModel):
@@ -40,18 +47,36 @@ def credential_path(settings: AgentSettings) -> Path:
     return settings.folder / "credential.json"
 
 
+def has_credential(settings: AgentSettings) -> bool:
+    """Whether there is a credential, or what was one.
+
+    Raises:
+        ConfigError: this user may not look.
+    """
+    path = credential_path(settings)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return True
+
+
 def load_credential(settings: AgentSettings) -> Credential | None:
     """Read the credential; None if the agent has never been enrolled.
 
     Raises:
-        ConfigError: the file is damaged.
+        ConfigError: the file is damaged, or another user's.
     """
     path = credential_path(settings)
     try:
         return Credential.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError):
+    except OSError as error:
+        raise _unusable(path, error) from None
+    except ValidationError:
         raise ConfigError(f"{path}: not a credential; enrol again with: streamswarm agent enrol --force") from None
 
 
@@ -72,23 +97,47 @@ def enrol(settings: AgentSettings, *, token: str) -> Credential:
     Raises:
         ConfigError: the control plane refuses or can't be reached, or the folder can't be written.
     """
-    request = {"token": token, "name": settings.name, "version": __version__, "host": host_facts()}
+    if not token.strip():
+        raise ConfigError("the enrolment token is empty; make one in the console under Agents")
+    # The token is worth nothing once it has been used, so what would go wrong afterwards has to be seen before.
+    _try_folder(credential_path(settings))
+    request = {"token": token.strip(), "name": settings.name, "version": __version__, "host": host_facts()}
     try:
         answer = httpx.post(f"{settings.controlplane_url}/api/v1/agent/enrol", json=request, timeout=15)
     except httpx.HTTPError as error:
         raise ConfigError(f"the control plane {settings.controlplane_url} can't be reached: {error}") from None
     if answer.status_code != httpx.codes.CREATED:
         raise ConfigError(f"not enrolled: {_detail(answer)}")
-    credential = Credential(controlplane_url=settings.controlplane_url, **answer.json())
+    try:
+        credential = Credential.model_validate({**answer.json(), "controlplane_url": settings.controlplane_url})
+    except (ValueError, TypeError):
+        # And not with what was wrong: that could be a secret.
+        raise ConfigError(f"not enrolled: {answer.url} answers, but not as a control plane does") from None
     keep(credential_path(settings), credential)
     return credential
 
 
 def _detail(answer: httpx.Response) -> str:
+    if answer.headers.get("content-type", "").partition(";")[0] == problem.MEDIA_TYPE:
+        with contextlib.suppress(ValidationError):
+            return problem.Problem.model_validate_json(answer.content).detail
+    variable = variable_name(AgentSettings, "controlplane_url")
+    return f"HTTP {answer.status_code} from {answer.url}, which is no control plane's answer; check --url or {variable}"
+
+
+def _try_folder(path: Path) -> None:
+    """See whether a credential can be kept there.
+
+    Raises:
+        ConfigError: the folder can't be written, or the disk is full.
+    """
+    trial = path.with_suffix(".new")
     try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {answer.status_code} from {answer.url}"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(trial, " " * _ROOM)
+        trial.unlink()
+    except OSError as error:
+        raise _unusable(path, error) from None
 
 
 def keep(path: Path, credential: Credential) -> None:
@@ -103,15 +152,29 @@ def keep(path: Path, credential: Credential) -> None:
     temporary = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        _write(temporary, content)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    remedy = "make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "change its folder's owner"
+    return ConfigError(f"{path}: {error.strerror}; {remedy}, or choose another folder with STREAMSWARM_DATA")
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, onto the disk; leaves none where that fails."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

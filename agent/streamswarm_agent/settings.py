@@ -1,6 +1,7 @@
 import re
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -99,6 +100,11 @@ class AgentSettings(ReflectorSettings, ServiceSettings, table="agent"):
     @field_validator("controlplane_url", "collector_url")
     @classmethod
     def _http_url(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("takes a URL that begins with http:// or https://")
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or url.split() != [url]:
+            raise ValueError("takes a URL that begins with http:// or https://, such as https://noc.example:8800")
         return url.rstrip("/")

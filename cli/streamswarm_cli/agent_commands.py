@@ -35,8 +35,8 @@ def enrol(
     """Exchange a one-time token for this agent's own credential, kept in the data folder."""
     settings = AGENT.load_settings(controlplane_url=url, name=name)
     enrolment = AGENT.module("enrol")
-    path = enrolment.credential_path(settings)
-    if path.exists() and not force:
+    if enrolment.has_credential(settings) and not force:
+        path = enrolment.credential_path(settings)
         raise ConfigError(f"{path}: this agent is enrolled already; --force replaces its credential")
     credential = enrolment.enrol(settings, token=token)
     typer.echo(f"enrolled as {credential.name} (site {credential.site or '–'}); start it with: streamswarm agent run")

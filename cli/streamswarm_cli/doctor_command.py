@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from streamswarm_cli.services import AGENT
 
@@ -24,7 +24,8 @@ def doctor(
         for finding in findings:
             typer.echo(json.dumps(dataclasses.asdict(finding), ensure_ascii=False))
     else:
-        table = Table("for", "state", "found", "what to do")
+        # Names of variables and paths are to be copied, so they are folded and not cut off.
+        table = Table("for", "state", Column("found", overflow="fold"), Column("what to do", overflow="fold"))
         for finding in findings:
             colour = _COLOURS[finding.state]
             table.add_row(finding.subject, f"[{colour}]{finding.state}[/]", finding.found, finding.remedy)

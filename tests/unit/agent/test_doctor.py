@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.probespecs.demand import RAW_SOCKET, Need, NeedKind, package, program, setting_file
 from tests.support import find_free_port
+from tests.unit.agent.servers import http_server, response
 
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 WITH_RAW = ["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw"]
@@ -177,3 +179,37 @@ def test_the_doctor_tells_an_ordinary_user_what_is_lacking_before_any_enrolment(
     (open_folder / "data").mkdir(mode=0o700)
     locked = as_nobody(WITHOUT_ANY, open_folder, "doctor", "--json")
     assert "this user may not write" in locked.stdout, locked.stderr
+    assert "credential.json can't be read" in locked.stdout
+    enrolling = as_nobody(WITHOUT_ANY, open_folder, "agent", "enrol", "--token", "t")
+    assert (enrolling.returncode, enrolling.stderr.count("\n")) == (2, 1)
+    assert "Permission denied; change its folder's owner" in enrolling.stderr
+
+
+def test_a_damaged_credential_is_lacking(tmp_path: Path, host: Host) -> None:
+    (tmp_path / "data/agent").mkdir(parents=True)
+    (tmp_path / "data/agent/credential.json").write_text('{"secret": ')
+    (finding,) = [one for one in examine(settings(tmp_path), host) if "credential.json" in one.found]
+    assert (finding.state, "streamswarm agent enrol --force" in finding.remedy) == (State.LACKING, True)
+
+
+async def test_a_web_server_in_the_control_planes_place_is_no_control_plane(tmp_path: Path, host: Host) -> None:
+    async with http_server(response(404)) as port, http_server(response(401)) as influxdb:
+        urls = {"controlplane_url": f"http://127.0.0.1:{port}", "collector_url": f"http://127.0.0.1:{influxdb}"}
+        findings = await asyncio.to_thread(examine, settings(tmp_path, **urls), host)
+    states = {finding.found: finding.state for finding in findings}
+    assert states[f"http://127.0.0.1:{port}/health answers HTTP 404: that is no control plane"] is State.LACKING
+    assert states[f"the collector http://127.0.0.1:{influxdb} answers"] is State.OK
+
+
+def test_names_to_copy_are_whole_on_a_narrow_terminal(tmp_path: Path) -> None:
+    environment = {**os.environ, "STREAMSWARM_DATA": str(tmp_path / "data"), "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, "-m", "streamswarm_cli", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment,
+    )
+    assert "what to do" in done.stdout
+    assert "…" not in done.stdout
