@@ -71,7 +71,10 @@ def score_file(
     """Score a series from a file and print it as CSV, each value by those before it."""
     from streamswarm_ml.files import score_csv  # noqa: PLC0415 - only where the service is installed
 
-    typer.echo(score_csv(path, false_alarms=false_alarms), nl=False)
+    scored = score_csv(path, false_alarms=false_alarms)
+    typer.echo(scored.csv, nl=False)
+    if scored.left_out:
+        typer.echo(scored.left_out, err=True)
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """Scores a series from a file, for those who want to see what the detector says of data of their own."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,15 +12,25 @@ from streamswarm_core.errors import ConfigError
 from streamswarm_ml.detectors import detect_anomalies
 
 
-def score_csv(path: Path, *, false_alarms: float = 1.0) -> str:
+@dataclass(frozen=True, slots=True)
+class ScoredFile:
+    """What the detector says of a file.
+
+    Attributes:
+        csv: the two columns, and score, anomaly (0 or 1) and expected.
+        left_out: for a person, which values have no score; "" if all have one.
+    """
+
+    csv: str
+    left_out: str
+
+
+def score_csv(path: Path, *, false_alarms: float = 1.0) -> ScoredFile:
     """Score a CSV file with the columns `timestamp` (or `time`) and `value`.
 
     Args:
         path: the file; times are ISO 8601, or seconds since the epoch.
         false_alarms: anomalies of a healthy series in a week that are put up with.
-
-    Returns:
-        CSV: the two columns, and score, anomaly (0 or 1) and expected.
 
     Raises:
         ConfigError: the file can't be read or lacks a column.
@@ -40,7 +52,18 @@ def score_csv(path: Path, *, false_alarms: float = 1.0) -> str:
     told = frame[[time_column, "value"]].assign(
         score=found.score.round(6), anomaly=found.flag.astype(int), expected=found.expected
     )
-    return str(told.to_csv(index=False))
+    return ScoredFile(str(told.to_csv(index=False)), _left_out(values, times))
+
+
+def _left_out(values: NDArray[np.float64], times: NDArray[Any]) -> str:
+    """A file in the wrong order would look like one in which nothing is unusual."""
+    numbers = np.isfinite(values)
+    ordered = times[numbers]
+    late = int((ordered[1:] <= np.maximum.accumulate(ordered)[:-1]).sum()) if len(ordered) else 0
+    text = len(values) - int(numbers.sum())
+    reasons = [f"{text} are no finite numbers"] * (text > 0)
+    reasons += [f"{late} are not later than one before them (one series a file, sorted by time)"] * (late > 0)
+    return f"{text + late} of {len(values)} values have no score: {', '.join(reasons)}" if reasons else ""
 
 
 def _instants(stamps: "pd.Series[str]") -> NDArray[np.datetime64]:

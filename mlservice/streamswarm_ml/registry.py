@@ -160,6 +160,10 @@ class ModelStore:
         older = [number for number in self._numbers(model) if current is not None and number < current]
         if version is None and not older:
             raise ModelRefused(f"{model} has no version before {current or 'the first'}; nothing to go back to")
+        numbers = sorted(self._numbers(model))
+        if version is not None and version not in numbers:
+            there = ", ".join(map(str, numbers)) or "none"
+            raise ModelRefused(f"{model}: no such version {version}; there are {there}")
         known, _ = self._open(model, max(older) if version is None else version)
         self._use(model, known.version)
         return known

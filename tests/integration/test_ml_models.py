@@ -316,6 +316,7 @@ def test_every_model_says_how_it_does_beside_a_baseline(service: tuple[str, Sign
         ("GET", "/models/forecast/prospect?measurement=tarot", None, 422, "must be one of"),
         ("GET", "/models/forecast/prospect?measurement=icmp&field=ttl", None, 422, "rtt_mean"),
         ("GET", "/incidents?hours=0", None, 422, "from 1 to 168"),
+        ("GET", f"/incidents?hours={'9' * 5_000}", None, 422, "from 1 to 168"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_what_could(
@@ -356,3 +357,9 @@ def test_anomalies_of_the_same_time_and_target_are_one_incident(
     assert found[0]["shared"] == {"tag": "target", "value": "gw"}
     assert {one["tags"]["agent"] for one in found[0]["anomalies"]} == {"a", "b", "c"}
     assert found[0]["anomalies"][0]["baseline"] == pytest.approx(0.01)
+
+
+def test_a_body_nested_without_end_is_refused(service: tuple[str, SigningKey, set[str]]) -> None:
+    url, _, _ = service
+    answer = httpx.post(f"{url}/models/reset", content=b"[" * 60_000, headers=OWN)
+    assert (answer.status_code, answer.json()["title"]) == (400, "Not JSON")

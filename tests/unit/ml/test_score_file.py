@@ -37,3 +37,24 @@ def test_a_file_that_is_missing_or_lacks_a_column_is_refused_with_what_it_needs(
     (tmp_path / "times.csv").write_text("timestamp,value\nyesterday,2\n")
     with pytest.raises(ConfigError, match="ISO 8601"):
         score_csv(tmp_path / "times.csv")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("00:01:00,1\n{d} 00:02:00,2\n{d} 00:03:00,3", ""),
+        ("00:03:00,1\n{d} 00:02:00,2\n{d} 00:01:00,3", "2 of 3 values have no score: 2 are not later than one before"),
+        ("00:01:00,1\n{d} 00:02:00,off\n{d} 00:03:00,1e999", "2 of 3 values have no score: 2 are no finite numbers"),
+        ("00:01:00,1\n{d} 00:01:00,2\n{d} 00:03:00,", "1 are no finite numbers, 1 are not later"),
+        ("00:01:00,", "1 of 1 values have no score"),
+    ],
+)
+def test_values_that_get_no_score_are_told_beside_the_table(tmp_path: Path, rows: str, told: str) -> None:
+    day = "2026-01-05"
+    path = tmp_path / "series.csv"
+    path.write_text(f"timestamp,value\n{day} {rows.format(d=day)}\n")
+    result = CliRunner().invoke(app, ["ml", "score", str(path)])
+    assert result.exit_code == 0
+    assert result.stdout.count("\n") == rows.count("\n") + 2
+    assert told in result.stderr
+    assert bool(told) == bool(result.stderr)
