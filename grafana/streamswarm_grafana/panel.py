@@ -11,6 +11,7 @@ from streamswarm_grafana.ask import Ask, How, Raw
 from streamswarm_grafana.thresholds import Limits, limits_of
 
 WIDTH: Final = 24
+_MOST_NAMED: Final = 3
 DOWN_UP: Final = ("down", "up")
 
 
@@ -24,6 +25,10 @@ class Kind(StrEnum):
     HEAT = "heatmap"
     MAP = "geomap"
     BARS = "bargauge"
+
+
+_SHOWN_IN_CELLS: Final = frozenset({Kind.TABLE, Kind.TILES})
+"""Grafana writes what stands for nothing into each cell without a value, so it has to be short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,7 @@ class Panel:
         worst: the column that a table is sorted by, worst first.
         most: rows of a table.
         drill: keys of the dashboards that a click offers.
-        empty: what to show while there is nothing.
+        empty: what to show while there is nothing, where that is good news.
         log: whether the axis is logarithmic.
     """
 
@@ -65,7 +70,7 @@ class Panel:
     worst: str = ""
     most: int = 10
     drill: tuple[str, ...] = ()
-    empty: str = "no data"
+    empty: str = ""
     log: bool = False
 
     @property
@@ -87,6 +92,23 @@ class Panel:
             names = dict.fromkeys((field.name, field.help) for _, field in fields)
             helps = [f"{name}: {text}" for name, text in names]
         return "\n\n".join(filter(None, [self.note, "\n".join(helps)]))
+
+    @property
+    def shown_empty(self) -> str:
+        """What stands in the panel's place while there is nothing: what is missing, so that one knows where to look."""
+        if self.empty:
+            return self.empty
+        if self.kind in _SHOWN_IN_CELLS:
+            return "no data"
+        if any(isinstance(ask, Raw) and ask.stack for ask in self.asks):
+            return "no data: does Prometheus scrape this service?"
+        asked = [one.name for ask in self.asks if isinstance(ask, Ask) for one in ask.measurements]
+        names = list(dict.fromkeys(asked))
+        return (
+            f"no points of {' or '.join(names)} for this choice and range"
+            if 0 < len(names) <= _MOST_NAMED
+            else "no data"
+        )
 
     @property
     def shown_unit(self) -> str:

@@ -71,7 +71,7 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
     }
     built = makers[panel.kind](panel, dialect, queries)
     source: Any = queries[0]
-    built.id(number).title(panel.title).description(panel.description).no_value(panel.empty)
+    built.id(number).title(panel.title).description(panel.description).no_value(panel.shown_empty)
     built.datasource(source.datasource).interval(panel.every)
     for query in queries:
         built.with_target(Target(query))

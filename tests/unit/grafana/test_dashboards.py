@@ -183,3 +183,23 @@ def test_every_measurement_of_the_catalogue_is_on_a_dashboard() -> None:
     quiet = {"host_facts", "host_fan", "host_voltage", "host_power_supply", "host_ecc"}
     missing = [name for name in CATALOGUE if f'\\"{name}\\"' not in shown and f"|{name}|" not in shown]
     assert set(missing) == quiet
+
+
+def test_a_panel_without_data_says_what_is_missing() -> None:
+    shown = {
+        (path.stem, panel["title"], panel["type"]): panel["fieldConfig"]["defaults"]["noValue"]
+        for path in FILES
+        if path.parent.name == "influxql"
+        for panel in panels(load(path))
+    }
+    assert shown["wifi", "Signal", "timeseries"] == "no points of host_wifi for this choice and range"
+    assert shown["devices", "Device up", "state-timeline"] == "no points of gnmi for this choice and range"
+    assert shown["platform", "Write-ahead log", "timeseries"] == "no data: does Prometheus scrape this service?"
+    assert shown["overview", "Failing tests", "state-timeline"] == "nothing failed"
+    # In cells there is no room.
+    assert {text for (_, _, kind), text in shown.items() if kind in {"table", "stat"}} <= {
+        "no data",
+        "nothing unusual",
+        "no path changed",
+        "every run started",
+    }
