@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from starlette.applications import Starlette
@@ -18,6 +18,7 @@ from streamswarm_collector.influxql.admin import Administrator
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.pipeline import Pipeline
+from streamswarm_collector.routes.answers import refuse
 from streamswarm_collector.routes.query import QueryRoute
 from streamswarm_collector.routes.write import WriteRoutes
 from streamswarm_collector.settings import CollectorSettings
@@ -26,6 +27,10 @@ from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.exposition import expose
 from streamswarm_core.reflector.service import Reflector
+
+_PATHS: Final = (
+    "/write and /api/v2/write (line protocol), /query (InfluxQL, no Flux or SQL), /ping, /health, /ready, /metrics"
+)
 
 
 def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns) -> Starlette:
@@ -107,7 +112,14 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
             Route("/metrics", exposition),
         ],
         lifespan=lifespan,
+        exception_handlers={404: _not_here},
     )
+
+
+async def _not_here(request: Request, _error: Exception) -> Response:
+    """For who points a tool of another version of InfluxDB's API here, or a browser."""
+    path = request.url.path
+    return refuse(404, f"there is no {path[:100]}; there are {_PATHS}", v2=path.startswith("/api/"))
 
 
 class _Collector(Starlette):

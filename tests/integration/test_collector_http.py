@@ -159,6 +159,16 @@ def test_text_that_is_calculated_with_is_an_error_of_its_statement(url: str, col
     assert results[1]["series"][0]["values"] == [[0, 4]]
 
 
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("/", "error"), ("/debug/vars", "error"), ("/api/v2/query", "message"), ("/api/v3/write_lp", "message")],
+)
+def test_what_is_not_there_says_what_is(url: str, path: str, key: str) -> None:
+    answer = httpx.post(url + path, content=b"x")
+    assert answer.status_code == 404
+    assert answer.json()[key].startswith(f"there is no {path}; there are /write and /api/v2/write")
+
+
 def test_ping_health_and_metrics(url: str) -> None:
     httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1\nm v=x 1")
     ping = httpx.get(f"{url}/ping")
