@@ -6,6 +6,23 @@ from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+SITE: Final = r"^[A-Za-z0-9._ -]*$"
+LABEL: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+USERNAME: Final = r"^[^\s/\\:@]+(@[^\s/\\:@]+)?$"
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+KEY: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
+MAIL: Final = r'^[^@\s<>,;:"()\[\]\\]+@[^@\s<>,;:"()\[\]\\]+$'
+PATTERNS: Final = {
+    NAME: "takes letters, digits, '.', '_' and '-', the first a letter or a digit",
+    SITE: "takes letters, digits, spaces, '.', '_' and '-'",
+    LABEL: "takes letters, digits and '_', the first no digit",
+    USERNAME: "takes a name without spaces, '/', '\\' and ':', or one like kim@example.org",
+    ONE_LINE: "takes one line, without control characters",
+    KEY: "takes up to 63 lower-case letters, digits and '-', the first no '-'",
+    MAIL: "takes one e-mail address, such as noc@example.org",
+}
+"""What a text has to look like, and how that is said to whoever writes it."""
 _DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 

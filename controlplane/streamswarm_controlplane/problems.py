@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
+from streamswarm_controlplane.complaints import explain
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.problem import MEDIA_TYPE, InvalidField, Problem
 
@@ -49,7 +50,7 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        errors = (InvalidField(field=field, message=detail),) if field else ()
+        errors = (InvalidField(field=field, message=detail.removeprefix(f"{field}: ")),) if field else ()
         self.problem = Problem(type=kind, title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
         self.headers = dict(headers or {})
 
@@ -96,21 +97,29 @@ def _take_refusals(app: FastAPI, prefix: str, routes: Sequence[APIRoute]) -> Non
         return respond(problem, headers)
 
     @app.exception_handler(RequestValidationError)
-    def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         found = error.errors()
-        errors = tuple(InvalidField(field=".".join(map(str, one["loc"])), message=one["msg"]) for one in found)
-        detail = "; ".join(f"{one.field}: {one.message}" for one in errors)
         if found and found[0]["type"] == "json_invalid":
             reason = found[0]["ctx"]["error"]
             detail = f"body: no JSON: {reason} at character {found[0]['loc'][-1]}"
             malformed = (InvalidField(field="body", message=detail),)
             return respond(Problem(title="Malformed JSON", status=400, detail=detail, errors=malformed))
+        errors = tuple(_invalid_fields(request, found))
+        detail = "; ".join(f"{one.field}: {one.message}" for one in errors)
         return respond(Problem(title="Invalid request", status=422, detail=detail, errors=errors))
 
     @app.exception_handler(UnicodeEncodeError)
     def not_unicode(_request: Request, _error: UnicodeEncodeError) -> JSONResponse:
         detail = "body: a text holds half of a surrogate pair, which is no character"
         return respond(Problem(title="Invalid request", status=422, detail=detail))
+
+
+def _invalid_fields(request: Request, found: Sequence[Mapping[str, Any]]) -> Iterable[InvalidField]:
+    field = request.scope["route"].body_field
+    for one in found:
+        place, *path = one["loc"]
+        wanted = field.field_info.annotation if field is not None and place == "body" else None
+        yield from explain([{**one, "loc": path}], wanted, place)
 
 
 def _take_faults(app: FastAPI) -> None:

@@ -13,13 +13,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from streamswarm_controlplane.fields import Count, Moment
+from streamswarm_controlplane.fields import LABEL, NAME, ONE_LINE, SITE, Count, Moment
 
-AgentName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-]
+AgentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=NAME)]
 """An agent's name, as in the `agent` tag."""
-SiteName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=63, pattern=r"^[A-Za-z0-9._ -]*$")]
+SiteName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=63, pattern=SITE)]
 """A site's name, as in the `site` tag; empty for none."""
 
 _RESERVED: Final = frozenset({"agent", "site"})
@@ -31,11 +29,9 @@ def _free_label_name(name: str) -> str:
     return name
 
 
-LabelName = Annotated[
-    str, StringConstraints(max_length=63, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$"), AfterValidator(_free_label_name)
-]
+LabelName = Annotated[str, StringConstraints(max_length=63, pattern=LABEL), AfterValidator(_free_label_name)]
 """A label's name, as Prometheus takes it."""
-LabelValue = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+LabelValue = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=ONE_LINE)]
 Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=32)]
 """What a user says of an agent: `{"role": "edge", "provider": "acme"}`."""
 LabelFilter = Annotated[

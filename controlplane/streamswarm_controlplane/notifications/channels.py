@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from streamswarm_controlplane.audit.service import MASK
+from streamswarm_controlplane.fields import MAIL
 from streamswarm_controlplane.notifications.signing import key_of
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
@@ -49,10 +50,7 @@ def _check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return headers
 
 
-MailAddress = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, max_length=254, pattern=r'^[^@\s<>,;:"()\[\]\\]+@[^@\s<>,;:"()\[\]\\]+$'),
-]
+MailAddress = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=MAIL)]
 
 
 class Webhook(BaseModel):

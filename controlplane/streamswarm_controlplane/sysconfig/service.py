@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.complaints import explain
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig.models import ConfigChange, ConfigValue
@@ -78,7 +79,7 @@ def change(db: Session, actor: Actor, settings: ControlPlaneSettings, key: str, 
     try:
         accepted = adapter.validate_python(value, strict=False)
     except ValidationError as error:
-        raise ApiError(422, f"{key}: {error.errors()[0]['msg']}", field="body.value") from None
+        raise ApiError(422, f"{key}: {explain(error.errors(), None)[0].message}", field="body.value") from None
     if isinstance(value, bool | str):
         raise ApiError(422, f"{key}: takes a number", field="body.value")
     stored = db.get(ConfigValue, key, with_for_update=True)

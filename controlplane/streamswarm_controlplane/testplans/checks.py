@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from streamswarm_controlplane.audit.service import MASK, without_secrets
+from streamswarm_controlplane.complaints import explain
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_core.probespecs import REVEAL, SPECS, ProbeSpec
 from streamswarm_core.thresholds import Threshold, UnknownField, resolve
@@ -58,9 +59,8 @@ def check_params(spec: ProbeSpec, params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return spec.params.model_validate(params).model_dump(mode="json", exclude_unset=True, context=REVEAL)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(["body.params", *(str(part) for part in first["loc"])])
-        raise ApiError(422, f"{path}: {first['msg']}", field=path) from None
+        first = explain(error.errors(), spec.params, "body.params")[0]
+        raise ApiError(422, f"{first.field}: {first.message}", field=first.field) from None
 
 
 def check_thresholds(spec: ProbeSpec, thresholds: Sequence[Threshold]) -> None:

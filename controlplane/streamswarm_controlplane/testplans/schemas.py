@@ -5,14 +5,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.audit.service import without_secrets
+from streamswarm_controlplane.fields import KEY, ONE_LINE
 from streamswarm_controlplane.runs.schemas import RunPublic
 from streamswarm_core.schedule import ALWAYS, Schedule
 from streamswarm_core.selector import LONGEST
 from streamswarm_core.thresholds import Objective, Threshold
 
-TestKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+TestKey = Annotated[str, StringConstraints(pattern=KEY)]
 """A test's key, as in the `test` tag: lower-case letters, digits and dashes."""
-TestName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+TestName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=ONE_LINE)]
 Target = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2048)]
 Interval = Annotated[float, Field(ge=0.5, le=86_400, description="Seconds between the starts of two runs.")]
 Timeout = Annotated[float, Field(gt=0, le=600, description="Seconds after which a run is given up.")]

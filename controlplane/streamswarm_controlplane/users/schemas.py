@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from streamswarm_controlplane.fields import ONE_LINE, USERNAME
 from streamswarm_controlplane.users.models import Role
 
 
@@ -17,10 +18,8 @@ def _email(value: str) -> str:
         raise ValueError(f"takes an e-mail address, such as kim@example.org: {error}") from None
 
 
-Username = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s/\\:@]+(@[^\s/\\:@]+)?$")
-]
-DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=USERNAME)]
+DisplayName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=ONE_LINE)]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_email)]
 """An e-mail address in its normal form; empty for none."""
 

@@ -25,7 +25,7 @@ def test_a_schedule_reaches_the_agent_as_it_was_given(admin: Client) -> None:
     [
         ({"kind": "cron", "cron": "61 * * * *"}, "Bad minute"),
         ({"kind": "cron", "cron": "0 3 * * *", "zone": "Europe/Atlantis"}, "no time zone 'Europe/Atlantis'"),
-        ({"kind": "once", "at": "2030-01-01T00:00:00"}, "timezone"),
+        ({"kind": "once", "at": "2030-01-01T00:00:00"}, "time zone"),
         ({"kind": "sometimes"}, "interval"),
     ],
 )

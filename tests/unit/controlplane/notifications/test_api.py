@@ -108,7 +108,7 @@ def test_a_signing_secret_that_is_made_is_told_once(admin: Client) -> None:
         ({**EMAIL, "security": "none"}, "choose starttls or tls"),
         ({**EMAIL, "password": ""}, "user name and password, or neither"),
         ({**EMAIL, "recipients": []}, "at least 1"),
-        ({**EMAIL, "recipients": ["a@b.test\r\nBcc: c@d.test"]}, "pattern"),
+        ({**EMAIL, "recipients": ["a@b.test\r\nBcc: c@d.test"]}, "takes one e-mail address"),
         ({"kind": "slack", "url": ""}, "give the URL"),
         ({"kind": "pigeon"}, "'webhook', 'email', 'slack'"),
     ],
