@@ -5,6 +5,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from itertools import groupby
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -116,10 +117,9 @@ def _take_refusals(app: FastAPI, prefix: str, routes: Sequence[APIRoute]) -> Non
 
 def _invalid_fields(request: Request, found: Sequence[Mapping[str, Any]]) -> Iterable[InvalidField]:
     field = request.scope["route"].body_field
-    for one in found:
-        place, *path = one["loc"]
+    for place, errors in groupby(found, key=lambda one: one["loc"][0]):
         wanted = field.field_info.annotation if field is not None and place == "body" else None
-        yield from explain([{**one, "loc": path}], wanted, place)
+        yield from explain([{**one, "loc": one["loc"][1:]} for one in errors], wanted, place)
 
 
 def _take_faults(app: FastAPI) -> None:

@@ -62,6 +62,7 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     row = page.locator("tr[data-user=kim]")
     expect(row).to_contain_text("password to be changed")
     row.get_by_text("Deactivate").click()
+    page.click("dialog button[value=yes]")
     expect(row).to_contain_text("deactivated")
     expect(page.locator("tr[data-user=admin]").get_by_text("Delete")).to_have_count(0)
     row.get_by_text("Delete").click()

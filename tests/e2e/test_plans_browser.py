@@ -140,5 +140,6 @@ def test_alerts_are_silenced_for_a_while(stack: Stack, admin: Administrator, pag
     expect(row).to_contain_text("on local")
     assert len(admin.call("GET", "/maintenance/active")["items"]) == 1
     row.get_by_role("button", name="End").click()
+    page.click("dialog[open] button[value=yes]")
     expect(row).to_contain_text("over")
     assert admin.call("GET", "/maintenance/active")["items"] == []

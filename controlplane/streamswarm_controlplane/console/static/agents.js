@@ -1,6 +1,7 @@
 import { api, showProblem } from "./api.js";
-import { element, ready } from "./dom.js";
+import { copied, element, ready, refill } from "./dom.js";
 import { formatAge, formatLocal, formatMoment, formatSeconds } from "./format.js";
+import { readLabels } from "./labels.js";
 
 const form = document.getElementById("form");
 const editor = document.getElementById("editor");
@@ -18,7 +19,7 @@ async function load() {
 function draw() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = agents.filter((agent) => words.every((word) => haystack(agent).includes(word)));
-  document.getElementById("rows").replaceChildren(...shown.map(row));
+  refill(document.getElementById("rows"), shown.map(row));
   const empty = document.getElementById("empty");
   empty.hidden = shown.length > 0;
   empty.textContent = agents.length
@@ -162,14 +163,6 @@ function showEditProblem(text) {
   place.hidden = !text;
 }
 
-function readLabels(text) {
-  return Object.fromEntries(text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
-    const at = line.indexOf("=");
-    if (at < 1) throw new Error(`“${line}” is no label; write name=value, one a line.`);
-    return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
-  }));
-}
-
 document.getElementById("cancel-edit").addEventListener("click", () => editor.close());
 document.getElementById("edit").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -177,7 +170,7 @@ document.getElementById("edit").addEventListener("submit", async (event) => {
   try {
     const change = {
       name: fields.namedItem("new_name").value, site: fields.namedItem("new_site").value,
-      labels: readLabels(fields.namedItem("labels").value),
+      labels: readLabels(fields.namedItem("labels").value, "\n"),
     };
     await api.patch(`/agents/${editor.dataset.id}`, change, editor.dataset.etag);
     editor.close();
@@ -202,10 +195,8 @@ form.addEventListener("submit", async (event) => {
     showProblem(problem);
   }
 });
-document.getElementById("copy").addEventListener("click", async (event) => {
-  await navigator.clipboard.writeText(document.getElementById("command").textContent);
-  event.target.textContent = "Copied";
-});
+document.getElementById("copy").addEventListener("click", (event) =>
+  copied(document.getElementById("command").textContent, event.target));
 search.addEventListener("input", draw);
 
 await load();

@@ -1,5 +1,6 @@
 import { api, showProblem } from "./api.js";
-import { element } from "./dom.js";
+import { ask as sure } from "./dialogs.js";
+import { element, refill } from "./dom.js";
 import { formatAge, formatLocal, formatMoment, formatSeconds } from "./format.js";
 
 const EVENTS = {
@@ -12,18 +13,22 @@ const tabs = [...document.querySelectorAll("[data-state]")];
 const place = (name) => document.getElementById(name);
 let state = "open";
 let cursor = null;
+let failed = false;
 
 async function load() {
   try {
     const page = await api.get(`/alerts?limit=100&state=${state}`);
     cursor = page.next_cursor;
-    place("rows").replaceChildren(...page.items.map(row));
+    refill(place("rows"), page.items.map(row));
+    if (failed) showProblem(null);
+    failed = false;
     place("empty").hidden = page.items.length > 0;
     place("table").hidden = page.items.length === 0;
     place("empty").textContent = state === "open" ? "Nothing is wrong." : "No alert has been closed yet.";
     place("more-box").hidden = cursor === null;
     await loadSilences();
   } catch (problem) {
+    failed = true;
     showProblem(problem);
   }
 }
@@ -39,7 +44,7 @@ function row(alert) {
   const opened = Date.parse(alert.opened_at);
   const closed = alert.closed_at ? Date.parse(alert.closed_at) : null;
   const lasted = closed ? formatSeconds((closed - opened) / 1000) : "";
-  return element("tr", { "data-alert": alert.event, class: alert.held_back ? "held" : "" },
+  return element("tr", { "data-alert": alert.event, "data-id": alert.id, class: alert.held_back ? "held" : "" },
     element("td", {}, element("span", { class: `state ${closed ? "up" : alert.severity}` },
       element("span", { "aria-hidden": "true" }, closed ? "✓" : ICONS[alert.severity]), closed ? "closed" : alert.severity)),
     element("td", { class: "wide" }, alert.summary, element("span", { class: "sub" }, alert.detail),
@@ -103,6 +108,10 @@ async function silence(alert) {
   }));
 }
 
+async function endSilence(one) {
+  if (await sure("End the silence? What is open is told then.", "End")) await act(() => api.delete(`/silences/${one.id}`));
+}
+
 async function loadSilences() {
   const pages = await Promise.all(["active", "pending"].map((one) => api.all(`/silences?state=${one}`)));
   const found = pages.flat();
@@ -112,7 +121,7 @@ async function loadSilences() {
     element("td", { class: "wide" }, one.comment), element("td", {}, one.created_by),
     element("td", {}, Date.parse(one.starts_at) > Date.now() ? `from ${formatLocal(one.starts_at)}` : "now"),
     element("td", {}, element("time", { title: formatMoment(Date.parse(one.ends_at)) }, formatLocal(one.ends_at))),
-    element("td", { class: "actions" }, mayChange ? button("End", () => act(() => api.delete(`/silences/${one.id}`))) : null))));
+    element("td", { class: "actions" }, mayChange ? button("End", () => endSilence(one)) : null))));
 }
 
 for (const tab of tabs) {

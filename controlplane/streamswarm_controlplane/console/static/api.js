@@ -4,7 +4,7 @@ let csrfToken = null;
 
 export class Problem extends Error {
   constructor(status, document) {
-    super(document.detail || document.title || `HTTP ${status}`);
+    super((document.detail || document.title || `HTTP ${status}`).replace(/(^|; )(body|query)\.(?=\w)/g, "$1"));
     this.status = status;
     this.type = document.type || "";
   }
@@ -23,7 +23,8 @@ async function exchange(method, path, body, etag) {
     method, headers, credentials: "same-origin",
     body: body === undefined ? undefined : JSON.stringify(body),
     signal: AbortSignal.timeout(15000),
-  });
+  }).catch(unanswered);
+  if (lostSince) { lostSince = null; warn(""); }
   if (response.status === 204) return { body: null, etag: "" };
   const document = await response.json().catch(() => ({}));
   if (response.ok) return { body: document, etag: response.headers.get("ETag") };
@@ -34,6 +35,34 @@ async function exchange(method, path, body, etag) {
     location.assign("/password");
   }
   throw problem;
+}
+
+let lostSince = null;
+let leaving = false;
+addEventListener("pagehide", () => { leaving = true; });
+
+function unanswered() {
+  lostSince ??= new Date();
+  if (!leaving) warn(`The control plane doesn't answer since ${lostSince.toLocaleTimeString()}; what is shown is old.`);
+  throw new Problem(0, { detail: "The control plane doesn't answer; try again." });
+}
+
+// Across the page: what holds for all of it.
+export function warn(text) {
+  const banner = document.getElementById("banner");
+  if (!banner || banner.textContent === text) return;
+  banner.textContent = text;
+  banner.hidden = !text;
+}
+
+// What no part of a page has taken: nobody is to look at an empty page without a word.
+for (const kind of ["error", "unhandledrejection"]) {
+  addEventListener(kind, (event) => {
+    const problem = event.error || event.reason;
+    if (!(problem instanceof Problem)) return;
+    event.preventDefault();
+    if (problem.status !== 0 && problem.status !== 401) warn(problem.message);
+  });
 }
 
 async function csrf() {

@@ -1,4 +1,4 @@
-import { element } from "./dom.js";
+import { copied, element } from "./dom.js";
 import { formatLocal } from "./format.js";
 
 function open(...children) {
@@ -21,10 +21,7 @@ export function ask(question, action) {
 
 // Shows a secret for the only time that there is.
 export function reveal(title, secret, hint) {
-  const copy = element("button", { type: "button", onclick: async () => {
-    await navigator.clipboard.writeText(secret);
-    copy.textContent = "Copied";
-  } }, "Copy");
+  const copy = element("button", { type: "button", onclick: () => copied(secret, copy) }, "Copy");
   open(element("form", { method: "dialog" }, element("h2", {}, title),
     element("pre", {}, element("code", { class: "secret" }, secret)), element("p", { class: "hint" }, hint), copy, " ",
     element("button", { class: "quiet", value: "done" }, "I have kept it")));
@@ -77,5 +74,5 @@ export function moment(time, never = "never") {
   if (!time) return element("span", { class: "muted" }, never);
   const date = new Date(time);
   return element("time", { datetime: time, title: `${date.toISOString().slice(0, 19).replace("T", " ")} UTC` },
-    formatLocal(date));
+    formatLocal(date, date <= Date.now() ? "medium" : "short"));
 }

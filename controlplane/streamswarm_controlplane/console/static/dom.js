@@ -19,6 +19,34 @@ export function ready(id, act) {
   button.disabled = false;
 }
 
+// Puts new rows in place of the old ones; whoever is at one of them with the keyboard stays there.
+export function refill(body, rows) {
+  const places = (row) => [...row.querySelectorAll("a[href], button, input, select, summary")];
+  const old = document.activeElement?.closest("tr");
+  const held = old?.parentElement === body ? [JSON.stringify(old.dataset), places(old).indexOf(document.activeElement)] : null;
+  body.replaceChildren(...rows);
+  if (!held) return;
+  const { state: _, raw: __, ...key } = JSON.parse(held[0]);
+  const same = rows.find((row) => Object.entries(key).every(([name, value]) => row.dataset[name] === value));
+  if (same) places(same)[held[1]]?.focus({ preventScroll: true });
+}
+
+// Copies; without the clipboard, which browsers give to pages of https and of this machine only, by a selection.
+export async function copied(text, button) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+  } else {
+    const area = element("textarea", { readonly: true, class: "unseen" }, text);
+    button.after(area); // in the same dialog, as nothing else can have the focus
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    button.focus();
+    if (!done) { button.textContent = "Select it, and copy it by hand"; return; }
+  }
+  button.textContent = "Copied";
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(name, attributes) {

@@ -11,13 +11,20 @@ export function formatValue(value, unit) {
   if (value === null || value === undefined) return "–";
   switch (unit) {
     case "seconds": return formatSeconds(value);
-    case "ratio 0..1": return `${(value * 100).toFixed(1)} %`;
+    case "ratio 0..1": return `${percent(value * 100)} %`;
     case "score 0..1": return value.toFixed(2);
     case "bytes": return scaled(value, "B");
     case "bytes per second": return scaled(value, "B/s");
     case "bits per second": return scaled(value, "bit/s");
     default: return Number.isInteger(value) ? String(value) : digits(value);
   }
+}
+
+// One lost packet of 10,000 is no 0.0 %, and all but one are no 100.0 %.
+function percent(value) {
+  if (value > 0 && value < 0.05) return String(+value.toPrecision(1));
+  if (value >= 99.95 && value < 100) return String(Math.min(99.999, Math.floor(value * 1000) / 1000));
+  return value.toFixed(1);
 }
 
 export function formatSeconds(seconds) {

@@ -1,4 +1,5 @@
 import { api, showProblem } from "./api.js";
+import { ask } from "./dialogs.js";
 import { element } from "./dom.js";
 import { formatLength, formatLocal } from "./format.js";
 import { fillZones, fromLocalInput, toLocalInput } from "./schedule.js";
@@ -95,7 +96,8 @@ function read() {
 }
 
 async function end(window) {
-  await attempt(() => api.post(`/maintenance/${window.id}/end`), `${window.name} silences nothing any more.`);
+  const question = `End ${window.name} now? Its alerts are told again${window.cron ? ", and it doesn't recur any more" : ""}.`;
+  if (await ask(question, "End")) await attempt(() => api.post(`/maintenance/${window.id}/end`), `${window.name} silences nothing any more.`);
 }
 
 async function remove(window) {

@@ -1,5 +1,5 @@
 import { api, showProblem } from "./api.js";
-import { element, ready } from "./dom.js";
+import { element, ready, refill } from "./dom.js";
 import { formatAge, formatLength, formatMoment } from "./format.js";
 
 const EVENTS = ["agent_offline", "test_down", "no_data", "threshold", "anomaly", "store_unavailable"];
@@ -16,8 +16,8 @@ async function load() {
   let deliveries;
   [channels, rules, deliveries] = await Promise.all([
     api.all("/channels"), api.all("/rules"), api.get("/deliveries?limit=50")]);
-  place("channel-rows").replaceChildren(...channels.map(channelRow));
-  place("rule-rows").replaceChildren(...rules.map(ruleRow));
+  refill(place("channel-rows"), channels.map(channelRow));
+  refill(place("rule-rows"), rules.map(ruleRow));
   place("delivery-rows").replaceChildren(...deliveries.items.map(deliveryRow));
   for (const [name, found] of [["channels", channels], ["rules", rules], ["deliveries", deliveries.items]]) {
     place(`${name}-table`).hidden = found.length === 0;

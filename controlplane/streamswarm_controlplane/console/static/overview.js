@@ -1,5 +1,5 @@
-import { api } from "./api.js";
-import { element, sparkline } from "./dom.js";
+import { api, warn } from "./api.js";
+import { element, refill, sparkline } from "./dom.js";
 import { formatAge, formatMoment, formatValue } from "./format.js";
 
 const REFRESH = 2000;
@@ -17,7 +17,6 @@ let lostSince = null;
 
 const rows = document.getElementById("rows");
 const search = document.getElementById("search");
-const banner = document.getElementById("banner");
 
 const SORT_KEYS = {
   state: (item) => ORDER.indexOf(item.state),
@@ -70,7 +69,7 @@ function row(item) {
 
 function draw() {
   const shown = items.filter(visible).sort(compare);
-  rows.replaceChildren(...shown.map(row));
+  refill(rows, shown.map(row));
   for (const state of ["up", "down", "stale", "pending"]) count(state, items.filter((item) => item.state === state).length);
   count("anomaly", items.filter((item) => item.anomaly?.flag).length);
   const empty = document.getElementById("empty");
@@ -86,23 +85,18 @@ function count(name, number) {
   place.parentElement.classList.toggle("some", number > 0);
 }
 
-function say(text) {
-  banner.textContent = text;
-  banner.hidden = !text;
-}
-
 async function refresh() {
   let delay = REFRESH;
   try {
     const status = await api.get("/status");
     items = status.items;
     lostSince = null;
-    say(status.store.ok ? "" : `The store can't be read, so values are missing: ${status.store.detail}`);
+    warn(status.store.ok ? "" : `The store can't be read, so values are missing: ${status.store.detail}`);
     document.getElementById("updated").textContent = `as of ${new Date(status.generated_at).toLocaleTimeString()}`;
     draw();
   } catch (problem) {
     lostSince ??= new Date();
-    say(`Connection lost since ${lostSince.toLocaleTimeString()}; what is shown is old. Trying again.`);
+    warn(`Connection lost since ${lostSince.toLocaleTimeString()}; what is shown is old. Trying again.`);
     delay = Math.min(LONGEST_DELAY, REFRESH + (Date.now() - lostSince) / 2);
   }
   setTimeout(refresh, delay);

@@ -2,6 +2,7 @@ import { api, showProblem } from "./api.js";
 import { chart } from "./chart.js";
 import { element } from "./dom.js";
 import { formatAge, formatLength, formatLocal, formatMoment, formatSeconds, formatValue } from "./format.js";
+import { describeSchedule } from "./schedule.js";
 
 const MOST_LINES = 16;
 const REFRESH = 10000;
@@ -170,7 +171,7 @@ async function begin() {
   if (test === null) { place("page").hidden = true; return; }
   place("name").textContent = test.name;
   document.title = `${test.name} – StreamSwarm`;
-  place("about").textContent = [test.probe, test.target || "the agent's own host", `every ${formatLength(test.interval)}`,
+  place("about").textContent = [test.probe, test.target || "the agent's own host", ...describeSchedule(test),
     test.paused ? "paused" : ""].filter(Boolean).join(" · ");
   place("zone").textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
   await load();

@@ -91,7 +91,7 @@ export class TestForm {
       text = found.count ? `Matches ${found.count} of ${this.known.agents.length} agents: ${names}${found.count > 8 ? " …" : ""}`
         : "Matches no agent yet.";
     } catch (problem) {
-      text = problem.message.replace("body.selector: ", "");
+      text = problem.message.replace(/^selector: /, "");
     }
     if (asked === this.asked) place.textContent = text;
   }

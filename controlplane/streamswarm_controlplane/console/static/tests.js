@@ -1,5 +1,5 @@
 import { api } from "./api.js";
-import { element } from "./dom.js";
+import { element, refill } from "./dom.js";
 import { describeSchedule } from "./schedule.js";
 import { TestDetail } from "./testdetail.js";
 import { TestForm } from "./testform.js";
@@ -33,7 +33,7 @@ function draw() {
     return words.every((word) => text.includes(word));
   });
   const names = new Map(known.agents.map((agent) => [agent.id, agent.name]));
-  byId("rows").replaceChildren(...shown.map((test) => row(test, names)));
+  refill(byId("rows"), shown.map((test) => row(test, names)));
   byId("table").hidden = !shown.length;
   const empty = byId("empty");
   empty.hidden = shown.length > 0;
@@ -46,7 +46,7 @@ function row(test, names) {
   const assigned = known.assignments.filter((one) => one.test_id === test.id).map((one) => names.get(one.agent_id)).sort();
   const [when, more] = describeSchedule(test);
   const agents = assigned.length > MOST_NAMES ? `${assigned.slice(0, MOST_NAMES).join(", ")} and ${assigned.length - MOST_NAMES} more`
-    : assigned.join(", ") || "none";
+    : assigned.join(", ");
   return element("tr", { "data-test": test.key },
     mayChange ? element("td", { class: "choose" }, element("input", { type: "checkbox", checked: chosen.has(test.id),
       "aria-label": `Choose ${test.name}`, onclick: (event) => choose(test, event.target.checked) })) : null,
@@ -54,7 +54,7 @@ function row(test, names) {
       element("span", { class: "sub" }, test.key, " · ", element("a", { href: `/results?test=${test.id}` }, "results"))),
     element("td", { class: "probe" }, test.probe), element("td", { class: "wide" }, test.target || "the agent's host"),
     element("td", {}, when, more ? element("span", { class: "sub" }, more) : null),
-    element("td", { class: "wide agents", title: assigned.join(", ") }, agents,
+    element("td", { class: "wide agents", title: assigned.join(", ") }, agents || element("span", { class: "state stale" }, "none"),
       test.selector ? element("span", { class: "sub" }, test.selector) : null),
     element("td", {}, element("span", { class: `state ${test.paused ? "paused" : "up"}` },
       element("span", { "aria-hidden": "true" }, test.paused ? "‖" : "✓"), test.paused ? "paused" : "active")),
@@ -137,6 +137,12 @@ function say(text, bad = false) {
 byId("search").addEventListener("input", draw);
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+byId("rows").addEventListener("keydown", (event) => {
+  const menu = event.target.closest("details.menu[open]");
+  if (event.key !== "Escape" || !menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
 });
 byId("choose-all")?.addEventListener("change", (event) => {
   for (const line of byId("rows").querySelectorAll("[data-test]")) {

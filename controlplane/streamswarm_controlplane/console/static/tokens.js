@@ -1,6 +1,7 @@
 import { api } from "./api.js";
 import { action, ask, edit, field, moment, reveal } from "./dialogs.js";
 import { element, ready } from "./dom.js";
+import { readLabels } from "./labels.js";
 
 const admin = document.body.dataset.role === "admin";
 
@@ -30,7 +31,7 @@ function enrolmentRow(token) {
     element("td", {}, token.site || "–", ...labels), element("td", { class: "number" }, `${token.uses_left} of ${token.uses}`),
     element("td", {}, moment(token.expires_at)),
     element("td", {}, token.created_by, element("span", { class: "sub" }, moment(token.created_at))),
-    element("td", { class: "actions" }, kind === "up" ? action("Revoke", () => act(() => api.delete(`/enrolment-tokens/${token.id}`))) : null));
+    element("td", { class: "actions" }, kind === "up" ? action("Revoke", () => revokeEnrolment(token)) : null));
 }
 
 function collectorRow(token) {
@@ -42,13 +43,14 @@ function collectorRow(token) {
     element("td", { class: "actions" }, kind === "up" ? action("Revoke", () => revoke(token)) : null));
 }
 
+async function revokeEnrolment(token) {
+  const question = `Revoke the enrolment token for ${token.agent_name || "any agent"}? No agent can enrol with it any more; those that have stay.`;
+  if (await ask(question, "Revoke")) await act(() => api.delete(`/enrolment-tokens/${token.id}`));
+}
+
 async function revoke(token) {
   const question = `Revoke ${token.name}? Collectors refuse it within 10 seconds.`;
   if (await ask(question, "Revoke")) await act(() => api.delete(`/tokens/${token.id}`));
-}
-
-function labelsOf(text) {
-  return Object.fromEntries(text.split(",").map((pair) => pair.trim()).filter(Boolean).map((pair) => pair.split("=", 2)).map(([name, value]) => [name, value ?? ""]));
 }
 
 ready("add-enrolment", () => edit("Make an enrolment token", [
@@ -57,7 +59,7 @@ ready("add-enrolment", () => edit("Make an enrolment token", [
   field("Agents", { name: "uses", type: "number", min: 1, max: 10000, value: 1, required: true }, "How many can enrol with it."),
   field("Hours", { name: "hours", type: "number", min: 1, max: 720, value: 24, required: true }),
 ], async (form) => {
-  const made = await api.post("/enrolment-tokens", { site: form.site.value, labels: labelsOf(form.labels.value), uses: Number(form.uses.value), hours: Number(form.hours.value) });
+  const made = await api.post("/enrolment-tokens", { site: form.site.value, labels: readLabels(form.labels.value, ","), uses: Number(form.uses.value), hours: Number(form.hours.value) });
   reveal("Run this on the agents' hosts", made.command, "Shown only now.");
   await load();
 }, "Make"));

@@ -4,10 +4,14 @@ import { element, ready } from "./dom.js";
 
 const ROLES = [["viewer", "viewer – sees everything"], ["operator", "operator – changes tests and agents"], ["admin", "admin – manages users and tokens"]];
 let me = null;
+let users = [];
 
 async function load() {
-  const [users, own] = await Promise.all([api.all("/users"), api.get("/auth/me")]);
-  me = own;
+  [users, me] = await Promise.all([api.all("/users"), api.get("/auth/me")]);
+  draw();
+}
+
+function draw() {
   const wanted = document.getElementById("search").value.trim().toLowerCase();
   const shown = users.filter((user) => `${user.username} ${user.display_name} ${user.email} ${user.role}`.toLowerCase().includes(wanted));
   document.getElementById("rows").replaceChildren(...shown.map(row));
@@ -35,7 +39,7 @@ function row(user) {
       action("Reset password", () => reset(user)),
       user.blocked_until || user.failed_logins ? action("Unlock", () => act(() => api.post(`/users/${user.id}/unlock`))) : null,
       action("Log out", () => endSessions(user)),
-      self ? null : action(user.active ? "Deactivate" : "Activate", () => act(() => api.patch(`/users/${user.id}`, { active: !user.active }))),
+      self ? null : user.active ? action("Deactivate", () => deactivate(user)) : action("Activate", () => act(() => api.patch(`/users/${user.id}`, { active: true }))),
       self ? null : action("Delete", () => remove(user))));
 }
 
@@ -77,6 +81,11 @@ async function reset(user) {
   await load();
 }
 
+async function deactivate(user) {
+  const question = `Deactivate ${user.username}? Sessions end, and personal tokens rest until ${user.username} is activated again.`;
+  if (await ask(question, "Deactivate")) await act(() => api.patch(`/users/${user.id}`, { active: false }));
+}
+
 async function endSessions(user) {
   if (await ask(`Log ${user.username} out everywhere?`, "Log out")) await act(() => api.delete(`/users/${user.id}/sessions`));
 }
@@ -88,5 +97,5 @@ async function remove(user) {
 }
 
 ready("add", add);
-document.getElementById("search").addEventListener("input", load);
+document.getElementById("search").addEventListener("input", draw);
 await load();

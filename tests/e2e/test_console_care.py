@@ -1,0 +1,91 @@
+"""What the console owes whoever uses it besides a page's purpose: a keyboard, a copy, and word of trouble."""
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.test_identity_browser import PASSWORD, page, url
+
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
+__all__ = ["page", "url"]
+
+
+def call(url: str, path: str, body: dict[str, object]) -> dict[str, str]:
+    with httpx.Client(base_url=f"{url}/api/v1") as client:
+        me = client.post("/auth/login", json={"username": "admin", "password": PASSWORD}).json()
+        answer = client.post(path, json=body, headers={"X-CSRF-Token": me["csrf_token"]})
+        answer.raise_for_status()
+        made: dict[str, str] = answer.json()
+        return made
+
+
+def test_the_keyboard_stays_where_it_is_when_a_page_draws_itself_anew(page: Page, url: str) -> None:
+    token = call(url, "/enrolment-tokens", {})["token"]
+    httpx.post(f"{url}/api/v1/agent/enrol", json={"token": token, "name": "berlin-1"}).raise_for_status()
+    page.goto(f"{url}/agents")
+    button = page.locator("tr[data-agent=berlin-1]").get_by_role("button", name="Delete")
+    button.focus()
+    drawn = page.locator("tr[data-agent=berlin-1]").element_handle()
+    assert drawn
+    page.wait_for_function("row => !row.isConnected", arg=drawn)
+    expect(button).to_be_focused()
+
+
+def test_a_token_can_be_copied_where_the_browser_has_no_clipboard_to_offer(page: Page, url: str) -> None:
+    # As on http://192.0.2.1:8800, where most consoles are.
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.goto(f"{url}/profile")
+    page.click("#add-token")
+    page.fill("dialog [name=token_name]", "backup")
+    page.click("dialog button[type=submit]")
+    token = page.locator("dialog .secret").inner_text()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_focused()
+    page.click("dialog button[value=done]")
+    page.focus("[name=display_name]")
+    page.keyboard.press("Control+V")
+    expect(page.locator("[name=display_name]")).to_have_value(token)
+
+
+@pytest.mark.parametrize("path", ["agents", "notifications", "alerts"])
+def test_a_page_says_that_it_is_cut_off_and_stops_when_it_is_back(page: Page, url: str, path: str) -> None:
+    page.goto(f"{url}/{path}")
+    expect(page.locator("h1").first).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.locator("#banner")).to_contain_text("doesn't answer since", timeout=20_000)
+    page.context.set_offline(False)
+    expect(page.locator("#banner")).to_be_hidden(timeout=20_000)
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_what_cannot_be_undone_is_asked_first(page: Page, url: str) -> None:
+    call(url, "/enrolment-tokens", {"site": "berlin"})
+    page.goto(f"{url}/tokens")
+    row = page.locator("#enrolment tr")
+    row.get_by_role("button", name="Revoke").click()
+    page.click("dialog button[value=no]")
+    expect(row).to_contain_text("good")
+    row.get_by_role("button", name="Revoke").click()
+    page.click("dialog button[value=yes]")
+    expect(row).to_contain_text("revoked")
+
+
+def test_labels_that_are_none_are_refused_and_the_others_are_kept_whole(page: Page, url: str) -> None:
+    page.goto(f"{url}/tokens")
+    page.click("#add-enrolment")
+    page.fill("dialog [name=labels]", "edge")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .problem")).to_contain_text("write name=value")
+    page.fill("dialog [name=labels]", "filter=a=b, role=edge")
+    page.click("dialog button[type=submit]")
+    page.click("dialog button[value=done]")
+    expect(page.locator("#enrolment tr")).to_contain_text("filter=a=b")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0.0 %"), (0.0004, "0.04 %"), (0.25, "25.0 %"), (0.9996, "99.96 %"), (0.9999999, "99.999 %"), (1, "100.0 %")],
+)
+def test_a_little_loss_is_not_shown_as_none(page: Page, value: float, shown: str) -> None:
+    script = "async (value) => (await import('/static/format.js')).formatValue(value, 'ratio 0..1')"
+    assert page.evaluate(script, value) == shown
