@@ -137,7 +137,7 @@ def test_a_window_is_changed_only_by_who_has_read_it_as_it_is(admin: Client) -> 
         ({"everything": True, "cron": "0 2 * * *"}, "a duration is needed"),
         ({"everything": True, "duration": 3600}, "goes with cron"),
         ({"everything": True, "cron": "0 2 * *", "duration": 3600}, "five fields"),
-        ({"everything": True, "starts_at": "2030-01-01T10:00"}, "timezone"),
+        ({"everything": True, "starts_at": "2030-01-01T10:00"}, "has no time zone"),
         ({"selector": "site="}, "a value at the end"),
     ],
 )
