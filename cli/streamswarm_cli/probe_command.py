@@ -1,12 +1,15 @@
 import asyncio
+import difflib
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -25,7 +28,7 @@ _LONG_ROW: Final = 200
 
 def probe(
     name: Annotated[str, typer.Argument(metavar="PROBE", help=f"One of {', '.join(SPECS)}.")],
-    target: Annotated[str, typer.Argument(help="Host, address, host:port or URL; see `--options`.")] = "",
+    target: Annotated[str, typer.Argument(help="Host, address, host:port or URL; `--options` shows which.")] = "",
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="One of the probe's options.")
     ] = None,
@@ -45,6 +48,8 @@ def probe(
     spec = SPECS[name]
     if spec.has_target and not target:
         raise ConfigError(f"{name} needs a target, such as {spec.example_target}")
+    if target and not spec.has_target:
+        raise ConfigError(f"{name} takes no target: it measures this host")
     points = asyncio.run(AGENT.module("oneoff").run_once(name, target, _parse_options(name, option or [])))
     if as_json:
         for point in points:
@@ -59,33 +64,101 @@ def probe(
 
 
 def _parse_options(name: str, pairs: list[str]) -> Mapping[str, Any]:
-    """Check `key=value` pairs against the probe's options; a value is JSON where it reads as such, else text."""
-    params = dict(_parse_pair(name, pair) for pair in pairs)
-    try:
-        SPECS[name].params.model_validate(params)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"--option {key}: {problem['msg']}; see: streamswarm probe {name} --options") from None
-    return params
+    """Check `key=value` pairs against the probe's options.
+
+    A value is JSON where it reads as such, else text. Where an option takes text, what reads as a number is text too,
+    and where it takes a list, a single value is a list of one.
+    """
+    written = dict(_parse_pair(name, pair) for pair in pairs)
+    params = {key: _read_value(text) for key, text in written.items()}
+    while True:
+        try:
+            SPECS[name].params.model_validate(params)
+        except ValidationError as error:
+            problem = error.errors(include_input=False)[0]
+        else:
+            return params
+        key = str(problem["loc"][0]) if problem["loc"] else ""
+        otherwise = _read_otherwise(problem["type"], params[key], written[key]) if key in written else None
+        if otherwise is None:
+            raise ConfigError(f"{_explain(name, problem)}; see: streamswarm probe {name} --options")
+        params[key] = otherwise
 
 
-def _parse_pair(name: str, pair: str) -> tuple[str, Any]:
+def _parse_pair(name: str, pair: str) -> tuple[str, str]:
     key, equals, text = pair.partition("=")
-    if not equals:
+    if not equals or not key:
         raise ConfigError(f"--option {pair}: takes KEY=VALUE; see: streamswarm probe {name} --options")
+    return key, text
+
+
+def _read_value(text: str) -> Any:
     try:
-        return key, json.loads(text)
+        return json.loads(text)
     except ValueError:
-        return key, text
+        return text
+
+
+def _read_otherwise(problem: str, value: Any, text: str) -> Any:
+    """What else a value may mean; None if nothing else."""
+    if problem == "tuple_type" and not isinstance(value, list | dict):
+        return [value]
+    if problem == "string_type" and isinstance(value, int | float):
+        return text
+    if problem == "string_type" and isinstance(value, list) and value == [_read_value(text)]:
+        return [text]
+    return None
+
+
+def _explain(name: str, problem: ErrorDetails) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    key = str(problem["loc"][0])
+    fields = SPECS[name].params.model_fields
+    match problem["type"]:
+        case "extra_forbidden" if len(problem["loc"]) == 1:
+            close = difflib.get_close_matches(key, fields, n=1)
+            message = f"{name} has no such option" + (f"; did you mean {close[0]}?" if close else "")
+        case "string_pattern_mismatch":
+            message = f"doesn't fit; takes: {fields[key].description}"
+        case "tuple_type":
+            message = 'takes one value, or a JSON list such as \'["a", "b"]\''
+        case "dict_type":
+            message = 'takes a JSON object such as \'{"KEY": "VALUE"}\''
+    return f"--option {'.'.join(map(str, problem['loc']))}: {message}"
 
 
 def _options_table(name: str) -> Table:
-    table = Table("option", "default", "meaning", title=f"options of {name}", title_justify="left")
-    for key, field in SPECS[name].params.model_fields.items():
+    spec = SPECS[name]
+    target = f"target: such as {spec.example_target}" if spec.has_target else "takes no target"
+    table = Table("option", "default", "meaning", title=f"options of {name}; {target}", title_justify="left")
+    schema = spec.params.model_json_schema()
+    for key, field in spec.params.model_fields.items():
         default = json.dumps(field.get_default(call_default_factory=True), default=str)
-        table.add_row(key, default, field.description or "")
+        limits = _limits(schema["properties"][key], schema.get("$defs", {}))
+        table.add_row(key, default, escape(f"{field.description or ''} {f'({limits})' if limits else ''}".rstrip()))
     return table
+
+
+def _limits(schema: Mapping[str, Any], named: Mapping[str, Any]) -> str:
+    """What an option's JSON Schema lets it be; empty where that is anything.
+
+    >>> _limits({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 9}, {"type": "null"}]}, {})
+    '1 to 9'
+    >>> _limits({"type": "number", "exclusiveMinimum": 0, "maximum": 60}, {}), _limits({"enum": ["udp", "tcp"]}, {})
+    ('above 0, to 60', 'udp, tcp')
+    """
+    first = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
+    if "$ref" in first:
+        first = named[first["$ref"].rpartition("/")[2]]
+    if "enum" in first:
+        return ", ".join(map(str, first["enum"]))
+    least = f"above {first['exclusiveMinimum']}," if "exclusiveMinimum" in first else first.get("minimum")
+    most = first.get("maximum")
+    if least is None or most is None:
+        return f"from {least}" if least is not None else ""
+    return f"{least} to {most}"
 
 
 def _as_record(point: Point) -> dict[str, Any]:

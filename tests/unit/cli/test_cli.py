@@ -52,6 +52,24 @@ def test_a_probe_as_json_is_one_point_a_line(tmp_path: Path) -> None:
     assert (distribution["measurement"], distribution["fields"]["count"]) == ("icmp_rtt", 2)
 
 
+def test_a_number_can_be_text_and_one_value_a_list(tmp_path: Path) -> None:
+    asked = ("-o", f"port={find_free_port()}", "-o", "server=127.0.0.1", "-o", "wait=1", "--json")
+    lists = ("-o", "expect_values=10", "-o", "expect_rcodes=NOERROR", "-o", "answer_matches=7")
+    done = streamswarm("probe", "dns", "x.example", *asked, *lists, folder=tmp_path)
+    assert json.loads(done.stdout)["fields"]["error"] == "refused", done.stderr
+    url = f"http://127.0.0.1:{find_free_port()}/"
+    texts = ("-o", "expect_status=200", "-o", "username=5", "-o", "password=true")
+    web = streamswarm("probe", "http", url, *texts, "--json", folder=tmp_path)
+    assert json.loads(web.stdout)["fields"]["error"] == "refused", web.stderr
+
+
+def test_options_are_listed_with_their_limits_and_the_form_of_the_target(tmp_path: Path) -> None:
+    listed = streamswarm("probe", "http", "--options", folder=tmp_path).stdout
+    assert "target: such as https://www.example.com/" in listed
+    assert "Seconds for everything together. (above 0, to 60)" in listed
+    assert "Request method. (GET, HEAD, POST" in listed
+
+
 def test_points_of_one_kind_are_the_rows_of_one_table(tmp_path: Path) -> None:
     done = streamswarm("probe", "traceroute", "127.0.0.1", "-o", "multipath=true", "-o", "count=1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -83,6 +101,14 @@ def test_a_probe_of_something_that_is_down_exits_with_one(tmp_path: Path) -> Non
         (("probe", "icmp"), "icmp needs a target, such as 192.0.2.1"),
         (("probe", "icmp", "x", "-o", "count=0"), "--option count: Input should be greater than or equal to 1"),
         (("probe", "icmp", "x", "-o", "colour"), "takes KEY=VALUE"),
+        (("probe", "icmp", "x", "-o", "cuont=1"), "--option cuont: icmp has no such option; did you mean count?"),
+        (("probe", "icmp", "x", "-o", "=1"), "takes KEY=VALUE"),
+        (("probe", "dns", "x", "-o", "record_type=a"), "doesn't fit; takes: Record type, such as A, AAAA or MX."),
+        (("probe", "http", "x", "-o", "headers=x"), 'takes a JSON object such as \'{"KEY": "VALUE"}\''),
+        (("probe", "http", "x", "-o", "expect_status={}"), "takes one value, or a JSON list"),
+        (("probe", "http", "x", "-o", 'body_matches=["("]'), "--option body_matches.0: is no regular expression"),
+        (("probe", "voip", "x", "-o", "mode=call"), "error: mode call needs dial, the number or user to call"),
+        (("probe", "system", "x"), "system takes no target: it measures this host"),
         (("agent", "run"), "this agent is not enrolled"),
         (("collector", "run"), "STREAMSWARM_COLLECTOR_PORT"),
     ],
