@@ -73,3 +73,11 @@ def test_the_files_that_debian_ships_are_read(path: str) -> None:
     unsupported = {"grpc", "grpc_plain", "http_with_proxy", "pop3s_banner"}
     assert asked - set(found.known) <= unsupported
     assert all(found.refused.values())
+
+
+def test_an_address_is_not_blamed_for_being_none_of_the_family_to_fall_back_to() -> None:
+    engines = Engines()
+    with serve_app(create_exporter(AgentSettings(), list, engines, dict)) as url:
+        answer = httpx.get(f"{url}/probe?module=icmp&target=fe80::1&debug=true")
+    engines.close()
+    assert answer.text.startswith("The probe failed: bad_target: fe80::1 is a link-local address")

@@ -135,7 +135,11 @@ async def choose(job: Job, host: str, port: int, prober: Prober) -> tuple[Addres
         if not prober.ip_protocol_fallback or fault.fault is Fault.RESOLVER_FAILURE:
             raise
         family = _FAMILIES[_OTHER[prober.preferred_ip_protocol]]
-        address = await resolve(host, port, family)
+        try:
+            address = await resolve(host, port, family)
+        except ProbeFault as other:
+            # That an address is none of the other family says nothing.
+            raise fault if other.fault is Fault.BAD_TARGET else other from None
     finally:
         job.page.gauge(
             "probe_dns_lookup_time_seconds",

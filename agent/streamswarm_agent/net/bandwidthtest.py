@@ -227,13 +227,33 @@ def _nonce_of(hello: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
-    """What can happen to a connection, as a ProbeFault."""
+    """What can happen to a connection, or to several of them in different ways, as one ProbeFault."""
     try:
         yield
-    except* ProbeFault as several:
-        raise several.exceptions[0] from None
-    except* OSError as several:
-        first = several.exceptions[0]
-        raise (from_os_error(first) if isinstance(first, OSError) else first) from None
-    except* (MessageError, KeyError, ValueError):
-        raise ProbeFault(Fault.PROTOCOL, "what listens there does not speak as our reflectors do") from None
+    except (ExceptionGroup, ProbeFault, OSError, MessageError, KeyError, ValueError) as error:
+        fault = next(filter(None, map(_fault_of, _leaves(error))), None)
+        if fault is None:
+            raise
+        raise fault from None
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+def _fault_of(error: Exception) -> ProbeFault | None:
+    match error:
+        case ProbeFault():
+            return error
+        case TimeoutError():
+            return ProbeFault(Fault.TIMEOUT, "what listens there did not answer in time, as a reflector would")
+        case OSError():
+            return from_os_error(error)
+        case MessageError() | KeyError() | ValueError():
+            return ProbeFault(Fault.PROTOCOL, "what listens there does not speak as our reflectors do")
+        case _:
+            return None

@@ -143,7 +143,10 @@ class NameServer:
             reply = await _exchange_datagrams(opened, query)
         if not reply.message.flags & dns.flags.TC:
             return reply
-        opened, self.phases.connect = await connect(self.address, self.params.wait)
+        try:
+            opened, self.phases.connect = await connect(self.address, self.params.wait)
+        except ProbeFault as fault:
+            raise ProbeFault(fault.fault, f"over TCP, as the answer didn't fit UDP: {fault.detail}") from None
         with Wire(opened) as wire:
             whole = await _ask_stream(wire, query)
         return Reply(whole.message, whole.size, time.monotonic() - started, truncated=True)

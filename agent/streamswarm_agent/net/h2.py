@@ -1,3 +1,4 @@
+import re
 import time
 from typing import Final
 
@@ -109,7 +110,10 @@ class Http2:
             return False
         elif isinstance(event, h2.events.ResponseReceived):
             headers = [(str(name), str(value)) for name, value in event.headers or []]
-            answer.status = next(int(value) for name, value in headers if name == ":status")
+            status = next(value for name, value in headers if name == ":status")
+            if not re.fullmatch("[1-9][0-9]{2}", status, re.ASCII):
+                raise ProbeFault(Fault.PROTOCOL, f"HTTP/2: {status[:20]!r} is no status")
+            answer.status = int(status)
             answer.protocol = "HTTP/2"
             answer.headers = [(name, value) for name, value in headers if not name.startswith(":")]
             answer.body.begin(answer.header("content-encoding"))

@@ -22,7 +22,6 @@ _BY_WORDS: Final = {
     "refused": Fault.REFUSED,
     "busy": Fault.REFUSED,
     "timed out": Fault.TIMEOUT,
-    "interrupt": Fault.TIMEOUT,
     "No route": Fault.UNREACHABLE,
     "unreachable": Fault.UNREACHABLE,
     "reset": Fault.RESET,
@@ -57,7 +56,7 @@ async def measure_with_iperf3(
     told = await _run(argv, seconds)
     intervals = [interval["sum"] for interval in told.get("intervals", ())]
     if not sum(interval["bytes"] for interval in intervals):
-        raise _fault(told.get("error", "it transferred nothing"))
+        raise _fault(told.get("error", "it transferred nothing"), seconds)
     if params.udp_rate is None:
         return _read(told["end"], intervals, direction, began_ns, params.warm_up)
     return _read_udp(told["end"], direction, began_ns)
@@ -119,7 +118,10 @@ def _read(
     )
 
 
-def _fault(words: str) -> ProbeFault:
+def _fault(words: str, seconds: float) -> ProbeFault:
+    if "interrupt" in words:
+        # Ours, when the time was over.
+        return ProbeFault(Fault.TIMEOUT, f"iperf3: nothing was transferred within {seconds:g} s")
     for known, fault in _BY_WORDS.items():
         if known in words:
             return ProbeFault(fault, f"iperf3: {words}")

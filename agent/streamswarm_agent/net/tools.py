@@ -117,12 +117,17 @@ async def run_isolated(
     Raises:
         ProbeFault: it didn't end in time, or raised; a ProbeFault that it raised comes as it was.
     """
-    done = await run_program(
-        [sys.executable, "-m", "streamswarm_agent.net.isolated", function.__module__, function.__qualname__],
-        timeout=timeout,
-        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdin=json.dumps(arguments).encode(),
-    )
+    try:
+        done = await run_program(
+            [sys.executable, "-m", "streamswarm_agent.net.isolated", function.__module__, function.__qualname__],
+            timeout=timeout,
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=json.dumps(arguments).encode(),
+        )
+    except ProbeFault as fault:
+        if fault.fault is Fault.TIMEOUT:
+            raise ProbeFault(Fault.TIMEOUT, f"{function.__qualname__} did not end within {timeout:g} s") from None
+        raise
     try:
         answer = json.loads(done.stdout)
     except ValueError:

@@ -14,6 +14,7 @@ from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.tcp import wait_for
+from streamswarm_agent.net.turns import Turns
 from streamswarm_core.clock import now_ns
 from streamswarm_core.tcpinfo import TcpInfo, read_tcp_info
 
@@ -99,7 +100,7 @@ async def upload(
         opened.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, rate)
     if course.look(opened) is None:
         raise ProbeFault(Fault.INTERNAL, "this kernel has no TCP_INFO")
-    until, left = time.monotonic() + seconds, size + len(head)
+    until, left, turns = time.monotonic() + seconds, size + len(head), Turns()
     waiting = memoryview(head or _noise()[: min(left, _CHUNK)])
     try:
         while (now := time.monotonic()) < until:
@@ -112,6 +113,7 @@ async def upload(
                     break
                 await asyncio.sleep(min(course.interval, max(_LAST_PAUSE, (course.looks[-1].info.rtt or 0.0) / 8)))
                 continue
+            await turns.give()
             try:
                 sent = opened.send(waiting)
             except BlockingIOError:
@@ -133,13 +135,14 @@ async def download(opened: socket.socket, course: Course, *, size: int, seconds:
     Raises:
         ProbeFault: the connection broke.
     """
-    until, received, beginning = time.monotonic() + seconds, 0, b""
+    until, received, beginning, turns = time.monotonic() + seconds, 0, b"", Turns()
     try:
         opened.send(head)
         course.look(opened, 0)
         while received < size and (now := time.monotonic()) < until:
             if now >= course.due:
                 course.look(opened, received)
+            await turns.give()
             try:
                 chunk = opened.recv(_CHUNK)
             except BlockingIOError:

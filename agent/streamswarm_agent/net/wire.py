@@ -11,6 +11,7 @@ import ssl
 from typing import Final, Self
 
 from streamswarm_agent.faults import Fault, ProbeFault
+from streamswarm_agent.net.turns import Turns
 
 _CHUNK: Final = 64 * 1024
 
@@ -27,6 +28,7 @@ class Wire:
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = opened
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._turns = Turns()
         self.tls: ssl.SSLObject | None = None
 
     def __enter__(self) -> Self:
@@ -83,7 +85,7 @@ class Wire:
             OSError: the connection is gone.
         """
         if self.tls is None:
-            return await asyncio.get_running_loop().sock_recv(self._socket, _CHUNK)
+            return await self._receive_some()
         while True:
             try:
                 return self.tls.read(_CHUNK)
@@ -103,11 +105,15 @@ class Wire:
         self._socket.close()
 
     async def _take(self) -> None:
-        received = await asyncio.get_running_loop().sock_recv(self._socket, _CHUNK)
+        received = await self._receive_some()
         if received:
             self._incoming.write(received)
         else:
             self._incoming.write_eof()
+
+    async def _receive_some(self) -> bytes:
+        await self._turns.give()
+        return await asyncio.get_running_loop().sock_recv(self._socket, _CHUNK)
 
     async def _flush(self) -> None:
         if self._outgoing.pending:

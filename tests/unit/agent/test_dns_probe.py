@@ -294,3 +294,17 @@ def test_whether_an_answer_was_cached_is_said_only_where_something_tells() -> No
 def test_options_that_do_not_go_together_are_refused(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         DnsParams.model_validate(wrong)
+
+
+async def test_a_truncated_answer_without_tcp_says_why_tcp_was_asked(context: Context) -> None:
+    def truncate(query: dns.message.Message) -> dns.message.Message:
+        answer = dns.message.make_response(query)
+        answer.flags |= dns.flags.TC
+        return answer
+
+    async with small_dns_server(truncate) as port:
+        point = await run("dns", "www.lab.test", context, server=HERE, port=port)
+    assert (point.fields["error"], point.fields["error_detail"]) == (
+        Fault.REFUSED,
+        "over TCP, as the answer didn't fit UDP: Connection refused",
+    )

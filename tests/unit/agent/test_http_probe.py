@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import gzip
+import subprocess
+import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit
 
 import brotli
@@ -19,6 +21,7 @@ from streamswarm_core.probespecs import REVEAL, HttpParams
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.http import http_server
 from tests.lab.servers.running import Running
+from tests.lab.servers.web import server_context
 from tests.unit.agent.running import run, seconds
 from tests.unit.agent.servers import http_server as small_server
 from tests.unit.agent.servers import response, silent_server
@@ -394,6 +397,46 @@ async def test_a_timeout_says_how_far_it_came(context: Context, scheme: str, rea
         point = await run("http", f"{scheme}://{HERE}:{port}/", context, wait=0.3)
     assert point.fields["error"] == Fault.TIMEOUT
     assert reached in str(point.fields["error_detail"])
+
+
+@contextmanager
+def flooding_server(piece: bytes) -> Iterator[int]:
+    """Sends a piece over and over, faster than anybody reads it; in a process of its own."""
+    program = """
+import socket, sys
+piece = bytes.fromhex(sys.argv[1])
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    print(listening.getsockname()[1], flush=True)
+    connection, _ = listening.accept()
+    connection.recv(4096)
+    while True:
+        connection.sendall(piece)
+"""
+    argv = [sys.executable, "-c", program, piece.hex()]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        process.kill()
+
+
+async def test_a_server_that_floods_does_not_stop_the_clock(context: Context) -> None:
+    with flooding_server(b"HTTP/1.1 100 Continue\r\n\r\n" * 100) as port:
+        point = await run("http", f"http://{HERE}:{port}/", context, wait=0.5)
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.TIMEOUT)
+
+
+@pytest.mark.parametrize("status", [b"abc", b"-01", b"\xc2\xb2\xc2\xb2"])
+async def test_a_status_that_is_none_is_a_fault_in_http2_too(
+    authority: Authority, context: Context, status: bytes
+) -> None:
+    # An empty SETTINGS, then HEADERS with END_STREAM and END_HEADERS: ":status" by index, and a literal.
+    block = b"\x08" + bytes([len(status)]) + status
+    answer = bytes(3) + b"\4" + bytes(5) + bytes([0, 0, len(block), 1, 5, 0, 0, 0, 1]) + block
+    tls = server_context(authority.certificate(HERE), protocols=("h2",))
+    async with small_server(answer, tls=tls) as port:
+        point = await run("http", f"https://{HERE}:{port}/", context, ca_file=str(authority.path))
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.PROTOCOL)
+    assert "is no status" in str(point.fields["error_detail"])
 
 
 async def test_port_0_is_not_taken_for_the_schemes_own(context: Context) -> None:
