@@ -415,8 +415,10 @@ with socket.create_server(("127.0.0.1", 0)) as listening:
     argv = [sys.executable, "-c", program, piece.hex()]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.kill()
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 async def test_a_server_that_floods_does_not_stop_the_clock(context: Context) -> None:
