@@ -57,7 +57,7 @@ def load(url: str = "", environment: Mapping[str, str] = os.environ) -> Credenti
     if wanted and wanted != stored.url:
         # A secret goes only to whom it was made by.
         raise ConfigError(
-            f"you are logged in at {stored.url}, not at {wanted}: `streamswarm admin login --url {wanted}`"
+            f"you are logged in at {stored.url}, not at {wanted}: `streamswarm admin --url {wanted} login`"
         )
     return stored
 

@@ -13,6 +13,8 @@ ENROLMENT_TOKENS: Final = Noun(
         "id": "id",
         "agent": "agent_name",
         "site": "site",
+        "uses left": "uses_left",
+        "revoked": "revoked_at",
         "made by": "created_by",
         "expires": "expires_at",
         "used by": "used_by",

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from streamswarm_controlplane.audit.service import MASK, without_secrets
 from streamswarm_controlplane.complaints import explain
 from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.testplans.targets import complaint
 from streamswarm_core.probespecs import REVEAL, SPECS, ProbeSpec
 from streamswarm_core.thresholds import Threshold, UnknownField, resolve
 
@@ -32,12 +33,21 @@ def check_target(spec: ProbeSpec, target: str) -> str:
     """The target, empty for a probe that has none.
 
     Raises:
-        ApiError: 422 if it is missing, or if it holds credentials: a target is a tag of every point, for all to see.
+        ApiError: 422 if it is missing, no agent can make anything of it, or it holds credentials: a target is a tag of
+            every point, for all to see.
     """
     if not spec.has_target:
         return ""
     if not target:
         raise ApiError(422, f"the probe {spec.name} needs a target, such as {spec.example_target}", field="body.target")
+    _refuse_credentials(spec, target)
+    wrong = complaint(spec, target)
+    if wrong:
+        raise ApiError(422, f"body.target: {wrong}", field="body.target")
+    return target
+
+
+def _refuse_credentials(spec: ProbeSpec, target: str) -> None:
     if _USER_INFO.match(target):
         place = (
             "put them into the options username and password, which are kept from view"
@@ -47,7 +57,6 @@ def check_target(spec: ProbeSpec, target: str) -> str:
         raise ApiError(
             422, f"a target is stored with every point, so it must not hold credentials: {place}", field="body.target"
         )
-    return target
 
 
 def check_params(spec: ProbeSpec, params: Mapping[str, Any]) -> dict[str, Any]:

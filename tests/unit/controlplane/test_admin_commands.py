@@ -77,7 +77,11 @@ def test_a_wrong_password_keeps_nothing(shell: Shell) -> None:
 
 
 def test_a_session_is_sent_to_nobody_but_its_control_plane(shell: Shell) -> None:
-    assert "you are logged in at" in shell.refused("--url", "http://127.0.0.1:1", "whoami")
+    refusal = shell.refused("--url", "http://127.0.0.1:1", "whoami")
+    assert "you are logged in at" in refusal
+    # What it says to do is understood, if not answered there.
+    assert "--url http://127.0.0.1:1 login" in refusal
+    shell.refused("--url", "http://127.0.0.1:1", "login", stdin="a token")
 
 
 def test_a_control_plane_that_is_away_is_one_line_and_exit_code_two(shell: Shell) -> None:
