@@ -48,12 +48,14 @@ class Columns(Generic[A]):
     nodes: list[Node] = field(default_factory=list)
     atoms: list[A] = field(default_factory=list)
     beside: dict[int, RawAtom] = field(default_factory=dict)
+    _places: dict[A, int] = field(default_factory=dict)
 
     def atom(self, atom: A) -> int:
         """The index of an atom, added if it is new."""
-        if atom not in self.atoms:
+        place = self._places.setdefault(atom, len(self.atoms))
+        if place == len(self.atoms):
             self.atoms.append(atom)
-        return self.atoms.index(atom)
+        return place
 
 
 def is_aggregate(statement: ast.Select) -> bool:
