@@ -35,6 +35,9 @@ _PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?i?\Z", re.ASCII)
 _PLAIN_TIME: Final = re.compile(r"-?\d{1,19}\Z", re.ASCII)
 _MOST_CACHED_SERIES: Final = 200_000
 
+MOST_FIELDS: Final = 4096
+"""Of a measurement. A store has a column for each, and adding so many more at once takes gigabytes."""
+
 _KIND_TYPES: Final = {
     Kind.FLOAT: FieldType.FLOAT,
     Kind.INTEGER: FieldType.INTEGER,
@@ -197,7 +200,9 @@ class Parser:
 
     def _types_agree(self, database: str, block: Block) -> bool:
         known = self._types.of(database, block.measurement)
-        return all(known.get(name, kind) is kind for name, kind in block_types(block).items())
+        types = block_types(block)
+        few = len(known.keys() | types.keys()) <= MOST_FIELDS
+        return few and all(known.get(name, kind) is kind for name, kind in types.items())
 
     def _fast_row(
         self, line: str, factor: int, received_ns: int, stamp: Mapping[str, str], stamp_key: str
@@ -252,6 +257,7 @@ class Parser:
 
         Raises:
             FieldTypeConflictError: one is known otherwise.
+            LineError: the measurement would have too many fields.
         """
         known = self._types.of(database, measurement)
         fresh: dict[str, FieldType] = {}
@@ -265,6 +271,11 @@ class Parser:
                     f'field type conflict: input field "{name}" on measurement "{measurement}" is type {given}, '
                     f"already exists as type {stored}"
                 )
+        if fresh and len(known) + len(fresh) > MOST_FIELDS:
+            raise LineError(
+                f'too many fields: measurement "{measurement}" has {len(known)} and can have {MOST_FIELDS}; what '
+                "differs from thing to thing, such as a number in a field's name, belongs into a tag"
+            )
         return fresh
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamswarm_collector.batch import Batch, Row, split_payload
-from streamswarm_collector.ingest import FieldTypes, Parser, canonical_series_key, parse_rows
+from streamswarm_collector.ingest import MOST_FIELDS, FieldTypes, Parser, canonical_series_key, parse_rows
 from streamswarm_core.errors import LineError
 from streamswarm_core.lineprotocol import parse_line
 from streamswarm_core.point import Point
@@ -79,6 +79,24 @@ def test_good_lines_are_kept_and_bad_ones_named_by_number_and_reason() -> None:
         batch.refused[1].reason
         == 'field type conflict: input field "v" on measurement "m" is type integer, already exists as type float'
     )
+
+
+@pytest.mark.parametrize("lines", [1, 300], ids=["by line", "whole columns at a time"])
+def test_a_line_with_a_field_too_many_is_refused_and_what_is_known_goes_on(lines: int) -> None:
+    parser = Parser(FieldTypes())
+
+    def parse(fields: str) -> Batch:
+        body = "\n".join(f"m {fields} {number}" for number in range(1, lines + 1))
+        return parser.parse(body, database="d", precision="ns", received_ns=7, stamp={})
+
+    for first in range(0, MOST_FIELDS, 64):
+        assert not parse(",".join(f"f{number}=1" for number in range(first, first + 64))).refused
+    batch = parse("f1=2,more=1")
+    assert not points(batch)
+    assert {refused.reason.partition(";")[0] for refused in batch.refused} == {
+        f'too many fields: measurement "m" has {MOST_FIELDS} and can have {MOST_FIELDS}'
+    }
+    assert not parse("f1=2").refused
 
 
 def test_the_catalogue_says_the_type_before_anything_is_stored() -> None:
