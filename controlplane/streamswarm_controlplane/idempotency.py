@@ -31,7 +31,6 @@ from streamswarm_controlplane.bodies import LARGEST_BODY, bounded, check_content
 from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.deps import SessionDep
 from streamswarm_controlplane.problems import Answered, ApiError
-from streamswarm_controlplane.queries import check_query, names_of
 from streamswarm_core.clock import now
 
 KEY_HEADER: Final = "Idempotency-Key"
@@ -186,25 +185,20 @@ def _under_way() -> ApiError:
 
 
 class ApiRoute(APIRoute):
-    """The route class of every router of the API: it checks what is sent, and keeps the answers of requests with a key.
+    """The route class of every router of the API: it checks bodies, and keeps the answers of requests with a key.
 
     Attributes:
         largest_body: bytes.
-        any_query: whether the address may have parameters that the route doesn't read.
     """
 
     largest_body = LARGEST_BODY
-    any_query = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own, which ends with the answer made and the request's transaction still open."""
         handle = super().get_route_handler()
-        parameters = names_of(self.dependant)
 
         async def keeping(request: Request) -> Response:
             request.state.received_at = now()
-            if not self.any_query:
-                check_query(request, parameters)
             request = bounded(request, self.largest_body)
             await check_content_type(request, self.body_field)
             if request.method == "POST" and KEY_HEADER in request.headers:

@@ -154,5 +154,6 @@ def test_results_alerts_and_channels_in_a_browser(console: Console, page: Page, 
     expect(page.locator("#silence-rows")).to_contain_text("agent = paris-1")
     expect(row).to_contain_text("Not told: silenced until", timeout=20_000)
     page.locator("#silence-rows button", has_text="End").click()
+    page.click("dialog[open] button[value=yes]")
     expect(page.locator("#silences")).to_be_hidden()
     assert errors == []

@@ -15,14 +15,7 @@ from streamswarm_controlplane.idempotency import ApiRoute
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.sysconfig.service import effective
 
-
-class _OidcRoute(ApiRoute):
-    """Providers add to the address what they please."""
-
-    any_query = True
-
-
-router = APIRouter(prefix="/auth/oidc", tags=["auth"], route_class=_OidcRoute)
+router = APIRouter(prefix="/auth/oidc", tags=["auth"], route_class=ApiRoute)
 
 _COOKIE: Final = "streamswarm_oidc"
 _PAGE: Final = (
