@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 
 const form = document.getElementById("form");
 let cursor = null;
+let asked = 0;
 
 function wanted() {
   const query = new URLSearchParams();
@@ -36,8 +37,10 @@ async function load(more = false) {
   }
   query.set("limit", "100");
   if (more && cursor) query.set("cursor", cursor);
+  const number = ++asked;
   try {
     const page = await api.get(`/audit?${query}`);
+    if (number !== asked) return;  // a later question has overtaken this one's answer
     cursor = page.next_cursor;
     const rows = document.getElementById("rows");
     rows.replaceChildren(...(more ? rows.children : []), ...page.items.map(row));
