@@ -5,6 +5,7 @@ import pytest
 
 from streamswarm_agent.probes import Context, Engines
 from streamswarm_agent.schedule import Scheduler
+from tests.lab.servers.certificates import Authority
 from tests.unit.agent.occasions import Host
 from tests.unit.agent.scheduling import Bench
 
@@ -35,3 +36,8 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     host.start()
     yield host
     await host.scheduler.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))

@@ -161,3 +161,27 @@ def self_signed(folder: Path, *, days: float) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+@asynccontextmanager
+async def noting_server(*answers: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Answers every request on a kept connection, in turn; yields its port and what it was sent."""
+    seen: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
+                )
+                seen.append(head + await reader.readexactly(length))
+                writer.write(answers[min(len(seen), len(answers)) - 1])
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], seen

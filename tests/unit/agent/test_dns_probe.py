@@ -30,11 +30,6 @@ ZONE = {
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[Running]:
     certificate = authority.certificate(HERE, "::1", "dns.lab.test")
     with dns_server(certificate=certificate, zone=ZONE, latency_ms=5, authentic=True) as running:

@@ -1,39 +1,27 @@
 """The http probe against real servers on loopback that answer as their addresses say."""
 
-import asyncio
 import base64
 import gzip
-import subprocess
-import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator
 
 import brotli
 import pytest
 from pydantic import ValidationError
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.exchange import Request
 from streamswarm_agent.probes import Context
 from streamswarm_core.probespecs import REVEAL, HttpParams
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.http import http_server
 from tests.lab.servers.running import Running
-from tests.lab.servers.web import server_context
 from tests.unit.agent.running import run, seconds
 from tests.unit.agent.servers import http_server as small_server
-from tests.unit.agent.servers import response, silent_server
+from tests.unit.agent.servers import noting_server, response
 
 HERE = "127.0.0.1"
 DAY = 86_400
 PHASES = ("connect", "request", "first_byte", "transfer")
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
@@ -46,30 +34,6 @@ def site(authority: Authority) -> Iterator[Running]:
 def plain() -> Iterator[Running]:
     with http_server() as running:
         yield running
-
-
-@asynccontextmanager
-async def noting_server(*answers: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Answers every request on a kept connection, in turn; yields its port and what it was sent."""
-    seen: list[bytes] = []
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
-                )
-                seen.append(head + await reader.readexactly(length))
-                writer.write(answers[min(len(seen), len(answers)) - 1])
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(handle, HERE, 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], seen
 
 
 @pytest.mark.parametrize(("http2", "protocol"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
@@ -342,121 +306,3 @@ def test_options_that_do_not_go_together_are_refused(wrong: dict[str, object], w
     with pytest.raises(ValidationError, match=words) as refused:
         HttpParams.model_validate(wrong)
     assert "a\r\nb" not in str(refused.value)
-
-
-@pytest.mark.parametrize("location", ["http://[bad", "http://127.0.0.1:99999999/"])
-async def test_a_redirect_to_no_url_is_data(context: Context, location: str) -> None:
-    async with small_server(response(302, location=location)) as port:
-        point = await run("http", f"http://{HERE}:{port}/", context)
-    assert point.fields["up"] == 0
-    assert location in str(point.fields["error_detail"])
-
-
-@pytest.mark.parametrize("written", ["/b%C3%BCcher%20und%20mehr?q=%C3%A4", "/bücher und mehr?q=ä"])
-async def test_a_path_that_is_not_ascii_is_sent_in_percent_as_browsers_do(context: Context, written: str) -> None:
-    async with noting_server(response(200)) as (port, seen):
-        point = await run("http", f"http://{HERE}:{port}{written}", context)
-    assert point.fields["up"] == 1
-    assert seen[0].startswith(b"GET /b%C3%BCcher%20und%20mehr?q=%C3%A4 HTTP/1.1\r\n")
-
-
-@pytest.mark.parametrize(
-    ("location", "asked"),
-    [
-        ("/bücher#oben".encode(), b"GET /b%C3%BCcher HTTP/1.1\r\n"),
-        ("/bücher#oben".encode("latin-1"), b"GET /b%FCcher HTTP/1.1\r\n"),
-    ],
-)
-async def test_a_redirect_that_is_not_ascii_is_followed(context: Context, location: bytes, asked: bytes) -> None:
-    redirect = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
-    async with noting_server(redirect, response(200)) as (port, seen):
-        point = await run("http", f"http://{HERE}:{port}/", context)
-    assert (point.fields["up"], point.fields["redirects"]) == (1, 1)
-    assert seen[1].startswith(asked)
-
-
-async def test_a_server_that_hangs_up_without_an_answer_is_a_reset_in_plain_words(context: Context) -> None:
-    async with small_server(b"") as port:
-        point = await run("http", f"http://{HERE}:{port}/", context)
-    assert (point.fields["error"], point.fields["error_detail"]) == (
-        Fault.RESET,
-        "the server closed the connection without an answer",
-    )
-
-
-async def test_an_answer_that_is_no_http_says_so(context: Context) -> None:
-    async with small_server(b"\x00\xff" * 100) as port:
-        point = await run("http", f"http://{HERE}:{port}/", context)
-    assert point.fields["error"] == Fault.PROTOCOL
-    assert str(point.fields["error_detail"]).startswith("the answer is no valid HTTP: ")
-
-
-@pytest.mark.parametrize(("scheme", "reached"), [("http", "no answer came"), ("https", "TLS was not agreed on")])
-async def test_a_timeout_says_how_far_it_came(context: Context, scheme: str, reached: str) -> None:
-    async with silent_server() as port:
-        point = await run("http", f"{scheme}://{HERE}:{port}/", context, wait=0.3)
-    assert point.fields["error"] == Fault.TIMEOUT
-    assert reached in str(point.fields["error_detail"])
-
-
-@contextmanager
-def flooding_server(piece: bytes) -> Iterator[int]:
-    """Sends a piece over and over, faster than anybody reads it; in a process of its own."""
-    program = """
-import socket, sys
-piece = bytes.fromhex(sys.argv[1])
-with socket.create_server(("127.0.0.1", 0)) as listening:
-    print(listening.getsockname()[1], flush=True)
-    connection, _ = listening.accept()
-    connection.recv(4096)
-    while True:
-        connection.sendall(piece)
-"""
-    argv = [sys.executable, "-c", program, piece.hex()]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
-
-
-async def test_a_server_that_floods_does_not_stop_the_clock(context: Context) -> None:
-    with flooding_server(b"HTTP/1.1 100 Continue\r\n\r\n" * 100) as port:
-        point = await run("http", f"http://{HERE}:{port}/", context, wait=0.5)
-    assert (point.fields["up"], point.fields["error"]) == (0, Fault.TIMEOUT)
-
-
-@pytest.mark.parametrize("status", [b"abc", b"-01", b"\xc2\xb2\xc2\xb2"])
-async def test_a_status_that_is_none_is_a_fault_in_http2_too(
-    authority: Authority, context: Context, status: bytes
-) -> None:
-    # An empty SETTINGS, then HEADERS with END_STREAM and END_HEADERS: ":status" by index, and a literal.
-    block = b"\x08" + bytes([len(status)]) + status
-    answer = bytes(3) + b"\4" + bytes(5) + bytes([0, 0, len(block), 1, 5, 0, 0, 0, 1]) + block
-    tls = server_context(authority.certificate(HERE), protocols=("h2",))
-    async with small_server(answer, tls=tls) as port:
-        point = await run("http", f"https://{HERE}:{port}/", context, ca_file=str(authority.path))
-    assert (point.fields["up"], point.fields["error"]) == (0, Fault.PROTOCOL)
-    assert "is no status" in str(point.fields["error_detail"])
-
-
-async def test_port_0_is_not_taken_for_the_schemes_own(context: Context) -> None:
-    point = await run("http", f"http://{HERE}:0/", context)
-    assert (point.fields["error"], point.fields["error_detail"]) == (
-        Fault.BAD_TARGET,
-        f"'http://{HERE}:0/': a port is from 1 to 65535",
-    )
-
-
-def test_host_is_without_an_interface_and_in_ascii() -> None:
-    authorities = [
-        Request("GET", urlsplit(f"http://{authority}/")).authority
-        for authority in ("[fe80::1%25lo]:8080", "[::1]", "bücher.example:81", "bücher.example", "u:p@h.example")
-    ]
-    assert authorities == ["[fe80::1]:8080", "[::1]", "xn--bcher-kva.example:81", "xn--bcher-kva.example", "h.example"]
-
-
-async def test_a_url_names_an_interface_as_rfc_6874_has_it(context: Context) -> None:
-    point = await run("http", "http://[fe80::1%25nope0]:8080/", context)
-    assert "this host has no interface nope0" in str(point.fields["error_detail"])

@@ -28,11 +28,6 @@ HERE = "127.0.0.1"
 DAY = 86_400
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 async def test_the_facts_of_a_handshake_and_its_certificate(authority: Authority, context: Context) -> None:
     path = authority.certificate(HERE, "www.lab.test", days=30)
     truth = x509.load_pem_x509_certificate(path.read_bytes())
