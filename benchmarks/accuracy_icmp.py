@@ -29,7 +29,7 @@ from tests.lab.namespace import Namespace
 from tests.lab.topology import Lab
 from tests.support import find_free_port
 
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.net.targets import Address
 
 SPACING: Final = 0.01

@@ -22,11 +22,11 @@ from tests.lab.namespace import Namespace
 from tests.lab.topology import Lab
 
 from benchmarks.lab_accuracy import loaded_cores
-from streamswarm_agent.net.flows import Flow
-from streamswarm_agent.net.hops import HopListener
-from streamswarm_agent.net.pmtu import Prober
+from streamswarm_agent.net.path.flows import Flow
+from streamswarm_agent.net.path.hops import HopListener
+from streamswarm_agent.net.path.mtu import Prober
+from streamswarm_agent.net.path.tracing import Trace, Tracer
 from streamswarm_agent.net.targets import resolve
-from streamswarm_agent.net.tracing import Trace, Tracer
 from streamswarm_core.probespecs import MtuParams, TraceMethod, TracerouteParams
 
 HOPS, WIRE_AT, DELAY_MS = 10, 4, 10

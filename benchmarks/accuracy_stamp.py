@@ -20,8 +20,8 @@ from tests.lab.topology import Lab, Path
 from tests.lab.wire import Way
 
 from benchmarks.lab_accuracy import loaded_cores
-from streamswarm_agent.net.oneway import attribute_loss
-from streamswarm_agent.net.stampsender import Plan, StampRun, StampSender
+from streamswarm_agent.net.stamp.oneway import attribute_loss
+from streamswarm_agent.net.stamp.sender import Plan, StampRun, StampSender
 from streamswarm_agent.net.targets import resolve
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import Point

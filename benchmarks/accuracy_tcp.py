@@ -29,7 +29,7 @@ from tests.lab.topology import Lab
 from tests.lab.topology import Path as Line
 from tests.support import eventually
 
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.probespecs import TcpParams
 

@@ -18,8 +18,8 @@ from functools import partial
 from tests.lab.impairment import bits_per_second
 from tests.lab.topology import Lab, Path
 
-from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.net.pace import DEFAULT_UPLINK
+from streamswarm_agent.net.icmp.engine import IcmpEngine
+from streamswarm_agent.net.icmp.pace import DEFAULT_UPLINK
 from streamswarm_agent.net.targets import Address
 
 Tool = Callable[[Path, int], list[float]]

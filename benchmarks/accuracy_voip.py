@@ -19,7 +19,7 @@ from tests.lab.topology import Lab, Path
 from tests.lab.wire import Way
 
 from benchmarks.lab_accuracy import loaded_cores
-from streamswarm_agent.net.stampsender import StampSender
+from streamswarm_agent.net.stamp.sender import StampSender
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import FieldValue
 from streamswarm_core.probespecs import SPECS, VoipParams

@@ -28,7 +28,7 @@ from tests.lab.topology import Lab
 from tests.lab.topology import Path as Line
 
 from benchmarks.lab_accuracy import loaded_cores, table
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_core.probespecs import DnsParams, HttpParams
 

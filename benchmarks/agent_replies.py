@@ -22,11 +22,11 @@ from unittest.mock import patch
 
 from tests.lab.topology import Lab
 
-from streamswarm_agent.net import echochannel
-from streamswarm_agent.net.echoflight import Flight
-from streamswarm_agent.net.echorequests import Echoes
-from streamswarm_agent.net.echorun import EchoHistory
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp import channel
+from streamswarm_agent.net.icmp.engine import IcmpEngine
+from streamswarm_agent.net.icmp.flight import Flight
+from streamswarm_agent.net.icmp.requests import Echoes
+from streamswarm_agent.net.icmp.run import EchoHistory
 from streamswarm_agent.net.targets import Address
 
 _STARTS_PER_SECOND: Final = 10
@@ -101,7 +101,7 @@ def main() -> None:
         for rate, _ in itertools.product(options.rates, range(options.rounds)):
             with line.near.entered():
                 for name, close in _CLOSE.items():
-                    with patch.object(echochannel, "_CLOSE_SECONDS", close):
+                    with patch.object(channel, "_CLOSE_SECONDS", close):
                         used, lost = asyncio.run(ours(line.target, rate, options.seconds))
                     print(f"| {rate} | {name} | {used:.1f} | {lost} |", flush=True)
                 print(f"| {rate} | fping | {fping(line.target, rate, options.seconds):.1f} | |", flush=True)

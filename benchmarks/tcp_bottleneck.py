@@ -19,7 +19,7 @@ from tests.lab.parts import police
 from tests.lab.servers.tcp import tcp_server
 from tests.lab.topology import Lab, Path
 
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.tcp import Bottleneck
 from streamswarm_core.point import Point

@@ -1,8 +1,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from streamswarm_agent.net.geo import PlaceNames
 from streamswarm_agent.net.keys import Keys
+from streamswarm_agent.net.path.geo import PlaceNames
 from streamswarm_agent.probes import Context, Engines, find_probe
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.errors import ConfigError

@@ -22,10 +22,10 @@ from streamswarm_agent.faults import Fault
 from streamswarm_agent.grid import next_line
 from streamswarm_agent.heartbeats import Heartbeats
 from streamswarm_agent.latest import LatestPoints
-from streamswarm_agent.net.geo import PlaceNames
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.bulk.link import LinkWatch
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.link import LinkWatch
+from streamswarm_agent.net.path.geo import PlaceNames
 from streamswarm_agent.occasions import Occasions
 from streamswarm_agent.plan import Plan, Skip, Skipped
 from streamswarm_agent.probes import Context, Engines, find_probe

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net import echochannel
+from streamswarm_agent.net.icmp import channel
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.point import Point
@@ -37,7 +37,7 @@ async def measure(request: pytest.FixtureRequest) -> AsyncIterator[Measure]:
         params = IcmpParams.model_validate({"spacing": 0.01, **options})
         with line.near.entered():
             runs = await asyncio.gather(*(PROBES["icmp"].run(target, params, context) for _ in range(times)))
-        assert all(channel._opened.raw == (request.param == "raw") for channel in context.icmp._channels.values())
+        assert all(one._opened.raw == (request.param == "raw") for one in context.icmp._channels.values())
         return [point for points in runs for point in points]
 
     yield run
@@ -79,8 +79,8 @@ async def test_every_round_trip_takes_at_least_what_the_wire_took_by_its_own_clo
 async def test_replies_that_are_read_together_late_have_the_times_at_which_they_came(
     path: PathBuilder, measure: Measure, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(echochannel, "_CLOSE_SECONDS", 30.0)
-    monkeypatch.setattr(echochannel, "_REST_SECONDS", 30.0)
+    monkeypatch.setattr(channel, "_CLOSE_SECONDS", 30.0)
+    monkeypatch.setattr(channel, "_REST_SECONDS", 30.0)
     line = path(there={"delay_ms": 20}, record=True)
     point, *_ = await measure(line, getattr(line, family), count=20, wait=0.8)
     truth = [record.arrived_ns for record in line.records("back")]

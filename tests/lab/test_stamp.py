@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.stampsender import StampSender
+from streamswarm_agent.net.stamp.sender import StampSender
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import FieldValue
 from streamswarm_core.probespecs import SPECS

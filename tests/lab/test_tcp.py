@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.tcp import HandshakeFinding
 from streamswarm_core.point import Point

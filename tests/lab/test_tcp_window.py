@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.tcp import Bottleneck
 from streamswarm_core.point import Point

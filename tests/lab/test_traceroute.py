@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.hops import HopListener
+from streamswarm_agent.net.path.hops import HopListener
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import SPECS

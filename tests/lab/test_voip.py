@@ -6,7 +6,7 @@ from itertools import groupby
 
 import pytest
 
-from streamswarm_agent.net.stampsender import StampSender
+from streamswarm_agent.net.stamp.sender import StampSender
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import FieldValue
 from streamswarm_core.probespecs import SPECS

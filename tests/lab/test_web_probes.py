@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.probes import Context
 from streamswarm_core.point import Point
 from tests.lab.parts import Refusal, refuse

@@ -6,8 +6,8 @@ from pydantic import SecretStr
 from streamswarm_agent.blackbox.config import HeaderMatch, HttpProber, ModuleConfig
 from streamswarm_agent.blackbox.running import Job, choose
 from streamswarm_agent.matching import found
-from streamswarm_agent.net.exchange import Answer
-from streamswarm_agent.net.http import host_of
+from streamswarm_agent.net.http.client import host_of
+from streamswarm_agent.net.http.exchange import Answer
 from streamswarm_agent.probes.http import HttpRun, is_redirect, measure_http
 from streamswarm_core.probespecs import HttpParams
 

@@ -6,9 +6,9 @@ from email.utils import parsedate_to_datetime
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streamswarm_agent.net.certificates import Certificate
-from streamswarm_agent.net.exchange import Answer
-from streamswarm_agent.net.tls import Peer
+from streamswarm_agent.net.http.exchange import Answer
+from streamswarm_agent.net.tls.certificates import Certificate
+from streamswarm_agent.net.tls.connection import Peer
 
 
 class Page(Collector):

@@ -7,7 +7,7 @@ from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.matching import Groups, search
 from streamswarm_agent.net.targets import split_host_port
 from streamswarm_agent.net.tcp import connect
-from streamswarm_agent.net.tls import Peer, Terms, client_context, peer_of
+from streamswarm_agent.net.tls.connection import Peer, Terms, client_context, peer_of
 from streamswarm_agent.net.wire import Wire
 
 _MOST_BYTES: Final = 1_000_000

@@ -17,9 +17,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
-from streamswarm_agent.net.certificates import Certificate
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.net.tcp import connect
+from streamswarm_agent.net.tls.certificates import Certificate
 from streamswarm_agent.net.wire import Wire
 from streamswarm_core.gnmipath import GnmiPath
 from streamswarm_core.probespecs import Family

@@ -2,13 +2,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.bandwidthtest import ReflectorTest
-from streamswarm_agent.net.iperf import measure_with_iperf3
+from streamswarm_agent.net.bulk.iperf import measure_with_iperf3
+from streamswarm_agent.net.bulk.reflector import ReflectorTest
+from streamswarm_agent.net.bulk.speedtestmini import check_target, run_speedtest
+from streamswarm_agent.net.bulk.throughput import Throughput
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.speedtestmini import check_target, run_speedtest
-from streamswarm_agent.net.stampsender import StampSender
+from streamswarm_agent.net.stamp.sender import StampSender
 from streamswarm_agent.net.targets import Address, resolve
-from streamswarm_agent.net.throughput import Throughput
 from streamswarm_agent.net.tools import run_isolated
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.bandwidth import BANDWIDTH, BANDWIDTH_SECOND

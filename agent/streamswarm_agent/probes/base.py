@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from streamswarm_agent.net.icmp import IcmpEngine
+from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_core.point import Point
 
 

@@ -11,7 +11,7 @@ import dns.resolver
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.matching import first_found, first_missing
-from streamswarm_agent.net.dnsquery import NameServer, Reply, make_query
+from streamswarm_agent.net.dns import NameServer, Reply, make_query
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import DNS

@@ -7,11 +7,11 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.matching import first_found, first_missing, found
-from streamswarm_agent.net.body import PACKED
-from streamswarm_agent.net.exchange import AS_IT_IS, Answer, Phases, Request
-from streamswarm_agent.net.http import Connecting, HttpClient, new_answer, origin_of
+from streamswarm_agent.net.http.body import PACKED
+from streamswarm_agent.net.http.client import Connecting, HttpClient, new_answer, origin_of
+from streamswarm_agent.net.http.exchange import AS_IT_IS, Answer, Phases, Request
 from streamswarm_agent.net.targets import Address
-from streamswarm_agent.net.tls import Peer
+from streamswarm_agent.net.tls.connection import Peer
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import HTTP
 from streamswarm_core.point import FieldValue, Point

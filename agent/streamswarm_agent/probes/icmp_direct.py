@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from streamswarm_agent.faults import ProbeFault
-from streamswarm_agent.net.echoflight import Flight
-from streamswarm_agent.net.echorequests import Echoes
-from streamswarm_agent.net.echorun import EchoRun, carry_jitter, summarise
+from streamswarm_agent.net.icmp.flight import Flight
+from streamswarm_agent.net.icmp.requests import Echoes
+from streamswarm_agent.net.icmp.run import EchoRun, carry_jitter, summarise
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.probes.direct import Outcome, Reading

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Final, Self
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.echorun import EchoHistory, EchoRun, percentiles_of, summarise
+from streamswarm_agent.net.icmp.run import EchoHistory, EchoRun, percentiles_of, summarise
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.sketch import Sketch

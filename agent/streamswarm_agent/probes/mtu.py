@@ -1,9 +1,9 @@
 from typing import Final
 
 from streamswarm_agent.faults import ProbeFault
-from streamswarm_agent.net.flows import Flow
-from streamswarm_agent.net.hops import HopListener
-from streamswarm_agent.net.pmtu import PathMtu, Prober
+from streamswarm_agent.net.path.flows import Flow
+from streamswarm_agent.net.path.hops import HopListener
+from streamswarm_agent.net.path.mtu import PathMtu, Prober
 from streamswarm_agent.net.targets import resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.path import MTU

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.classes import ClassRun, compare, loss_difference, rtt_difference
-from streamswarm_agent.net.compliance import Compliance, Measured, judge_policy
-from streamswarm_agent.net.echoes import Exchange, IcmpExchange, UdpExchange
-from streamswarm_agent.net.flows import Flow
-from streamswarm_agent.net.hops import HopListener, Sent
-from streamswarm_agent.net.marking import ECT_0, EcnMarking, Marking, MarkingProber, judge_dscp, judge_ecn
-from streamswarm_agent.net.ratelimit import Limit
+from streamswarm_agent.net.path.flows import Flow
+from streamswarm_agent.net.path.hops import HopListener, Sent
+from streamswarm_agent.net.path.tracing import Tracer
+from streamswarm_agent.net.qos.classes import ClassRun, compare, loss_difference, rtt_difference
+from streamswarm_agent.net.qos.compliance import Compliance, Measured, judge_policy
+from streamswarm_agent.net.qos.echoes import Exchange, IcmpExchange, UdpExchange
+from streamswarm_agent.net.qos.marking import ECT_0, EcnMarking, Marking, MarkingProber, judge_dscp, judge_ecn
+from streamswarm_agent.net.qos.ratelimit import Limit
+from streamswarm_agent.net.qos.train import LimitSearch
 from streamswarm_agent.net.targets import Address, resolve
-from streamswarm_agent.net.tracing import Tracer
-from streamswarm_agent.net.train import LimitSearch
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.qos import QOS, QOS_CLASS
 from streamswarm_core.dscp import dscp_name, parse_dscp

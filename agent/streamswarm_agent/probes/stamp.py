@@ -2,8 +2,8 @@ import statistics
 
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.oneway import attribute_loss, copies, delays_of, dwell_times, overtaken, round_trips
-from streamswarm_agent.net.stampsender import Plan, StampRun, StampSender, why_silent
+from streamswarm_agent.net.stamp.oneway import attribute_loss, copies, delays_of, dwell_times, overtaken, round_trips
+from streamswarm_agent.net.stamp.sender import Plan, StampRun, StampSender, why_silent
 from streamswarm_agent.net.targets import resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.stamp import STAMP

@@ -12,11 +12,11 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
-from streamswarm_agent.net.http import host_of
+from streamswarm_agent.net.bulk.transfer import Course, Look, download, upload
+from streamswarm_agent.net.bulk.window import WindowSummary, summarise
+from streamswarm_agent.net.http.client import host_of
 from streamswarm_agent.net.targets import resolve, split_host_port
 from streamswarm_agent.net.tcp import connect
-from streamswarm_agent.net.transfer import Course, Look, download, upload
-from streamswarm_agent.net.window import WindowSummary, summarise
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.probes.tcp_window_bottleneck import diagnose
 from streamswarm_core.catalogue.tcp import TCP_WINDOW, TCP_WINDOW_SAMPLE

@@ -17,7 +17,7 @@ others (docs/accuracy.md).
 from dataclasses import dataclass
 from typing import Final
 
-from streamswarm_agent.net.window import WindowSummary
+from streamswarm_agent.net.bulk.window import WindowSummary
 from streamswarm_core.catalogue.tcp import Bottleneck
 
 _PACED: Final = 0.8

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net import ocsp
-from streamswarm_agent.net.starttls import STARTTLS
 from streamswarm_agent.net.targets import Address, resolve, split_host_port
 from streamswarm_agent.net.tcp import connect
-from streamswarm_agent.net.tls import Peer, Secured, Terms, Timings, certificate_refused, secure
+from streamswarm_agent.net.tls import ocsp
+from streamswarm_agent.net.tls.connection import Peer, Secured, Terms, Timings, certificate_refused, secure
+from streamswarm_agent.net.tls.starttls import STARTTLS
 from streamswarm_agent.net.wire import Wire
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.web import TLS

@@ -7,14 +7,14 @@ import dns.asyncresolver
 import dns.exception
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.flows import Flow
-from streamswarm_agent.net.geo import Place, PlaceNames, extent
-from streamswarm_agent.net.hops import HopListener
-from streamswarm_agent.net.icmperrors import Kind, unreachable_words
-from streamswarm_agent.net.multipath import group_by_path
-from streamswarm_agent.net.pathmemory import PathMemory
+from streamswarm_agent.net.icmp.errors import Kind, unreachable_words
+from streamswarm_agent.net.path.flows import Flow
+from streamswarm_agent.net.path.geo import Place, PlaceNames, extent
+from streamswarm_agent.net.path.hops import HopListener
+from streamswarm_agent.net.path.memory import PathMemory
+from streamswarm_agent.net.path.multipath import group_by_path
+from streamswarm_agent.net.path.tracing import Hop, Trace, Tracer
 from streamswarm_agent.net.targets import Address, resolve
-from streamswarm_agent.net.tracing import Hop, Trace, Tracer
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.path import TRACEROUTE, TRACEROUTE_FLOW, TRACEROUTE_HOP
 from streamswarm_core.point import FieldValue, Point

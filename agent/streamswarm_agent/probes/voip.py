@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.oneway import round_trips
-from streamswarm_agent.net.stampsender import Plan, StampRun, StampSender, why_silent
+from streamswarm_agent.net.stamp.oneway import round_trips
+from streamswarm_agent.net.stamp.sender import Plan, StampRun, StampSender, why_silent
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.voip.call import Conversation, call, heard_of, judge, no_speech

@@ -1,7 +1,7 @@
 """Both directions of a stream that a STAMP reflector sent back."""
 
-from streamswarm_agent.net.oneway import LossByWay, attribute_loss, delays_of
-from streamswarm_agent.net.stampsender import Sent, StampRun
+from streamswarm_agent.net.stamp.oneway import LossByWay, attribute_loss, delays_of
+from streamswarm_agent.net.stamp.sender import Sent, StampRun
 from streamswarm_agent.voip.leg import Leg
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
-from streamswarm_agent.net.stampsender import payload_begins
+from streamswarm_agent.net.stamp.sender import payload_begins
 from streamswarm_core.probespecs import VoipParams
 from streamswarm_core.reflector.datagrams import Datagram, next_report, open_udp, receive, send
 from streamswarm_core.wire.rtp import (

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.bandwidthtest import _faults
+from streamswarm_agent.net.bulk.reflector import _faults
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_core.probespecs import BandwidthParams
 from tests.unit.agent.servers import tcp_server

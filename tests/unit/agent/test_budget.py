@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamswarm_agent.budget import Budget
-from streamswarm_agent.net.link import LinkWatch
+from streamswarm_agent.net.bulk.link import LinkWatch
 from streamswarm_core.probespecs import SPECS, DnsParams, HttpParams, IcmpParams
 from streamswarm_core.probespecs.demand import RunCost
 

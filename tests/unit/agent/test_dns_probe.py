@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.dnsquery import Reply
+from streamswarm_agent.net.dns import Reply
 from streamswarm_agent.probes import Context
 from streamswarm_agent.probes.dns import came_from_cache
 from streamswarm_core.probespecs import DnsParams

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.exchange import Request
+from streamswarm_agent.net.http.exchange import Request
 from streamswarm_agent.probes import Context
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.web import server_context

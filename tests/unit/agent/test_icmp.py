@@ -7,12 +7,12 @@ from itertools import pairwise
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.echoflight import Flight
-from streamswarm_agent.net.echorequests import Echoes
-from streamswarm_agent.net.echorun import EchoHistory
-from streamswarm_agent.net.icmp import IcmpEngine
-from streamswarm_agent.net.icmppacket import ECHO, EchoTemplate
-from streamswarm_agent.net.icmpsocket import EchoSocket, open_echo_socket
+from streamswarm_agent.net.icmp.engine import IcmpEngine
+from streamswarm_agent.net.icmp.flight import Flight
+from streamswarm_agent.net.icmp.packet import ECHO, EchoTemplate
+from streamswarm_agent.net.icmp.requests import Echoes
+from streamswarm_agent.net.icmp.run import EchoHistory
+from streamswarm_agent.net.icmp.sockets import EchoSocket, open_echo_socket
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_agent.probes.direct import DirectRun, Outcome

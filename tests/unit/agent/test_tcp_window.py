@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.transfer import Look
-from streamswarm_agent.net.window import WindowSummary, summarise
+from streamswarm_agent.net.bulk.transfer import Look
+from streamswarm_agent.net.bulk.window import WindowSummary, summarise
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_agent.probes.tcp_window_bottleneck import diagnose
 from streamswarm_core.catalogue.tcp import Bottleneck

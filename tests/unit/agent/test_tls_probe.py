@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net import ocsp
+from streamswarm_agent.net.tls import ocsp
 from streamswarm_agent.probes import Context
 from streamswarm_core.probespecs import TlsParams
 from tests.lab.servers.certificates import Authority, Kind, Status

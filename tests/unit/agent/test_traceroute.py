@@ -15,8 +15,8 @@ import dns.rrset
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.geo import PlaceNames
-from streamswarm_agent.net.hops import HopListener
+from streamswarm_agent.net.path.geo import PlaceNames
+from streamswarm_agent.net.path.hops import HopListener
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import SPECS

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.stampsender import Answer, Sent, StampRun
+from streamswarm_agent.net.stamp.sender import Answer, Sent, StampRun
 from streamswarm_agent.probes import Context
 from streamswarm_agent.voip.hearing import hear
 from streamswarm_agent.voip.jitterbuffer import play_adaptive, play_fixed

@@ -1,0 +1,1 @@
+"""STAMP and TWAMP-Light packets, and what they say about each direction."""

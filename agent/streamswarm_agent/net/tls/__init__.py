@@ -1,0 +1,1 @@
+"""TLS connections, their certificates, stapled answers, and protocols that begin in the clear."""
