@@ -12,7 +12,6 @@ from fastapi.responses import StreamingResponse
 
 from streamswarm_controlplane.results.export.extract import Extract, Row, parts
 from streamswarm_controlplane.results.export.formats import write_array, write_csv, write_lines
-from streamswarm_controlplane.results.export.parquet import write_parquet
 from streamswarm_controlplane.results.times import rfc3339
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.reader import Reader
@@ -29,6 +28,13 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+def _write_parquet(extract: Extract, parts: Iterable[list[Row]]) -> Iterator[bytes]:
+    # pyarrow would be a third of a control plane's memory, and most never export a Parquet file.
+    from streamswarm_controlplane.results.export.parquet import write_parquet  # noqa: PLC0415
+
+    return write_parquet(extract, parts)
+
+
 _MEDIA_TYPES: Final[Mapping[Format, str]] = {
     Format.CSV: "text/csv; charset=utf-8; header=present",
     Format.LINES: "application/x-ndjson",
@@ -39,7 +45,7 @@ _WRITERS: Final[Mapping[Format, Callable[[Extract, Iterable[list[Row]]], Iterato
     Format.CSV: write_csv,
     Format.LINES: write_lines,
     Format.ARRAY: write_array,
-    Format.PARQUET: write_parquet,
+    Format.PARQUET: _write_parquet,
 }
 
 

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -99,3 +101,9 @@ def test_the_type_of_a_window_follows_its_aggregate(aggregate: Function | None, 
     shape = pq.read_schema(io.BytesIO(b"".join(write_parquet(extract(NANOSECONDS, aggregate, ["received"]), []))))
     assert str(shape.field("received").type) == expected
     assert shape.field("received").metadata[b"aggregate"] == str(aggregate or "mean").encode()
+
+
+def test_a_control_plane_loads_pyarrow_with_the_first_parquet_file_only() -> None:
+    loaded = "import sys, streamswarm_controlplane.main; print('pyarrow' in sys.modules, 'fastapi' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True"]
