@@ -7,7 +7,7 @@ SYSTEM_PACKAGES := influxdb influxdb-client postgresql chromium prometheus victo
 LINTED := agent benchmarks cli collector controlplane core grafana mlservice tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-schema differential bench-store bench-agent bench-api bench-ml bench-ml-models bench-accuracy chaos \
+.PHONY: help up test differential bench-store bench-agent bench-api bench-ml bench-ml-models bench-accuracy chaos \
   soak lint format generate dashboards dashboards-preview secrets lock clean
 
 help: ## List the targets
@@ -16,16 +16,10 @@ help: ## List the targets
 up: $(VENV)/.runtime ## Run the whole system on this machine until Ctrl-C
 	@exec $(BIN)/streamswarm up $(UP)
 
+test: export PYTHONDONTWRITEBYTECODE := # hundreds of processes would compile the same modules
 test: $(VENV)/.dev $(VENV)/.system-packages ## Set up whatever the tests need, lint, and run them all
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint test-schema
-	@# Three at a time, whatever the number of cores: many of them wait for a server, a timer or a disk. With four, two
-	@# cores are too few for those of the lab and for timers.
-	$(BIN)/pytest -n 3 --dist loadgroup -q --ignore tests/integration/test_api_schema.py $(PYTEST)
+	@MAKE="$(MAKE)" VENV=$(VENV) tools/test.sh $(PYTEST)
 	@cat $(VENV)/.system-packages
-
-test-schema: $(VENV)/.dev
-	@# Its tests are made while they run, which pytest-xdist can't hand out.
-	$(BIN)/pytest -q tests/integration/test_api_schema.py
 
 bench-accuracy: $(VENV)/.dev $(VENV)/.system-packages ## Probes beside captures and their peers in the network lab; about an hour
 	@for one in lab_accuracy $(basename $(notdir $(wildcard benchmarks/accuracy_*.py))) tcp_bottleneck; do \

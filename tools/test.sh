@@ -1,0 +1,20 @@
+#!/bin/sh
+# Lint and all tests; arguments go to pytest. The tests of the API's description are made while they run, which
+# pytest-xdist can't hand out: they run beside, in the processor time that the others leave.
+set -u
+bin=${VENV:-.venv}/bin
+said=$(mktemp)
+nice "$bin/pytest" -q tests/integration/test_api_schema.py >"$said" 2>&1 &
+beside=$!
+trap 'rm -f "$said"' EXIT
+trap 'kill "$beside" 2>/dev/null; exit 130' INT TERM
+
+"${MAKE:-make}" --no-print-directory lint || { kill "$beside"; exit 1; }
+# Three at a time, whatever the number of cores: many of them wait for a server, a timer or a disk. With four, two
+# cores are too few for those of the lab and for timers.
+"$bin/pytest" -n 3 --dist loadgroup -q --ignore tests/integration/test_api_schema.py "$@"
+status=$?
+wait "$beside" || status=1
+echo "The API held against its description:"
+cat "$said"
+exit "$status"
