@@ -11,6 +11,7 @@ for a while, under another name, and deleted together once it is written.
 seconds. A run that was not handed over takes its number with it, so the next one gets the same.
 """
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from streamswarm_agent.grid import next_line
 from streamswarm_agent.probes.direct import Outcome
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import SEQ
@@ -34,6 +36,7 @@ _SUFFIX: Final = ".lines"
 _DONE_SUFFIX: Final = ".done"
 _DONE_SECONDS: Final = 10.0
 _SEGMENT_BYTES: Final = 1_000_000
+_FLUSH_SECONDS: Final = 0.5
 _RUN_LINE: Final = re.compile(rb"^#run (\S+) (\d+)$", re.MULTILINE)
 _WITH_NUMBERS: Final = frozenset(name for name, measurement in CATALOGUE.items() if SEQ.name in measurement)
 
@@ -221,3 +224,30 @@ def _measure(path: Path) -> tuple[int, int]:
     content = path.read_bytes()
     comments = content.count(b"\n#") + content.startswith(b"#")
     return content.count(b"\n") - comments, len(content)
+
+
+class Flush:
+    """Hands over what a spool has taken of many runs at once: a write costs more than a run.
+
+    It does so on lines of the time grid, on which the agent wakes up for starts in any case.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._timer: asyncio.TimerHandle | None = None
+
+    def soon(self) -> None:
+        """On the next of these lines."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(next_line(loop.time(), _FLUSH_SECONDS), self._now)
+
+    def cancel(self) -> None:
+        """Not any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _now(self) -> None:
+        self._timer = None
+        self._spool.flush()

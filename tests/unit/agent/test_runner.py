@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from streamswarm_agent import runner
+from streamswarm_agent import selfobservation
 from streamswarm_agent.enrol import Credential
 from streamswarm_agent.runner import Runner
 from streamswarm_agent.settings import AgentSettings
@@ -83,7 +83,7 @@ async def settings(
     peer: Peer, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[AgentSettings]:
     """The settings of an agent that runs during the test."""
-    monkeypatch.setattr(runner, "_SELF_SECONDS", 0.2)
+    monkeypatch.setattr(selfobservation, "_SECONDS", 0.2)
     settings = AgentSettings(
         data=tmp_path,
         controlplane_url=url,
