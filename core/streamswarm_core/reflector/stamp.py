@@ -15,6 +15,7 @@ from typing import Any, Final
 from streamswarm_core.reflector.clockerror import RememberedClockError
 from streamswarm_core.reflector.datagrams import Datagram, open_udp, receive, send
 from streamswarm_core.reflector.limits import Peers, RateLimit
+from streamswarm_core.wire.ntp import to_ntp
 from streamswarm_core.wire.stamp import (
     TTL,
     ClassOfService,
@@ -22,7 +23,6 @@ from streamswarm_core.wire.stamp import (
     StampError,
     make_reply,
     read_request,
-    to_ntp,
     wanted_dscp,
 )
 

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from streamswarm_core.clock import NANOSECONDS
+from streamswarm_core.wire.ntp import to_ntp
 
 _HEADER: Final = struct.Struct("!BBHII")
 _RTCP: Final = struct.Struct("!BBH")
@@ -13,8 +13,6 @@ _BLOCK: Final = struct.Struct("!IIIIII")
 _VERSION: Final = 2
 _SENDER_REPORT, _RECEIVER_REPORT, _DESCRIPTION, _GOODBYE = 200, 201, 202, 203
 _CNAME: Final = 1
-_EPOCHS: Final = 2_208_988_800
-"""Seconds from 1900 to 1970."""
 _SHORT: Final = 65_536
 
 
@@ -126,12 +124,6 @@ def round_trip(report: Report, received_ns: int) -> float | None:
     arrived = to_ntp(received_ns) >> 16 & 0xFFFFFFFF
     since = ((arrived - report.last_sender) & 0xFFFFFFFF) / _SHORT
     return since - report.delay if since - report.delay >= 0 else None
-
-
-def to_ntp(time_ns: int) -> int:
-    """Nanoseconds since 1970 as a 64-bit NTP time."""
-    seconds, rest = divmod(time_ns, NANOSECONDS)
-    return ((seconds + _EPOCHS) & 0xFFFFFFFF) << 32 | (rest << 32) // NANOSECONDS
 
 
 def _report(ssrc: int, losses: int, highest: int, jitter: int, last_sender: int, delay: int) -> Report:

@@ -14,6 +14,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from streamswarm_core.clock import NANOSECONDS
+from streamswarm_core.wire.ntp import from_ntp
 
 DEFAULT_PORT: Final = 8620
 """Where our reflectors listen unless told otherwise; the registered port, 862, takes privileges."""
@@ -28,8 +29,8 @@ TTL: Final = 255
 
 _HMAC_AT: Final = 96
 _HMAC_SIZE: Final = 16
-_NTP_EPOCH: Final = 2_208_988_800
-_ERA: Final = 1 << 32
+_UNITS_A_SECOND: Final = 1 << 32
+"""Of the Error Estimate, as of NTP's stamps."""
 _OPEN: Final = struct.Struct("!IQHH")
 _OPEN_REPLY: Final = struct.Struct("!IQHHQIQHHB")
 _AUTHENTICATED: Final = struct.Struct("!I12xQHH")
@@ -88,7 +89,7 @@ class ClockError:
         >>> hex(ClockError(0.001, synchronised=True).pack())
         '0x8f84'
         """
-        units, scale = max(1, math.ceil(min(self.seconds, 1e9) * _ERA)), 0
+        units, scale = max(1, math.ceil(min(self.seconds, 1e9) * _UNITS_A_SECOND)), 0
         while units > 255:
             units, scale = -(-units // 2), scale + 1
         return self.synchronised << 15 | self.ptp << 14 | scale << 8 | units
@@ -170,27 +171,6 @@ class Reply:
     sender_sent: int
     sender_ttl: int
     service: ClassOfService | None
-
-
-def to_ntp(time_ns: int) -> int:
-    """NTP's 64 bits, in units of 2⁻³² seconds.
-
-    >>> hex(to_ntp(500_000_000))
-    '0x83aa7e8080000000'
-    """
-    seconds, rest = divmod(time_ns, NANOSECONDS)
-    return (seconds + _NTP_EPOCH) % _ERA << 32 | (rest << 32) // NANOSECONDS
-
-
-def from_ntp(stamp: int) -> int:
-    """Nanoseconds since the Unix epoch, between 1968 and 2104 (RFC 4330, section 3).
-
-    >>> from_ntp(0x83AA7E8080000000)
-    500000000
-    """
-    seconds, fraction = stamp >> 32, stamp & 0xFFFFFFFF
-    era = 0 if seconds & 0x80000000 else _ERA
-    return (seconds + era - _NTP_EPOCH) * NANOSECONDS + (fraction * NANOSECONDS + _ERA // 2 >> 32)
 
 
 def make_request(

@@ -6,17 +6,16 @@ import random
 
 import pytest
 
+from streamswarm_core.wire.ntp import from_ntp, to_ntp
 from streamswarm_core.wire.stamp import (
     BadPacket,
     ClassOfService,
     ClockError,
     StampError,
-    from_ntp,
     make_reply,
     make_request,
     read_reply,
     read_request,
-    to_ntp,
     wanted_dscp,
 )
 

@@ -18,16 +18,15 @@ from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.targets import Address
 from streamswarm_core.reflector.clockerror import RememberedClockError
 from streamswarm_core.reflector.datagrams import Datagram, next_report, open_udp, receive, send
+from streamswarm_core.wire.ntp import from_ntp, to_ntp
 from streamswarm_core.wire.stamp import (
     TTL,
     ClassOfService,
     ClockError,
     Reply,
     StampError,
-    from_ntp,
     make_request,
     read_reply,
-    to_ntp,
 )
 
 _MOST_PACKETS_PER_WAKE: Final = 512
