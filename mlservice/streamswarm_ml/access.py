@@ -12,6 +12,7 @@ import httpx
 
 from streamswarm_core.errors import ScopeError, TokenError
 from streamswarm_core.tokens import Scope, TokenVerifier
+from streamswarm_ml.ownfiles import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Gatekeeper:
         keys = self._get("keys")
         if keys is not None:
             self._verifier = TokenVerifier(keys)
-            self._cache.write_text(json.dumps(keys), encoding="utf-8")
+            write_whole(self._cache, json.dumps(keys).encode())
 
     def _fetch_revocations(self) -> None:
         if time.monotonic() - self._revoked_asked < _FRESH_SECONDS:

@@ -11,6 +11,7 @@ import httpx
 from pydantic import ValidationError
 
 from streamswarm_core.expectations import Expectations
+from streamswarm_ml.ownfiles import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,7 @@ class ExpectationsClient:
         self._known = Expectations.model_validate_json(answer.content)
         self._etag = answer.headers.get("ETag", "")
         self._cache.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._cache.with_suffix(".new")
-        fresh.write_bytes(answer.content)
-        fresh.replace(self._cache)
+        write_whole(self._cache, answer.content)
 
     def _cached(self) -> Expectations:
         try:

@@ -18,7 +18,6 @@ import logging
 import os
 import pickle
 import re
-import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamswarm_core.clock import NANOSECONDS, from_ns, now_ns
 from streamswarm_core.errors import StreamSwarmError
+from streamswarm_ml.ownfiles import load_or_create_key, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class ModelStore:
         self._keep = keep
         self._keep_days = keep_days
         self._clock = clock
-        self._key = _load_or_create_key(self._folder / "store.key")
+        self._key = load_or_create_key(self._folder / "store.key")
 
     def save(self, model: str, state: Any, *, samples: int, format: int = 1) -> Version:  # noqa: A002
         """Store a new version and put it in use; a crash leaves the old one in use, whole."""
@@ -104,7 +104,7 @@ class ModelStore:
         header = version.model_dump_json(exclude={"size"}).encode()
         content = _MAGIC + len(header).to_bytes(_LENGTH_BYTES, "big") + header + body
         path = self._path(model, version.version)
-        _write_atomically(path, self._seal(content) + content)
+        write_whole(path, self._seal(content) + content)
         self._use(model, version.version)
         self._forget_old(model, version.version)
         return version.model_copy(update={"size": path.stat().st_size})
@@ -199,7 +199,7 @@ class ModelStore:
             return file.read()
 
     def _use(self, model: str, number: int) -> None:
-        _write_atomically(self._model_folder(model) / "current", str(number).encode())
+        write_whole(self._model_folder(model) / "current", str(number).encode())
 
     def _forget_old(self, model: str, current: int) -> None:
         """Keep the newest few, and the last of each of the newest few days: models are saved many times a day."""
@@ -228,24 +228,3 @@ class ModelStore:
 
     def _seal(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, hashlib.sha256)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _load_or_create_key(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    key = secrets.token_bytes(_SEAL_BYTES)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-    return key

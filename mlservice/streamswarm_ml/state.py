@@ -10,8 +10,6 @@ import hmac
 import io
 import json
 import logging
-import os
-import secrets
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamswarm_ml.ownfiles import load_or_create_key, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class StateFile:
     def __init__(self, folder: Path, name: str = "detectors") -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path: Final = folder / f"{name}.state"
-        self._key = _load_or_create_key(folder / "state.key")
+        self._key = load_or_create_key(folder / "state.key")
 
     @property
     def size(self) -> int:
@@ -66,12 +66,7 @@ class StateFile:
         np.savez(buffer, allow_pickle=False, **{_HEADER: header, **content.arrays})
         whole = buffer.getbuffer()
         whole[:_SEAL_BYTES] = self._seal(whole[_SEAL_BYTES:])
-        temporary = self.path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(whole)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        write_whole(self.path, whole)
 
     def load(self) -> Saved | None:
         """What was saved last; None if there is nothing, or nothing that can be trusted."""
@@ -98,14 +93,3 @@ class StateFile:
 
     def _seal(self, body: memoryview) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)
-
-
-def _load_or_create_key(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    key = secrets.token_bytes(32)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-    return key
