@@ -115,13 +115,17 @@ class LabelledClassifier:
             if name != _INTERCEPT
         }
 
+    def losses(self, features: Features, said: str, label: str) -> tuple[float, float]:
+        """Log losses on a label that isn't learned yet: of the chances that are given, and of the rule's alone."""
+        index = self.classes.index(label)
+        return _log_loss(self.chances(features, said)[index]), _log_loss(self.rule.chances(said)[index])
+
     def learn(self, features: Features, said: str, label: str) -> None:
         """Learn an operator's label of a window."""
         index = self.classes.index(label)
         learned = self._learned(features) if self.samples else [1 / len(self.classes)] * len(self.classes)
         for expert, chances in enumerate((self.rule.chances(said), learned)):
-            loss = -math.log(max(chances[index], _LEAST_CHANCE))
-            self._losses[expert] = _MEMORY * self._losses[expert] + (1 - _MEMORY) * loss
+            self._losses[expert] = _MEMORY * self._losses[expert] + (1 - _MEMORY) * _log_loss(chances[index])
         self._learn_temper(features, index, learned)
         self.samples += 1
         self.rule.learn(said, label)
@@ -149,3 +153,7 @@ class LabelledClassifier:
     def _learned(self, features: Features) -> list[float]:
         raised = [math.exp(self._temper * logit) for logit in self._logits(features)]
         return [value / sum(raised) for value in raised]
+
+
+def _log_loss(chance: float) -> float:
+    return -math.log(max(chance, _LEAST_CHANCE))

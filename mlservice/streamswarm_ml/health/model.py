@@ -1,6 +1,5 @@
 """Whether a target is ok, degraded or bad, as its operators would say."""
 
-import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from streamswarm_ml.signals import Features, SeriesSignals, signals_of
 from streamswarm_ml.windows import WINDOW_NS, Reading, Tags, Window, is_probe
 
 _LABELS_REACH_BACK: Final = 288
-_LEAST_CHANCE: Final = 1e-3
 
 SeriesKey = tuple[str, Tags]
 
@@ -116,10 +114,8 @@ class HealthModel:
         if state is None:
             state = State.DEGRADED if said is State.OK else said
         features = dict(zip(self._names, map(float, values), strict=True))
-        place = STATES.index(state)
-        mine, rule = self.classifier.chances(features, said), self.classifier.rule.chances(said)
-        losses = [-math.log(max(chances[place], _LEAST_CHANCE)) for chances in (mine, rule)]
-        self.tally.add(losses[0], (losses[1],), time_ns=time_ns)
+        mine, rule = self.classifier.losses(features, said, state)
+        self.tally.add(mine, (rule,), time_ns=time_ns)
         self.classifier.learn(features, said, state)
 
     def forget(self, before: int) -> None:

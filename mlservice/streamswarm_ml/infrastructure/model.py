@@ -1,6 +1,5 @@
 """Whether the agent's own host or link explains a bad result, or something beyond them."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,7 +19,6 @@ _LATE: Final = 3
 _STRONG: Final = 5.0
 _MOST: Final = 0.6
 _REMEMBERED: Final = 288
-_LEAST_CHANCE: Final = 1e-3
 
 Entity = tuple[Place, str]
 """What is at fault: a place, and whose: an agent's, a site's or a target's name."""
@@ -107,13 +105,8 @@ class InfrastructureModel:
 
     def learn(self, finding: Finding, place: Place, *, time_ns: int) -> None:
         """Score a finding against a label, then learn the label."""
-        index = PLACES.index(place)
-        mine = self.classifier.chances(finding.features, finding.rule)
-        losses = [
-            -math.log(max(chances[index], _LEAST_CHANCE))
-            for chances in (mine, self.classifier.rule.chances(finding.rule))
-        ]
-        self.tally.add(losses[0], (losses[1],), time_ns=time_ns)
+        mine, rule = self.classifier.losses(finding.features, finding.rule, place)
+        self.tally.add(mine, (rule,), time_ns=time_ns)
         self.classifier.learn(finding.features, finding.rule, place)
 
     def forget(self, before: int) -> None:
