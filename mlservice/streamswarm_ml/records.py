@@ -4,10 +4,9 @@ from typing import Final
 
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.lineprotocol import encode, format_field
-from streamswarm_ml.detectors import TOLD_VIEWS, Baseline, Ending, Verdicts
+from streamswarm_ml.detectors import STATE_THRESHOLD, TOLD_VIEWS, Baseline, Ending, Verdicts
 from streamswarm_ml.watched import Batch, SeriesKey, detector_of
 
-_STATE_THRESHOLD: Final = (1 - 0.05) ** 2
 _BASELINES: Final = {
     Baseline.RECENT: "recent values",
     Baseline.HOUR_OF_DAY: "this hour of the day",
@@ -55,7 +54,7 @@ class Records:
         measurement, tags, name = key
         detector = detector_of(key)
         judged = {**dict(tags), "measurement": measurement, "field": name, "detector": detector}
-        point = ANOMALY.point(judged, threshold=threshold if detector == "stream" else _STATE_THRESHOLD)
+        point = ANOMALY.point(judged, threshold=threshold if detector == "stream" else STATE_THRESHOLD)
         self._heads[number] = head = encode(point) + ","
         return head
 

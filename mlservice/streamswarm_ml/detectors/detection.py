@@ -63,8 +63,7 @@ def detect_anomalies(
     """
     numbers, times_ns = _checked(values, times)
     detector = StreamDetector(threshold_for(false_alarms), warmup)
-    count = len(numbers)
-    found = Detection(np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool), np.full(count, np.nan))
+    found = _nothing(len(numbers))
     for index in np.flatnonzero(_judged(numbers, times_ns)).tolist():
         verdict = detector.update(float(numbers[index]), int(times_ns[index]))
         found.score[index], found.expected[index] = verdict.score, verdict.expected
@@ -104,6 +103,7 @@ def detect_many(
 
 
 def _nothing(count: int) -> Detection:
+    """What is said of so many values before any was judged."""
     return Detection(np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool), np.full(count, np.nan))
 
 

@@ -4,6 +4,8 @@ from typing import Final, Self
 from streamswarm_ml.detectors.base import TOLD_VIEWS, Ending, Verdict
 
 _RARE_SHARE: Final = 0.05
+STATE_THRESHOLD: Final = (1 - _RARE_SHARE) ** 2
+"""Score from which a state's anomaly opens: the bad state was rare so far."""
 
 
 class StateDetector:
@@ -66,7 +68,7 @@ class StateDetector:
         usual = self._bad if self._bad_share > 0.5 else 1.0 - self._bad
         return Verdict(
             score,
-            (1 - _RARE_SHARE) ** 2,
+            STATE_THRESHOLD,
             self._open,
             usual,
             opened=self._open and not was_open,

@@ -6,12 +6,14 @@ from typing import Final
 
 import numpy as np
 
+from streamswarm_ml.detectors import threshold_for
+from streamswarm_ml.detectors.parameters import MOST_ALARMS
+
 WINDOWS_A_WEEK: Final = 2016
 _KEPT: Final = 4096
 _LEAST: Final = 200
 _TAIL: Final = 0.02
 _RENEWED: Final = 64
-_MOST_ALARMS: Final = 9.0
 
 
 def _recent() -> deque[float]:
@@ -61,6 +63,6 @@ class Calibration:
         if raw <= self._begin:
             return 0.25 * max(raw, 0.0) / self._begin if self._begin > 0 else 0.0
         alarms = WINDOWS_A_WEEK * _TAIL * float(np.exp(-(raw - self._begin) / self._excess))
-        if alarms < _MOST_ALARMS:
-            return 0.5 + 0.5 / (1 + alarms)
+        if alarms < MOST_ALARMS:
+            return threshold_for(alarms)
         return 0.5 - 0.25 * alarms / (WINDOWS_A_WEEK * _TAIL)
