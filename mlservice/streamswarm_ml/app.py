@@ -73,11 +73,8 @@ def create_app(settings: MlSettings) -> Starlette:
             await asyncio.to_thread(client.close)
 
     async def health(_request: Request) -> Response:
-        if loop_failure := pipeline.counts.last_error:
-            return JSONResponse(
-                {"status": "ok", "name": "streamswarm-ml", "version": __version__, "store": loop_failure}
-            )
-        return JSONResponse({"status": "ok", "name": "streamswarm-ml", "version": __version__, "store": "ok"})
+        store = pipeline.counts.last_error or "ok"
+        return JSONResponse({"status": "ok", "name": "streamswarm-ml", "version": __version__, "store": store})
 
     async def status(_request: Request) -> Response:
         counts = pipeline.counts

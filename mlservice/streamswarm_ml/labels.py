@@ -63,11 +63,14 @@ def learn_label(model: HealthModel | InfrastructureModel, label: Label) -> None:
 
     Raises:
         UnknownWindowError, UnknownResultError: it doesn't remember the moment.
+        TypeError: the label is for another model.
     """
     if isinstance(model, HealthModel) and isinstance(label, HealthFeedback):
         model.label((label.measurement, label.series_tags), label.time_ns, label.state)
     elif isinstance(model, InfrastructureModel) and isinstance(label, CauseFeedback):
         model.label(label.measurement, label.tags, label.time_ns, label.label)
+    else:
+        raise TypeError(f"{type(model).__name__} learns no labels of {label.model}")
 
 
 class LabelLog:

@@ -85,10 +85,6 @@ class Training:
     cancelled: bool
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error
-    """The caller wants no more."""
-
-
 Watcher = Callable[[Progress], bool]
 """Gets the progress; returns whether to go on."""
 

@@ -38,7 +38,6 @@ class MlSettings(StoreSettings, table="ml"):
     shard: int = Field(
         0, ge=0, le=1023, validate_default=True, description="Which share is this service's; models run on 0."
     )
-
     latency_limits: Limits = Field((0.15, 0.4), description="Seconds from which a target is degraded, and bad.")
     loss_limits: Limits = Field((0.02, 0.1), description="Loss ratio from which a target is degraded, and bad.")
     down_limits: Limits = Field((0.2, 0.5), description="Share of failed runs from which it is degraded, and bad.")
@@ -47,6 +46,11 @@ class MlSettings(StoreSettings, table="ml"):
     )
     objective_loss: float = Field(0.25, gt=0, le=1, description="Loss ratio from which a window breaks the objective.")
     objective_down: float = Field(0.5, gt=0, le=1, description="Share of failed runs that breaks the objective.")
+    maintenance: tuple[str, ...] = Field(
+        (),
+        description="Windows that are neither judged nor learned, beside the control plane's, each as "
+        "2026-01-05T22:00Z/2026-01-06T02:00Z.",
+    )
 
     @field_validator("latency_limits", "loss_limits", "down_limits")
     @classmethod
@@ -63,12 +67,6 @@ class MlSettings(StoreSettings, table="ml"):
                 "a store that scrapes takes no scores; give a collector's URL, such as http://127.0.0.1:8801"
             )
         return url
-
-    maintenance: tuple[str, ...] = Field(
-        (),
-        description="Windows that are neither judged nor learned, beside the control plane's, each as "
-        "2026-01-05T22:00Z/2026-01-06T02:00Z.",
-    )
 
     @field_validator("maintenance")
     @classmethod

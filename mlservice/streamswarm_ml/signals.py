@@ -2,7 +2,6 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -158,8 +157,3 @@ class SeriesSignals:
             **{f"{name}, of late": value for name, value in zip(_NAMES, self._recent, strict=True)},
             **{f"{name}, much of late": max(value, 0.0) ** 2 for name, value in zip(_NAMES, self._recent, strict=True)},
         }
-
-
-def usual_values(features: Mapping[str, float]) -> Features:
-    """The features of a series of which nothing is unusual: what an explanation compares with."""
-    return dict.fromkeys(features, 0.0)

@@ -92,11 +92,9 @@ class Agents:
         self._pasts: dict[str, AgentPast] = {}
         self._series: dict[tuple[str, Tags], tuple[SeriesSignals, Usual]] = {}
 
-    def __getitem__(self, agent: str) -> AgentPast:
-        return self._pasts[agent]
-
-    def items(self) -> Mapping[str, AgentPast]:
-        """Every agent by name."""
+    @property
+    def pasts(self) -> Mapping[str, AgentPast]:
+        """Every agent's, by its name."""
         return self._pasts
 
     def forget(self, before: int) -> None:

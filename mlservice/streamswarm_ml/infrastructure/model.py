@@ -83,8 +83,9 @@ class InfrastructureModel:
     def step(self, window: Window) -> list[Finding]:
         """The same as findings; they are remembered for a day, for labels."""
         self._agents.update(window)
-        pasts = self._agents.items().values()
-        findings = [self._find(past, result) for past in pasts for result in past.now if result.bad]
+        findings = [
+            self._find(past, result) for past in self._agents.pasts.values() for result in past.now if result.bad
+        ]
         self._findings[window.index] = findings
         for old in [index for index in self._findings if index <= window.index - _REMEMBERED]:
             del self._findings[old]
@@ -141,7 +142,7 @@ class InfrastructureModel:
         target, agent = result.reading.tag("target"), result.reading.tag("agent")
         own = [one.bad for one in past.now if one.reading.tag("target") != target]
         same_site, same_target, elsewhere = [], [], []
-        for name, other in self._agents.items().items():
+        for name, other in self._agents.pasts.items():
             if name == agent:
                 continue
             for one in other.now:
