@@ -37,6 +37,8 @@ lint: $(VENV)/.dev ## Check style, types and generated files
 	$(BIN)/mypy
 	@$(BIN)/python -m streamswarm_core.catalogue.reference | diff -u docs/measurements.md - \
 	  || { echo "docs/measurements.md is not what the catalogue says: run make generate"; exit 1; }
+	@$(BIN)/python -m streamswarm_cli.settings_reference | diff -u docs/settings.md - \
+	  || { echo "docs/settings.md is not what the settings' classes say: run make generate"; exit 1; }
 	@$(BIN)/python -m streamswarm_grafana.generate --check
 
 format: $(VENV)/.dev ## Format the code
@@ -66,6 +68,7 @@ bench-ml-models: $(VENV)/.dev ## Models beside trivial baselines: NAB=FOLDER for
 
 generate: $(VENV)/.dev ## Make again what is made from the code
 	$(BIN)/python -m streamswarm_core.catalogue.reference > docs/measurements.md
+	$(BIN)/python -m streamswarm_cli.settings_reference > docs/settings.md
 	@for one in agent collector controlplane ml; do \
 	  $(BIN)/streamswarm unit $$one --packaged > provisioning/systemd/streamswarm-$$one.service; done
 

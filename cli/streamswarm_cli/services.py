@@ -43,10 +43,18 @@ class Service:
                 f"install it with: pip install 'streamswarm[{self.extra}]'"
             ) from None
 
+    def settings_model(self) -> type[ServiceSettings]:
+        """The class of the service's settings.
+
+        Raises:
+            ConfigError: as `module`.
+        """
+        model: type[ServiceSettings] = getattr(self.module("settings"), self.settings_class)
+        return model
+
     def load_settings(self, **overrides: Any) -> ServiceSettings:
         """Read the service's settings; see ServiceSettings.load."""
-        model: type[ServiceSettings] = getattr(self.module("settings"), self.settings_class)
-        return model.load(**overrides)
+        return self.settings_model().load(**overrides)
 
     def run(self, **overrides: Any) -> None:
         """Run the service until it is told to stop."""
