@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.reader import Aggregate, Condition, Fill, InfluxQLReader, Select
+from streamswarm_core.reader import Aggregate, Condition, Fill, InfluxQLReader, Select, TokenFile
 from streamswarm_core.reader.select import quote_identifier, quote_string
 from tests.support import find_free_port, serve_app
 
@@ -51,6 +52,15 @@ def test_an_overloaded_store_is_worth_another_try(reader: InfluxQLReader) -> Non
 def test_a_refused_statement_says_why(reader: InfluxQLReader, statement: str, words: str) -> None:
     with pytest.raises(Refused, match=words):
         reader.execute(statement)
+
+
+def test_a_token_in_a_file_is_read_at_each_use_and_is_none_while_the_file_is_not_there(tmp_path: Path) -> None:
+    token = TokenFile(tmp_path / "token")
+    assert token() == ""
+    (tmp_path / "token").write_text("first\n")
+    assert token() == "first"
+    (tmp_path / "token").write_text("second\n")
+    assert token() == "second"
 
 
 def test_a_store_that_is_not_there_is_unavailable() -> None:

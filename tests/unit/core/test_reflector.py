@@ -9,7 +9,7 @@ from streamswarm_core.reflector.clockerror import kernel_clock_error
 from streamswarm_core.reflector.limits import Peers, RateLimit
 from streamswarm_core.reflector.service import Reflector
 from streamswarm_core.reflector.settings import ReflectorSettings
-from streamswarm_core.reflector.stamp import StampReflector
+from streamswarm_core.reflector.stamp import Sessions, StampReflector
 from streamswarm_core.settings import ServiceSettings
 from streamswarm_core.wire.stamp import ClockError, make_request, read_reply
 from tests.support import find_free_port
@@ -116,6 +116,18 @@ def test_made_up_sources_do_not_fill_the_memory() -> None:
     for number in range(20_000):
         limit.refuses(str(number))
     assert len(limit._sources) <= 4096
+
+
+def test_made_up_sessions_do_not_fill_the_memory_and_silent_ones_end() -> None:
+    now = 0.0
+    sessions = Sessions(clock=lambda: now)
+    for number in range(20_000):
+        sessions.count(number)
+    assert len(sessions) <= 10_001
+    assert sessions.count(19_999) == 1
+    now = 61.0
+    assert sessions.count(19_999) == 0
+    assert len(sessions) == 1
 
 
 def test_the_kernel_says_how_wrong_its_clock_can_be() -> None:

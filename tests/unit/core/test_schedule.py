@@ -86,6 +86,9 @@ def test_a_one_off_has_one_start_and_is_over_when_it_can_not_be_made_up_for() ->
     assert next_occasion(once, utc("2024-07-01T10:00")) is None
     assert not is_over(once, utc("2024-07-01T10:05"))
     assert is_over(once, utc("2024-07-01T10:11"))
+    longer = read_schedule({"kind": "once", "at": "2024-07-01T12:00+02:00", "grace": 600, "duration": 3600})
+    assert not is_over(longer, utc("2024-07-01T10:59"))
+    assert is_over(longer, utc("2024-07-01T11:01"))
 
 
 def test_each_kind_has_its_own_recurrence_unless_said() -> None:

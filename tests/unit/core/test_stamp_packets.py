@@ -164,6 +164,12 @@ def test_a_changed_packet_is_refused_in_authenticated_mode(at: int) -> None:
         read_request(bytes(packet), key=KEY)
 
 
+def test_what_has_to_be_zero_in_an_answer_is_whatever_the_request_had_there() -> None:
+    request = bytearray(make_request(5, SENT, CLOCK, ssid=1))
+    request[41:44] = b"\xff\xff\xff"
+    assert answer(bytes(request))[41:44] == bytes(3)
+
+
 def test_random_padding_of_twamp_light_is_survived() -> None:
     chance = random.Random(2)
     for _ in range(2_000):

@@ -4,7 +4,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamswarm_core.probespecs import SPECS
-from streamswarm_core.thresholds import Objective, Sample, Threshold, UnknownField, Verdict, judge, resolve
+from streamswarm_core.thresholds import (
+    Comparison,
+    Objective,
+    Sample,
+    Threshold,
+    UnknownField,
+    Verdict,
+    judge,
+    resolve,
+)
 
 ICMP = SPECS["icmp"]
 
@@ -30,6 +39,18 @@ def test_a_finding_says_field_limit_worst_value_share_and_unit() -> None:
     (finding,) = judge(ICMP, [threshold], {"icmp.rtt_mean": at_times(0.2, 0.3)}, at=1000).findings
     assert (finding.measurement, finding.field, finding.limit, finding.worst) == ("icmp", "rtt_mean", 0.1, 0.3)
     assert finding.message == "rtt_mean > 100.000 ms in 100% of 2 values in 60 s; worst 300.000 ms"
+
+
+def test_where_less_is_worse_the_least_value_is_the_worst() -> None:
+    threshold = Threshold(field="rtt_mean", comparison=Comparison.BELOW, bad=0.5, window=60)
+    (finding,) = judge(ICMP, [threshold], {"icmp.rtt_mean": at_times(0.2, 0.3)}, at=1000).findings
+    assert finding.worst == 0.2
+
+
+def test_a_window_does_not_hold_the_value_at_its_very_beginning() -> None:
+    threshold = Threshold(field="rtt_mean", bad=0.1, window=60, share=1)
+    assert verdict(threshold, [Sample(940.0, 0.01), Sample(1000.0, 0.2)]) is Verdict.BAD
+    assert verdict(threshold, [Sample(940.1, 0.01), Sample(1000.0, 0.2)]) is Verdict.OK
 
 
 def test_no_value_in_the_window_is_unknown_and_never_ok() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from streamswarm_core.errors import ConfigError, TokenError
 from streamswarm_core.tokens import (
+    LEEWAY_SECONDS,
+    RememberingVerifier,
     Scope,
     SecretKind,
     SigningKey,
@@ -45,6 +47,16 @@ def test_another_keys_token_is_refused(key: SigningKey) -> None:
 def test_an_expired_token_is_refused(key: SigningKey) -> None:
     with pytest.raises(TokenError, match="expired"):
         TokenVerifier(key.jwks()).verify(issue(key, now=time.time() - 3600))
+
+
+def test_a_token_that_was_checked_before_expires_all_the_same(key: SigningKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier, token = RememberingVerifier(TokenVerifier(key.jwks())), issue(key)
+    claims = verifier.verify(token)
+    monkeypatch.setattr(time, "time", lambda: claims.exp + LEEWAY_SECONDS - 1)
+    assert verifier.verify(token) == claims
+    monkeypatch.setattr(time, "time", lambda: claims.exp + LEEWAY_SECONDS)
+    with pytest.raises(TokenError, match="expired"):
+        verifier.verify(token)
 
 
 def test_a_token_with_one_changed_character_is_refused(key: SigningKey) -> None:
