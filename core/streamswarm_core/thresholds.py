@@ -1,7 +1,7 @@
 """When a test is degraded or bad, and how often it may be: what alerts, reports and models agree on.
 
-Pure: nothing here reads a store or a clock. `check_thresholds` holds limits against the catalogue, `judge` holds values
-against limits.
+Pure: nothing here reads a store or a clock. `resolve` holds limits against the catalogue, `judge` holds values against
+limits.
 """
 
 import operator

@@ -34,7 +34,7 @@ from streamswarm_core.errors import ConfigError, TokenError
 ALGORITHM: Final = "EdDSA"
 AUDIENCE: Final = "streamswarm"
 LEEWAY_SECONDS: Final = 30.0
-"""How far an collector's clock may differ from the control plane's."""
+"""How far a collector's clock may differ from the control plane's."""
 
 
 class Scope(StrEnum):

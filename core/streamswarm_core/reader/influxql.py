@@ -46,7 +46,11 @@ class InfluxQLReader:
         return self.execute(statement.render())
 
     def measurements(self) -> list[str]:
-        """Names of all measurements stored, sorted."""
+        """Names of all measurements stored, sorted.
+
+        Raises:
+            Unavailable, Refused: as for `select`.
+        """
         return sorted(str(row[0]) for series in self.execute("SHOW MEASUREMENTS") for row in series.rows)
 
     def series(
@@ -55,6 +59,9 @@ class InfluxQLReader:
         """The tags of every series with a point in [start_ns, stop_ns), without empty ones, sorted.
 
         Asked as one row of each series: `SHOW SERIES` looks at no time within a shard, and InfluxDB 3.x hasn't got it.
+
+        Raises:
+            Unavailable, Refused: as for `select`.
         """
         fields = sorted(self.field_kinds(measurement))
         if not fields:
@@ -64,12 +71,20 @@ class InfluxQLReader:
         return sorted(found, key=lambda tags: sorted(tags.items()))
 
     def tag_values(self, measurement: str, tag: str) -> list[str]:
-        """All values that a tag has in a measurement."""
+        """All values that a tag has in a measurement.
+
+        Raises:
+            Unavailable, Refused: as for `select`.
+        """
         statement = f"SHOW TAG VALUES FROM {quote_identifier(measurement)} WITH KEY = {quote_identifier(tag)}"
         return [str(value) for series in self.execute(statement) for value in series.column("value")]
 
     def field_kinds(self, measurement: str) -> dict[str, str]:
-        """Field names and their types (`float`, `integer`, `string`, `boolean`)."""
+        """Field names and their types (`float`, `integer`, `string`, `boolean`).
+
+        Raises:
+            Unavailable, Refused: as for `select`.
+        """
         statement = f"SHOW FIELD KEYS FROM {quote_identifier(measurement)}"
         return {str(row[0]): str(row[1]) for series in self.execute(statement) for row in series.rows}
 

@@ -53,7 +53,7 @@ class WrittenNaming:
         return f"{measurement}_{field}"
 
     def scale(self, measurement: str, field: str) -> float:  # noqa: ARG002 - values are as they were written
-        """None."""
+        """Always 1."""
         return 1.0
 
     def metrics(self, measurement: str) -> str | None:
