@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, SEQ, UP
 from streamswarm_core.point import FieldValue, Point
-from streamswarm_core.series import Series
+from streamswarm_core.serieslines import SeriesLines
 
 
 class Outcome(Protocol):
@@ -48,7 +48,7 @@ class Reading:
         number: of the run; 0 as long as it has none.
     """
 
-    series: Series
+    series: SeriesLines
     fields: dict[str, FieldValue | None]
     time_ns: int
     more: Sequence[Point] = field(default=())

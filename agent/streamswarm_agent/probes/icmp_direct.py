@@ -19,7 +19,7 @@ from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.lineprotocol import encode
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import IcmpParams
-from streamswarm_core.series import Series
+from streamswarm_core.serieslines import SeriesLines
 
 _SECOND: Final = 1_000_000_000
 _BELOW_A_SECOND: Final = "0.%09d"
@@ -47,7 +47,7 @@ class DirectPings:
             params.source,
         )
         self._tags = {**tags, "family": address.family_tag}
-        self._series = Series(ICMP, self._tags)
+        self._series = SeriesLines(ICMP, self._tags)
         self._answered = _Answered(self._series, params.count)
         self._state = State.of(context.memory)
         self._flight: Flight | None = None
@@ -142,7 +142,7 @@ class NamedPings:
             found = await resolve(self._target, family=params.family, on_interface=params.source is not None)
         except ProbeFault as fault:
             fields = nothing_sent(fault, self._context.monotonic() - started)
-            report(Reading(Series(ICMP, self._tags), fields, stamp))
+            report(Reading(SeriesLines(ICMP, self._tags), fields, stamp))
             return
         address = replace(found, resolve=None)
         if self._pings is None or address != self._address:
@@ -170,7 +170,7 @@ class _Answered:
 
     problem = ""
 
-    def __init__(self, series: Series, count: int) -> None:
+    def __init__(self, series: SeriesLines, count: int) -> None:
         self._series = series
         self.time_ns = self.duration_ns = self.jitter_ns = self.ttl = self.number = 0
         self.rtts: Sequence[int] = [0] * count

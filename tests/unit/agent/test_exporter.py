@@ -19,7 +19,7 @@ from streamswarm_core.catalogue.host import HOST_CPU
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.catalogue.tcp import TCP_WINDOW_SAMPLE
 from streamswarm_core.point import FieldValue, Point
-from streamswarm_core.series import Series
+from streamswarm_core.serieslines import SeriesLines
 from streamswarm_core.sketch import Sketch
 from tests.support import find_free_port, serve_app
 
@@ -185,7 +185,7 @@ def test_a_reading_is_made_into_points_when_they_are_asked_for() -> None:
     tags = {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}
     for rtt in (0.011, 0.3):
         distribution = ICMP_RTT.point(tags, **Sketch.of([rtt]).to_fields())
-        latest.put_outcome(assignment, Reading(Series(ICMP, tags), {"up": 1, "rtt_mean": rtt}, 7, [distribution]))
+        latest.put_outcome(assignment, Reading(SeriesLines(ICMP, tags), {"up": 1, "rtt_mean": rtt}, 7, [distribution]))
     newest, total = latest
     assert newest == ICMP.point(tags, time_ns=7, up=1, rtt_mean=0.3)
     assert Sketch.from_fields(total.fields).buckets == Sketch.of([0.011, 0.3]).buckets

@@ -11,7 +11,7 @@ from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.lineprotocol import parse_line, split_lines
 from streamswarm_core.point import Point
-from streamswarm_core.series import Series
+from streamswarm_core.serieslines import SeriesLines
 
 
 def point(time_ns: int = 1) -> Point:
@@ -66,7 +66,7 @@ def test_a_reading_is_written_as_its_points_would_be(tmp_path: Path) -> None:
     tags = {"target": "x", "test": "t"}
     more = ICMP_RTT.point(tags, time_ns=7, sum=0.5, count=1)
     spool.add_run("a", [point(7), more], {"test": "t"})
-    spool.add_outcome("a", Reading(Series(ICMP, tags), {"up": 1}, 7, [more]))
+    spool.add_outcome("a", Reading(SeriesLines(ICMP, tags), {"up": 1}, 7, [more]))
     assert spool.points == 4
     first, second, third, fourth = drain(spool)
     assert third == first.with_fields(seq=2)

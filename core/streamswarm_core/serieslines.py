@@ -1,4 +1,4 @@
-"""Lines of one series, written faster than a point can be made: for who writes the same fields again and again."""
+"""Lines of one series, written faster than a point can be made: for those who write the same fields again and again."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -18,7 +18,7 @@ _SURELY_WRITABLE: Final = 2.0**62
 """Numbers whose magnitudes add up to less are finite and fit into 64 bits; a NaN makes the sum one."""
 
 
-class Series:
+class SeriesLines:
     """A measurement with fixed tags.
 
     A line is what `Measurement.point` and `encode` make of the same fields, byte for byte, with the same checks. Names
@@ -48,7 +48,7 @@ class Series:
             ValueError: as `encode`.
 
         >>> from streamswarm_core.catalogue.network import ICMP
-        >>> Series(ICMP, {"target": "::1"}).line({"up": 1, "rtt_mean": 0.5, "ttl": None}, 7)
+        >>> SeriesLines(ICMP, {"target": "::1"}).line({"up": 1, "rtt_mean": 0.5, "ttl": None}, 7)
         'icmp,target=::1 up=1i,rtt_mean=0.5 7'
         """
         values = fields.values()
@@ -73,7 +73,8 @@ class Series:
             CatalogueError: as `Measurement.point`.
 
         >>> from streamswarm_core.catalogue.network import ICMP
-        >>> Series(ICMP, {"target": "::1"}).form({"up": 1, "rtt_mean": 0.5, "ttl": 64}, {"rtt_mean": "%s", "ttl": "%d"})
+        >>> series = SeriesLines(ICMP, {"target": "::1"})
+        >>> series.form({"up": 1, "rtt_mean": 0.5, "ttl": 64}, {"rtt_mean": "%s", "ttl": "%d"})
         'icmp,target=::1 up=1i,rtt_mean=%s,ttl=%di %d'
         """
         parts = []
