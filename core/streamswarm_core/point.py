@@ -25,10 +25,6 @@ class Point:
         """Return the same point with these tags added or replaced."""
         return replace(self, tags={**self.tags, **tags})
 
-    def with_fields(self, **fields: FieldValue) -> "Point":
-        """Return the same point with these fields added or replaced."""
-        return replace(self, fields={**self.fields, **fields})
-
     def at(self, time_ns: int) -> "Point":
         """Return the same point with this time, in nanoseconds since the epoch."""
         return replace(self, time_ns=time_ns)

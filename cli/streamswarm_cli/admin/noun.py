@@ -86,14 +86,6 @@ def add_show(app: typer.Typer, noun: Noun) -> None:
             output.show_one(api.get(_path(api, noun, name)), as_json=as_json)
 
 
-def add_create(app: typer.Typer, noun: Noun) -> None:
-    """`create`, with nothing but fields; nouns with better words have their own."""
-
-    @app.command("create", help=f"Add a {noun.title}, or those of a file.")
-    def create(fields: Set = None, *, file: File = None, as_json: Json = False) -> None:
-        create_from(noun, bodies.assignments(fields or ()), file, as_json=as_json)
-
-
 def create_from(
     noun: Noun,
     given: Mapping[str, Any],

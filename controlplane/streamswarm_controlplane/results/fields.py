@@ -8,9 +8,6 @@ from streamswarm_core.catalogue.model import Field, Kind, Measurement, Metric
 from streamswarm_core.probespecs import ProbeSpec
 from streamswarm_core.reader.select import Function
 
-AGGREGATES = (Function.MEAN, Function.MIN, Function.MAX, Function.SUM, Function.COUNT)
-"""Those that every store answers."""
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:
