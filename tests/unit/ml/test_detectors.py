@@ -98,6 +98,13 @@ def test_a_target_that_goes_down_is_flagged_at_once_and_until_it_is_up_again() -
     assert flags == [*[False] * 20, *[True] * 30, *[False] * 5]
 
 
+def test_a_long_outage_of_a_target_that_was_long_up_does_not_make_itself_normal() -> None:
+    detector = StateDetector()
+    values = [*[1.0] * 6000, *[0.0] * 500]
+    scores = [detector.update(value, index * SECOND).score for index, value in enumerate(values)]
+    assert scores[-1] > 0.75
+
+
 def test_a_target_that_was_never_up_is_no_anomaly() -> None:
     assert not any(feed(StateDetector(), [0.0] * 200))
 

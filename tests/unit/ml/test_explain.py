@@ -39,6 +39,20 @@ def test_what_shares_nothing_or_comes_much_later_stays_apart() -> None:
     assert [len(one.anomalies) for one in found] == [1, 1, 1]
 
 
+def test_what_follows_within_ten_minutes_is_the_same_incident() -> None:
+    first = anomaly(0, agent="a", target="x")  # until minute 3
+    assert len(group([first, anomaly(13, agent="a", target="x")])) == 1
+    assert len(group([first, anomaly(14, agent="a", target="x")])) == 2
+
+
+def test_a_site_draws_an_anomaly_in_only_where_most_of_the_incident_is_there() -> None:
+    seen = [
+        anomaly(0, agent=agent, target="x", site=site) for agent, site in (("a", "oslo"), ("b", "oslo"), ("c", "rome"))
+    ]
+    assert len(group([*seen, anomaly(1, agent="d", target="y", site="oslo")])) == 1
+    assert len(group([*seen, anomaly(1, agent="d", target="y", site="rome")])) == 2
+
+
 def test_the_order_of_arrival_does_not_matter() -> None:
     members = [anomaly(index, agent=agent, target="gw") for index, agent in enumerate("abcdef")]
     shuffled = members[:]

@@ -6,6 +6,7 @@ import pytest
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_ml.forecast.conformal import AdaptiveInterval
 from streamswarm_ml.forecast.horizon import HorizonForecaster
+from streamswarm_ml.forecast.mixture import Mixture
 from streamswarm_ml.forecast.model import HORIZONS, ForecastModel
 from streamswarm_ml.forecast.prospect import LEAST_HOURS
 from streamswarm_ml.windows import WINDOW_NS, Reading, Window
@@ -97,6 +98,16 @@ def test_contributions_add_up_to_the_distance_from_the_last_value() -> None:
     assert sum(forecaster.contributions().values()) == pytest.approx(forecast.value - forecast.naive)
 
 
+def test_a_mixture_turns_to_whoever_is_right_of_late() -> None:
+    mixture = Mixture(2)
+    for _ in range(1000):
+        mixture.learn([1.0, 5.0], actual=1.0)
+    assert mixture.weights[0] > 0.9
+    for _ in range(400):
+        mixture.learn([1.0, 5.0], actual=5.0)
+    assert mixture.weights[1] > 0.9
+
+
 def test_an_interval_around_skewed_errors_is_skewed() -> None:
     source, interval = random.Random(7), AdaptiveInterval()
     for _ in range(3000):
@@ -106,21 +117,21 @@ def test_an_interval_around_skewed_errors_is_skewed() -> None:
     assert high > 4 * -low
 
 
-def icmp(index: int, rtt: float, *, target: str = "gw", agent: str = "a", site: str = "berlin") -> Window:
+def icmp(
+    index: int, rtt: float, *, loss: float = 0.0, target: str = "gw", agent: str = "a", site: str = "berlin"
+) -> Window:
     tags = (("agent", agent), ("site", site), ("target", target), ("test", "t"))
-    return Window(index * WINDOW_NS, (Reading("icmp", tags, {"rtt_mean": rtt, "loss": 0.0}),))
+    return Window(index * WINDOW_NS, (Reading("icmp", tags, {"rtt_mean": rtt, "loss": loss}),))
 
 
 def test_points_are_of_the_time_that_is_forecast_and_within_what_the_unit_allows() -> None:
-    model = ForecastModel()
-    points = []
+    model, points, source = ForecastModel(), [], random.Random(5)
     for index, value in enumerate(daily(3 * DAY, noise=30.0)):
-        points += model.observe(icmp(index, abs(value) / 1000))
+        points += model.observe(icmp(index, abs(value) / 1000, loss=source.uniform(0.7, 1.0)))
     assert {point.tags["horizon"] for point in points} >= {"1h", "24h"}
     for point in points:
         assert 0 <= float(point.fields["low"]) <= float(point.fields["value"]) <= float(point.fields["high"])
-        if point.tags["field"] == "loss":
-            assert float(point.fields["high"]) <= 1
+    assert max(float(point.fields["high"]) for point in points if point.tags["field"] == "loss") == 1
     newest = max(point.time_ns or 0 for point in points if point.tags["horizon"] == "1h")
     assert newest == (3 * DAY - 2 + 12) * WINDOW_NS
     report = model.report()
@@ -157,7 +168,16 @@ def test_a_new_test_is_foretold_from_the_closest_likeness() -> None:
     assert (found.series, found.high) == (3, pytest.approx(0.050, rel=0.1))
 
 
-@pytest.mark.parametrize("asked", [{"site": "oslo", "target": "new"}, {"site": "paris", "target": "x"}, {}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"site": "oslo", "target": "new"},
+        {"site": "paris", "target": "x"},
+        {"site": "paris", "target": "gw"},  # one other site says little of what this one would see
+        {"site": "berlin", "target": "new"},  # and one other target as little
+        {},
+    ],
+)
 def test_where_nothing_is_like_it_the_answer_says_so(asked: dict[str, str]) -> None:
     found = grown(30, ("a", "berlin", "gw", 0.010)).history.prospect("icmp", "rtt_mean", **asked)
     assert not found.enough

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from streamswarm_ml.prequential import Tally
@@ -30,5 +32,7 @@ def test_the_record_over_time_stays_small_and_reaches_back_to_the_beginning() ->
     over_time = tally.report()["over_time"]
     assert 100 <= len(over_time) <= 200
     assert over_time[0]["examples"] < 5000
+    gaps = {later["examples"] - earlier["examples"] for earlier, later in pairwise(over_time)}
+    assert max(gaps) <= 2 * min(gaps)  # evenly over all of the time: no part of it was dropped
     assert over_time[0]["skill"] == pytest.approx(0.0)
     assert over_time[-1]["skill"] == pytest.approx(0.5)

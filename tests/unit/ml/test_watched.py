@@ -50,6 +50,15 @@ def test_a_state_of_the_version_before_is_read_and_nothing_that_was_learned_is_l
     assert np.allclose(told.score[60 * len(SERIES) :], expected.score[rest][60 * len(SERIES) :], atol=1e-3)
 
 
+def test_of_several_values_of_one_time_the_last_is_judged_and_none_twice() -> None:
+    watched = Watched(0.75, 100)
+    number = watched.number(SERIES[0])
+    news = watched.news(Batch(np.full(4, number), np.array([1.0, 2.0, 3.0, 4.0]), np.array([20, 10, 20, 30])))
+    assert (news.values.tolist(), news.times_ns.tolist()) == ([2.0, 3.0, 4.0], [10, 20, 30])
+    watched.judge(news)
+    assert len(watched.news(Batch(np.full(2, number), np.array([5.0, 6.0]), np.array([30, 31])))) == 1
+
+
 def test_a_state_of_this_version_goes_on_exactly() -> None:
     whole = Watched(0.75, 100)
     expected = whole.judge(batch(whole, 0, POINTS))
