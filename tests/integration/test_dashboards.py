@@ -142,7 +142,9 @@ def test_the_fault_is_seen_where_and_while_it_lasts(stores: Stores, client: http
     loss = next(
         panel for panel in panels(load(store, "latency")) if panel["title"] == "Loss" and panel["gridPos"]["w"] == 24
     )
-    for one in draw(stores, store, client, loss, whole(stores))["A"]:
+    drawn = draw(stores, store, client, loss, whole(stores))["A"]
+    assert {one.name.split(" ")[0] for one in drawn} > {"par-1"}
+    for one in drawn:
         high = [at for at, value in one.rows if value is not None and value > 0.2]
         minutes = {(at - stores.start_ms) // 60_000 for at in high}
         if one.name.startswith("par-1"):

@@ -211,7 +211,10 @@ def test_the_newest_rows_of_each_series_are_newest_first(reader: Reader) -> None
     statement = Select(
         "icmp", ["loss"], start_ns=BASE, stop_ns=STOP + 40 * MINUTE, group_by=["target"], descending=True, limit=20
     )
-    for series in reader.select(statement):
+    found = reader.select(statement)
+    targets = expected(["loss"], ["target"], every=None).dropna()["target"]
+    assert sorted(series.tags["target"] for series in found) == sorted(targets.unique())
+    for series in found:
         whole = expected(["loss"], ["target"], every=None, target=series.tags["target"])
         newest = whole.dropna().iloc[::-1].head(20)
         assert series.columns == ("time", "loss")

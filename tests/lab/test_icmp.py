@@ -206,7 +206,9 @@ async def requests_of(line: Path, measure: Measure, target: str, **options: obje
     before = len(line.records("there"))
     point, *_ = await measure(line, target, **options)
     assert point.fields["received"] == point.fields["sent"]
-    return line.records("there")[before:]
+    found = line.records("there")[before:]
+    assert len(found) >= int(point.fields["sent"]) > 0
+    return found
 
 
 @pytest.mark.parametrize("dscp", [0, 46, 63])

@@ -177,8 +177,10 @@ def test_the_default_gateway_and_the_resolver_are_read_from_the_system(tmp_path:
 
 
 def test_local_only_sends_nothing_off_this_machine() -> None:
-    for test in starter_tests("http://127.0.0.1:8800", local_only=True, interval=5):
-        assert "127.0.0.1" in test.target or test.probe == "system"
+    tests = {test.key: test for test in starter_tests("http://127.0.0.1:8800", local_only=True, interval=5)}
+    assert list(tests) == ["loopback-ping", "controlplane-http", "controlplane-tcp", "host"]
+    assert tests.pop("host").probe == "system"
+    assert all("127.0.0.1" in test.target for test in tests.values())
 
 
 def test_a_host_without_a_gateway_pings_itself(tmp_path: Path) -> None:

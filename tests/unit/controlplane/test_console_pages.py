@@ -61,7 +61,9 @@ def test_static_files_are_served_with_an_entity_tag(url: str) -> None:
 
 
 def test_scripts_never_write_markup() -> None:
-    for script in (CONSOLE / "static").glob("*.js"):
+    scripts = list((CONSOLE / "static").glob("*.js"))
+    assert scripts
+    for script in scripts:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script.read_text()), (
             script
         )
