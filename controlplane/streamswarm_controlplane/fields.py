@@ -1,10 +1,8 @@
 """Types of values that several requests have."""
 
-import re
-from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SITE: Final = r"^[A-Za-z0-9._ -]*$"
@@ -23,14 +21,6 @@ PATTERNS: Final = {
     MAIL: "takes one e-mail address, such as noc@example.org",
 }
 """What a text has to look like, and how that is said to whoever writes it."""
-_DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
-
-
-def _written(value: Any) -> Any:
-    """Numbers are refused: pydantic would take them for seconds, or for milliseconds if they are large."""
-    if isinstance(value, datetime) or (isinstance(value, str) and _DATE_AND_TIME.match(value)):
-        return value
-    raise ValueError("takes a date and time with its zone, such as 2026-01-31T12:00:00Z")
 
 
 def _number(value: Any) -> Any:
@@ -40,7 +30,5 @@ def _number(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
-"""A point in time as RFC 3339 writes it."""
 Count = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_number)]
 """A whole number that every database can hold."""

@@ -13,7 +13,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from streamswarm_controlplane.fields import LABEL, NAME, ONE_LINE, SITE, Count, Moment
+from streamswarm_controlplane.fields import LABEL, NAME, ONE_LINE, SITE, Count
+from streamswarm_core.moment import Moment
 
 AgentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=NAME)]
 """An agent's name, as in the `agent` tag."""

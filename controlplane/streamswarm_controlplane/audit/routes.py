@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamswarm_controlplane.audit.models import AuditEntry
 from streamswarm_controlplane.audit.search import EXPORTS, AuditFilter
 from streamswarm_controlplane.deps import Admin, DatabaseDep, SessionDep
-from streamswarm_controlplane.fields import Moment
 from streamswarm_controlplane.idempotency import ApiRoute
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_core.clock import now
+from streamswarm_core.moment import Moment
 
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=ApiRoute)
 

@@ -3,9 +3,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from streamswarm_controlplane.fields import Moment
 from streamswarm_controlplane.notifications.channels import ChannelSettings
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, MessageKind, Severity
+from streamswarm_core.moment import Moment
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]

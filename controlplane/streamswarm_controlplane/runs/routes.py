@@ -4,13 +4,13 @@ from fastapi import APIRouter, Query
 
 from streamswarm_controlplane.deps import AgentDep, Operator, SessionDep, SettingsDep, Viewer
 from streamswarm_controlplane.etags import ReadingDep
-from streamswarm_controlplane.fields import Moment
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.runs import service
 from streamswarm_controlplane.runs.models import RunRecord
 from streamswarm_controlplane.runs.schemas import RunPublic, RunsTaken
 from streamswarm_core.assignment import RunKind, RunReports, RunStatus
+from streamswarm_core.moment import Moment
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=ApiRoute)
 agent_router = APIRouter(prefix="/agent", tags=["for agents"], route_class=ApiRoute)
