@@ -3,7 +3,6 @@ import sys
 from typing import Final
 
 from streamswarm_collector.app import create_app
-from streamswarm_collector.protocol import BoundedHttp
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.serve import check_address, serve
 
@@ -27,6 +26,5 @@ def run(settings: CollectorSettings) -> None:
         settings,
         host=settings.host,
         port=settings.port,
-        http=BoundedHttp,
         limit_concurrency=settings.max_connections,
     )

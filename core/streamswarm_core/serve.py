@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from streamswarm_core import log
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.heads import bounded_http
 from streamswarm_core.settings import ServiceSettings, variable_name
 
 STOP_SECONDS: Final = 4
@@ -57,7 +58,7 @@ def uvicorn_config(app: Application | Callable[[], Application], host: str, port
         proxy_headers=False,  # uvicorn would believe whatever comes from loopback
         timeout_keep_alive=KEPT_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
-        **more,
+        **{"http": bounded_http(), **more},
     )
 
 

@@ -14,7 +14,6 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streamswarm_collector.app import create_app
-from streamswarm_collector.protocol import BoundedHttp
 from streamswarm_collector.settings import CollectorSettings, InfluxSinkSettings
 from streamswarm_core.tokens import Scope, SigningKey
 from tests.support import eventually, find_free_port, serve_app
@@ -267,21 +266,6 @@ def test_one_connection_serves_good_and_bad_requests_in_turn(url: str) -> None:
             while b"\r\n\r\n" not in answer:
                 answer += sent.recv(10_000)
             assert answer.split(b" ")[1] == status
-
-
-def test_a_head_that_does_not_come_or_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BoundedHttp, "head_seconds", 0.5)
-    with serve_app(create_app(CollectorSettings(data=tmp_path, auth=False)), http=BoundedHttp) as url:
-        for first in (b"", b"POST /write HTTP/1.1\r\nHost:", b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\nGET /ping"):
-            with connect(url) as slow:
-                slow.sendall(first)
-                while slow.recv(1000):
-                    pass
-        monkeypatch.setattr(BoundedHttp, "head_seconds", 100)
-        head = b"GET /ping HTTP/1.1\r\n" + b"".join(b"X-%d: x\r\n" % number for number in range(1_000_000))
-        with connect(url) as endless, pytest.raises(OSError, match=r"reset|Broken pipe"):
-            endless.sendall(head)
-        assert httpx.get(f"{url}/ping").status_code == 204
 
 
 @pytest.mark.parametrize("path", ["/query?db=d", "/write?db=d", "/api/v2/write?bucket=d"])
