@@ -1,5 +1,6 @@
 """What a request's body may be, checked before anything is made of it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -12,22 +13,31 @@ from streamswarm_controlplane.problems import ApiError
 
 LARGEST_BODY: Final = 1_000_000
 """Bytes."""
+BODY_SECONDS: Final = 30.0
+"""How long a body may take to arrive."""
 
 
 def bounded(request: Request, limit: int) -> Request:
-    """The same request with a body that ends in 413 once it is longer than `limit` bytes.
+    """The same request with a body that ends in 413 once it is longer than `limit` bytes, in 408 if it is too slow.
 
-    Starlette's own limit answers in plain text.
+    Starlette's own limit answers in plain text, and for the time it has none.
     """
     return Request(request.scope, _counting(request.receive, limit))
 
 
 def _counting(receive: Callable[[], Awaitable[Message]], limit: int) -> Callable[[], Awaitable[Message]]:
     received = 0
+    deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def counted() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, deadline
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        if not message.get("more_body"):
+            deadline = None  # from now on it is the answer that is waited for
         received += len(message.get("body", b""))
         if received > limit:
             # FastAPI takes any other exception for a body that can't be read.

@@ -83,6 +83,7 @@ _REASONS: Final = {
     401: "The caller isn't known.",
     403: "The caller may not do this.",
     404: "It isn't there.",
+    408: "The body took too long to arrive.",
     409: "It conflicts with what is there.",
     412: "It has changed since it was read.",
     413: "The body is too long.",
@@ -189,7 +190,7 @@ def _statuses(
     if method not in _SAFE:
         yield from (404, 409)
     if "requestBody" in operation:
-        yield from (400, 413, 415)
+        yield from (400, 408, 413, 415)
     if "if-match" in names:
         yield 412
     if "if-match" not in names and path.endswith(("/login", "/password")):

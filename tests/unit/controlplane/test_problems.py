@@ -1,3 +1,4 @@
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_a_body_that_is_too_long_is_refused_with_the_limit(admin: Client, chunke
     content = pieces() if chunked else b"".join(pieces())
     answer = admin.http.post("/users", content=content, headers={"Content-Type": "application/json"})
     assert str(LARGEST_BODY) in is_problem(answer, 413)["detail"]
+
+
+def test_a_body_that_does_not_come_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamswarm_controlplane.bodies.BODY_SECONDS", 0.3)
+    target = httpx.URL(url)
+    with socket.create_connection((target.host, target.port or 80), timeout=20) as slow:
+        head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        slow.sendall(head + b"Content-Length: 9\r\n\r\n{")
+        answer = slow.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"did not arrive within 0.3 s" in answer
 
 
 def test_half_a_surrogate_pair_is_refused_and_nothing_is_stored(admin: Client) -> None:
