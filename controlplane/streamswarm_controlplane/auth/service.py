@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.auth import sessions, throttle
 from streamswarm_controlplane.auth.models import UserSession
+from streamswarm_controlplane.auth.turns import hashing_turn
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.security import hash_password, verify_password, weakness
@@ -32,8 +33,16 @@ def log_in(
     It takes as long for an unknown or deactivated user as for a wrong password.
 
     Raises:
-        ApiError: 401, with the same words whatever was wrong; 429 while the account or the address has to wait.
+        ApiError: 401, with the same words whatever was wrong; 429 while the account or the address has to wait; 503
+            while others' passwords are being checked.
     """
+    with hashing_turn():
+        return _log_in(database, base, username, password, address=address, user_agent=user_agent)
+
+
+def _log_in(
+    database: Database, base: ControlPlaneSettings, username: str, password: str, *, address: str, user_agent: str
+) -> LoggedIn:
     with database.session() as db:
         settings = effective(db, base)
         user = find_user(db, username)
@@ -69,8 +78,16 @@ def change_password(
     """Change the password of a session's user; their other sessions end. Wrong guesses count as failed logins.
 
     Raises:
-        ApiError: 403 if the old one is wrong, 409 if there is none, 422 if the new one is too weak, 429 after too many.
+        ApiError: 403 if the old one is wrong, 409 if there is none, 422 if the new one is too weak, 429 after too many,
+            503 while others' passwords are being checked.
     """
+    with hashing_turn():
+        _change_password(database, base, session, old=old, new=new, address=address)
+
+
+def _change_password(
+    database: Database, base: ControlPlaneSettings, session: UserSession, *, old: str, new: str, address: str
+) -> None:
     with database.session() as db:
         settings = effective(db, base)
         user = db.get_one(User, session.user_id)

@@ -108,7 +108,9 @@ def test_guesses_at_the_same_time_get_no_further_than_one_after_the_other(admin:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert (statuses.count(401), statuses.count(429)) == (5, 11)
+    # What comes while eight others wait for their turn is told so, and isn't counted.
+    assert statuses.count(401) == 5
+    assert statuses.count(429) + statuses.count(503) == 11
 
 
 def test_an_admin_lets_a_user_in_again(admin: Client) -> None:
