@@ -6,7 +6,7 @@ core, which is also what the fast path is tested against.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -37,6 +37,8 @@ _MOST_CACHED_SERIES: Final = 200_000
 
 MOST_FIELDS: Final = 4096
 """Of a measurement. A store has a column for each, and adding so many more at once takes gigabytes."""
+MOST_MEASUREMENTS: Final = 20_000
+"""Of all databases, beside our own. A store has a table for each, which takes 17 kB of memory for good."""
 
 _KIND_TYPES: Final = {
     Kind.FLOAT: FieldType.FLOAT,
@@ -59,16 +61,27 @@ class FieldTypes:
 
     def __init__(self) -> None:
         self._types: dict[tuple[str, str], dict[str, FieldType]] = {}
+        self.foreign = 0
+        """Measurements that are not in the catalogue, of all databases."""
+
+    def known(self, database: str, measurement: str) -> Mapping[str, FieldType]:
+        """The same as `of` to look at: what is asked for is not remembered by that."""
+        types = self._types.get((database, measurement))
+        return _declared(measurement) if types is None else types
 
     def of(self, database: str, measurement: str) -> dict[str, FieldType]:
         """The known types of a measurement, to be added to."""
         key = (database, measurement)
         types = self._types.get(key)
         if types is None:
-            declared = CATALOGUE.get(measurement)
-            types = {field.name: _KIND_TYPES[field.kind] for field in declared.fields} if declared else {}
-            self._types[key] = types
+            types = self._types[key] = _declared(measurement)
+            self.foreign += measurement not in CATALOGUE
         return types
+
+    def have_room(self, database: str, measurements: Iterable[str]) -> bool:
+        """Whether there may be all of these measurements."""
+        fresh = sum(one not in CATALOGUE and (database, one) not in self._types for one in measurements)
+        return not fresh or self.foreign + fresh <= MOST_MEASUREMENTS
 
     def learn(self, database: str, measurement: str, stored: Mapping[str, FieldType]) -> None:
         """Take over what a store already holds."""
@@ -78,6 +91,12 @@ class FieldTypes:
         """Drop what is known of a measurement, or of a whole database."""
         for key in [key for key in self._types if key[0] == database and measurement in (None, key[1])]:
             del self._types[key]
+            self.foreign -= key[1] not in CATALOGUE
+
+
+def _declared(measurement: str) -> dict[str, FieldType]:
+    declared = CATALOGUE.get(measurement)
+    return {field.name: _KIND_TYPES[field.kind] for field in declared.fields} if declared else {}
 
 
 class Parser:
@@ -163,6 +182,8 @@ class Parser:
             if series is None or ",time=" in key:
                 return None
             by_measurement.setdefault(series[1], []).append((series[0], fields, time))
+        if not self._types.have_room(database, by_measurement):
+            return None
         batch = Batch(database)
         for measurement, lines in by_measurement.items():
             block = read_block(measurement, lines, factor, received_ns)
@@ -199,7 +220,7 @@ class Parser:
             return None
 
     def _types_agree(self, database: str, block: Block) -> bool:
-        known = self._types.of(database, block.measurement)
+        known = self._types.known(database, block.measurement)
         types = block_types(block)
         few = len(known.keys() | types.keys()) <= MOST_FIELDS
         return few and all(known.get(name, kind) is kind for name, kind in types.items())
@@ -257,9 +278,14 @@ class Parser:
 
         Raises:
             FieldTypeConflictError: one is known otherwise.
-            LineError: the measurement would have too many fields.
+            LineError: the measurement would have too many fields, or is one too many.
         """
-        known = self._types.of(database, measurement)
+        known = self._types.known(database, measurement)
+        if not known and not self._types.have_room(database, [measurement]):
+            raise LineError(
+                f"too many measurements: there are {self._types.foreign} and can be {MOST_MEASUREMENTS}; what differs "
+                "from thing to thing, such as a number in a measurement's name, belongs into a tag"
+            )
         fresh: dict[str, FieldType] = {}
         for name, value in fields.items():
             given = field_type(value)

@@ -1,6 +1,8 @@
 """The collector's parts put together: parser, log, sinks."""
 
 import asyncio
+import re
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -27,6 +29,11 @@ from streamswarm_core.point import Point
 
 _RELEASE_SECONDS: Final = 5.0
 _RETRY_AFTER_SECONDS: Final = 5.0
+MOST_DATABASES: Final = 100
+"""From so many on writing creates no more; whoever may write could fill lists and memory with their names."""
+_ARRIVAL_SECONDS: Final = 60.0
+_LONGEST_NAME: Final = 255
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def learn_types(types: FieldTypes, store: EmbeddedStore) -> None:
@@ -87,6 +94,7 @@ class Pipeline:
             settings.max_series_per_agent, settings.max_series, self._stored_series if self.store else None
         )
         self._parser = Parser(self._types, self._limits)
+        self._new_databases: dict[str, float] = {}
         self.intake = Intake(settings.max_intake_bytes, self._waiting_bytes)
         self.sinks = [
             InfluxSink(
@@ -132,7 +140,26 @@ class Pipeline:
             known = policy in {None, "", AUTOGEN}
             if not known or not self._settings.auto_create_databases or not error.missing_database:
                 raise UnknownDatabaseError(str(error)) from None
+            self._check_new(database)
             return database
+
+    def _check_new(self, database: str) -> None:
+        """Let a name pass that is going to be a database by being written to."""
+        if len(database) > _LONGEST_NAME or _CONTROL.search(database):
+            raise UnknownDatabaseError(
+                f"{database[:40]!r} can't become a database: a name has at most {_LONGEST_NAME} characters, "
+                "none of them a control character"
+            )
+        # Those that were let through a moment ago are not in the store yet, and some never will be.
+        recent = time.monotonic() - _ARRIVAL_SECONDS
+        self._new_databases = {name: at for name, at in self._new_databases.items() if at > recent}
+        there = set(self.store.databases()) if self.store else set()
+        if len(there | self._new_databases.keys() | {database}) > MOST_DATABASES:
+            raise UnknownDatabaseError(
+                f"database not found: {database!r}; there are {MOST_DATABASES} or more, so writing creates none: "
+                "create it with CREATE DATABASE, or drop some"
+            )
+        self._new_databases[database] = time.monotonic()
 
     async def write(
         self, body: str, *, bucket: str, precision: str, received_ns: int, stamp: Mapping[str, str], writer: str

@@ -12,6 +12,7 @@ ANYONE: Final = ""
 """Owner of stored series that don't say who wrote them; they count towards the total only."""
 _DAY_SECONDS: Final = 86_400.0
 _SECONDS_BETWEEN_CHECKS: Final = 30.0
+_CHARACTERS: Final = 1_000
 
 StoredSeries = Callable[[], Iterable[tuple[str, str, str]]]
 """Gives bucket, canonical key and likely writer of each series in the store."""
@@ -22,7 +23,7 @@ class SeriesLimitError(Exception):
 
 
 class SeriesLimits:
-    """Counts series by who wrote them first, in all buckets.
+    """Counts series by who wrote them first, in all buckets; one with a key of thousands of characters for several.
 
     Where there is a store, it says after a start which series there are; the tag `agent` says whose they are until
     somebody else is seen writing them. What was deleted from the store gives room back when it is needed. Without one,
@@ -56,7 +57,7 @@ class SeriesLimits:
         if stored is not None:
             for bucket, key, writer in stored():
                 self._presumed.setdefault(bucket, {})[key] = writer
-                self._counts[writer] += 1
+                self._counts[writer] += _weight(key)
 
     @property
     def total(self) -> int:
@@ -89,13 +90,13 @@ class SeriesLimits:
                 self._forget_unwritten()
             presumed = self._presumed.get(bucket, {}).pop(key, None)
             if presumed is not None:
-                self._counts[presumed] -= 1
+                self._counts[presumed] -= _weight(key)
             elif self._full(writer):
                 self._forget_deleted()
                 if self._full(writer):
                     raise SeriesLimitError(self._refusal(writer))
             self._known.setdefault(bucket, {})[key] = writer
-            self._counts[writer] += 1
+            self._counts[writer] += _weight(key)
             if presumed is None and self._stored is not None:
                 self._new.add((bucket, key))
 
@@ -106,7 +107,7 @@ class SeriesLimits:
             for kept in (self._known.get(bucket, {}), self._presumed.get(bucket, {})):
                 for key in list(kept):
                     if alone is None or key == alone or key.startswith(f"{alone},"):
-                        self._counts[kept.pop(key)] -= 1
+                        self._counts[kept.pop(key)] -= _weight(key)
 
     def _full(self, writer: str) -> bool:
         return self._counts[writer] >= self._most_per_writer or self.total >= self._most
@@ -133,11 +134,21 @@ class SeriesLimits:
                 # A series admitted since the last time may still be on its way to the store.
                 gone = [key for key in keys if (bucket, key) not in there and (bucket, key) not in self._new]
                 for key in gone:
-                    self._counts[keys.pop(key)] -= 1
+                    self._counts[keys.pop(key)] -= _weight(key)
         self._new.clear()
 
     def _forget_unwritten(self) -> None:
         for keys in self._presumed.values():
-            self._counts.subtract(Counter(keys.values()))
+            for key, writer in keys.items():
+                self._counts[writer] -= _weight(key)
         self._presumed, self._known = self._known, {}
         self._turned = self._clock()
+
+
+def _weight(key: str) -> int:
+    """How many series one counts for: keys stay in memory, and may have 64 kB each.
+
+    >>> _weight("icmp,agent=berlin-1,target=192.0.2.1"), _weight("m" * 60_000)
+    (1, 61)
+    """
+    return 1 + len(key) // _CHARACTERS

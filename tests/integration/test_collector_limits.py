@@ -302,3 +302,24 @@ def test_senders_are_told_to_wait_before_memory_is_taken(tmp_path: Path) -> None
         # A body that is larger than all of the room is taken when it is alone.
         eventually(lambda: samples(url)["streamswarm_collector_intake_bytes"], lambda size: size == 0)
         assert httpx.post(f"{url}/write?db=d", content=b"m v=1 1\n" * 200).status_code == 204
+
+
+def test_writing_creates_databases_up_to_a_number_and_no_odd_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamswarm_collector.pipeline.MOST_DATABASES", 3)
+    with serve_app(create_app(CollectorSettings(data=tmp_path, auth=False))) as url:
+
+        def write(name: str) -> httpx.Response:
+            return httpx.post(f"{url}/write", params={"db": name}, content="m v=1 1")
+
+        for odd in ("a\x00b", "a\x1b[2J", "x" * 300):
+            assert write(odd).status_code == 404
+        assert [write(name).status_code for name in ("streamswarm", "a", "b", "c", "a")] == [204, 204, 204, 404, 204]
+        assert "CREATE DATABASE" in write("c").json()["error"]
+        httpx.post(f"{url}/query", data={"q": "CREATE DATABASE c"})
+        assert write("c").status_code == 204
+        for name in ("a", "b"):
+            httpx.post(f"{url}/query", data={"q": f"DROP DATABASE {name}"})
+        monkeypatch.setattr("streamswarm_collector.pipeline._ARRIVAL_SECONDS", 0)
+        assert write("d").status_code == 204

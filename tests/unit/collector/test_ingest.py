@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streamswarm_collector.batch import Batch, Row, split_payload
 from streamswarm_collector.ingest import MOST_FIELDS, FieldTypes, Parser, canonical_series_key, parse_rows
+from streamswarm_collector.series import SeriesLimits
 from streamswarm_core.errors import LineError
 from streamswarm_core.lineprotocol import parse_line
 from streamswarm_core.point import Point
@@ -229,3 +230,33 @@ def test_a_type_that_is_known_otherwise_is_refused_from_bulk_bodies_too() -> Non
     parser.parse("m x=1 1", database="d", precision="ns", received_ns=7, stamp={})
     batch = parser.parse("m x=1i 1\nm x=2i 2", database="d", precision="ns", received_ns=7, stamp={})
     assert [refused.kind for refused in batch.refused] == ["type_conflict", "type_conflict"]
+
+
+@pytest.mark.parametrize("form", ["{} v=1", '{} v=1,s="line by line"'])
+def test_a_measurement_too_many_is_refused_and_our_own_never_are(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr("streamswarm_collector.ingest.MOST_MEASUREMENTS", 3)
+    types = FieldTypes()
+    parser = Parser(types)
+
+    def parse(*names: str, database: str = "d") -> Batch:
+        body = "\n".join(form.format(name) for name in names)
+        return parser.parse(body, database=database, precision="ns", received_ns=7, stamp={})
+
+    assert len(points(parse("a", "b"))) == 2
+    batch = parse("c", "x", "a", "y", "icmp", database="d")
+    assert [(line.number, line.reason[:52]) for line in batch.refused] == [
+        (2, "too many measurements: there are 3 and can be 3; wha"),
+        (4, "too many measurements: there are 3 and can be 3; wha"),
+    ]
+    assert parse("a", database="e").refused
+    assert not parse("icmp", database="e").refused
+    types.forget("d", "a")
+    assert not parse("a", database="e").refused
+
+
+def test_what_is_refused_leaves_nothing_behind() -> None:
+    types = FieldTypes()
+    parser = Parser(types, SeriesLimits(1, 1))
+    body = "\n".join(f"m{number} v=1" for number in range(5))
+    assert len(parser.parse(body, database="d", precision="ns", received_ns=7, stamp={}).refused) == 4
+    assert types.foreign == 1

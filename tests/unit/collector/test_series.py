@@ -51,6 +51,19 @@ def test_all_writers_together_have_a_limit_too() -> None:
         limit.admit("d", "m,h=c", "three")
 
 
+def test_a_series_with_a_long_key_counts_for_several_until_it_is_forgotten() -> None:
+    long = "m,h=" + "a" * 2_500
+    limit = limits(per_writer=3, stored=stored(("e", long, "two")))
+    limit.admit("d", long, "one")
+    assert limit.by_writer() == {"one": 3, "two": 3}
+    with pytest.raises(SeriesLimitError):
+        limit.admit("d", "m,h=b", "one")
+    limit.admit("e", long, "two")
+    for bucket in ("d", "e"):
+        limit.forget(bucket)
+    assert limit.by_writer() == {}
+
+
 def test_series_that_are_stored_are_counted_from_the_start() -> None:
     limit = limits(stored=stored(("d", "m,agent=one,h=a", "one"), ("d", "m,agent=one,h=b", "one"), ("d", "n", "")))
     assert limit.by_writer() == {"one": 2, "": 1}
