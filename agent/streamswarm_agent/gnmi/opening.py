@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.net.plainfile import check_plain
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls.certificates import Certificate
@@ -200,11 +201,14 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext:
         context.load_default_certs()
     if endpoint.certificate_file:
         key = endpoint.certificate_key_file
+        check_plain("certificate_file", endpoint.certificate_file)
+        check_plain("certificate_key_file", key)
         _load("certificate_file", endpoint.certificate_file, lambda path: context.load_cert_chain(path, key))
     return context
 
 
 def _load(option: str, path: str, load: Any) -> None:
+    check_plain(option, path)
     try:
         load(path)
     except OSError as error:

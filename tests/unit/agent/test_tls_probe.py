@@ -1,6 +1,7 @@
 """The tls probe against real servers on loopback whose certificates are right, or wrong in a known way."""
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.net.plainfile import MOST_BYTES
 from streamswarm_agent.net.tls import ocsp
 from streamswarm_agent.probes import Context
 from streamswarm_core.probespecs import TlsParams
@@ -96,6 +98,23 @@ async def test_the_chains_days_are_those_of_its_first_to_expire(
     assert point.fields["chain_expires_in"] == pytest.approx(5 * DAY, abs=8640)
     assert (few.fields["up"], few.fields["error"]) == (0, Fault.CERTIFICATE)
     assert "5.0 days left instead of 14 or more" in str(few.fields["error_detail"])
+
+
+async def test_a_file_of_authorities_that_would_hold_up_the_agent_is_refused(tmp_path: Path, context: Context) -> None:
+    pipe, huge = tmp_path / "pipe", tmp_path / "huge"
+    os.mkfifo(pipe)
+    with huge.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    for path, reason in (
+        (pipe, "no plain file"),
+        (Path("/dev/ptmx"), "no plain file"),
+        (tmp_path, "no plain file"),
+        (huge, "larger than"),
+        (tmp_path / "none", "No such file"),
+    ):
+        point = await run("tls", f"{HERE}:1", context, ca_file=str(path))
+        assert point.fields["error"] == Fault.BAD_TARGET
+        assert f"the option ca_file: {path}: {reason}" in str(point.fields["error_detail"])
 
 
 async def test_a_name_is_asked_for_and_verified(authority: Authority, context: Context) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.net.plainfile import check_plain
 from streamswarm_agent.net.targets import Address
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls.certificates import Certificate, CertificateFault, fault_of, read_chain
@@ -190,6 +191,7 @@ def _context(
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif ca_file:
+        check_plain("ca_file", ca_file)
         try:
             context.load_verify_locations(ca_file)
         except OSError as error:
