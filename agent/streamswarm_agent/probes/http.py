@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import re
 import statistics
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +21,7 @@ from streamswarm_core.probespecs import HttpParams
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD: Final = frozenset({307, 308})
 # What is meant for one server is not shown to the one that it redirects to.
-_PRIVATE: Final = frozenset({"authorization", "cookie", "host", "x-api-key"})
+_PRIVATE: Final = re.compile(r"host|.*(auth|cookie|credential|key|pass|secret|session|signature|token).*")
 _ABOUT_BODY: Final = frozenset({"content-type", "content-encoding", "content-language"})
 
 
@@ -195,7 +196,7 @@ def _redirected(request: Request, status: int | None, url: SplitResult) -> Reque
     """The next request: like the one before, but for what RFC 9110, section 15.4, changes."""
     method, body, headers = request.method, request.body, list(request.headers)
     if origin_of(url) != origin_of(request.url):
-        headers = [(name, value) for name, value in headers if name not in _PRIVATE]
+        headers = [(name, value) for name, value in headers if not _PRIVATE.fullmatch(name)]
     if status not in _KEEPING_METHOD and method not in {"GET", "HEAD"}:
         method, body = "GET", b""
         headers = [(name, value) for name, value in headers if name not in _ABOUT_BODY]
