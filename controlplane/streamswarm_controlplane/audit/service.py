@@ -8,7 +8,23 @@ from streamswarm_controlplane.audit.models import AuditEntry
 from streamswarm_core.clock import now
 
 MASK: Final = "********"
-_SECRET_WORDS: Final = ("password", "secret", "token", "hash", "authorization", "cookie", "api-key")
+_SECRET_WORDS: Final = (
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "hash",
+    "auth",
+    "credential",
+    "cookie",
+    "session",
+    "signature",
+    "api-key",
+    "api_key",
+    "apikey",
+    "-key",
+)
+"""In names of options and headers; `key` alone is the name that an agent keeps a secret by, and no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +77,8 @@ def record(
 def without_secrets(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """A copy whose secret values are masked, at any depth.
 
-    >>> without_secrets({"name": "x", "headers": {"Authorization": "Bearer y"}})
-    {'name': 'x', 'headers': {'Authorization': '********'}}
+    >>> without_secrets({"key": "x", "headers": {"Authorization": "Bearer y", "Ocp-Apim-Subscription-Key": "z"}})
+    {'key': 'x', 'headers': {'Authorization': '********', 'Ocp-Apim-Subscription-Key': '********'}}
     """
     if values is None:
         return None
