@@ -20,7 +20,9 @@ async def run_once(name: str, target: str, params: Mapping[str, Any]) -> list[Po
     if probe is None or name not in SPECS:
         raise ConfigError(f"no probe {name!r}; one of {', '.join(SPECS)}")
     settings = AgentSettings()
-    engines = Engines(PlaceNames(settings.geo_asn_file, settings.geo_city_file), Keys(settings.keys))
+    engines = Engines(
+        PlaceNames(settings.geo_asn_file, settings.geo_city_file), Keys(settings.keys, settings.key_hosts)
+    )
     try:
         return await probe.run(target, SPECS[name].params.model_validate(params), Context(engines))
     finally:

@@ -74,7 +74,7 @@ class Runner:
         self._engines = Engines(
             IcmpEngine(uplink=settings.uplink),
             PlaceNames(settings.geo_asn_file, settings.geo_city_file),
-            Keys(settings.keys),
+            Keys(settings.keys, settings.key_hosts),
         )
         self._reflector = Reflector(settings)
         self._latest = LatestPoints()

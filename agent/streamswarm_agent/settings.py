@@ -58,6 +58,12 @@ class AgentSettings(ReflectorSettings, ServiceSettings, table="agent"):
         description="Secrets by the names that the option `key` of tests uses: keys of reflectors (stamp, bandwidth), "
         "passwords of network devices (gnmi).",
     )
+    key_hosts: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="Whom each key is for, by its name: networks, and patterns of hosts' names as targets write them. "
+        "One that isn't here goes to whatever host a test names.",
+        examples=[{"switches": ["10.0.0.0/8", "*.net.example"]}],
+    )
     concurrency: int = Field(
         256,
         ge=1,

@@ -39,7 +39,7 @@ class BandwidthProbe:
                 address = await resolve(target, params.port or DEFAULT_PORT, params.family)
                 tags["family"] = address.family_tag
                 fields["resolve"] = address.resolve
-                found, more = await _measure(address, params, context)
+                found, more = await _measure(target, address, params, context)
                 fields |= _describe(found) | more
                 seconds = list(_second_points(found, tags))
             fields |= {"up": 1, "streams": params.streams if params.udp_rate is None else 1}
@@ -49,12 +49,14 @@ class BandwidthProbe:
         return [BANDWIDTH.point(tags, time_ns=stamp, **fields), *seconds]
 
 
-async def _measure(address: Address, params: BandwidthParams, context: Context) -> tuple[Sequence[Throughput], Fields]:
+async def _measure(
+    target: str, address: Address, params: BandwidthParams, context: Context
+) -> tuple[Sequence[Throughput], Fields]:
     if params.method is BandwidthMethod.IPERF3:
         ways: list[Direction] = [way for way in ("download", "upload") if getattr(params, way)]
         return [await measure_with_iperf3(address, params, way, context.wall_ns) for way in ways], {}
     latency = context.engines.get(StampSender) if params.latency else None
-    key = context.engines.get(Keys).find(params.key)
+    key = context.engines.get(Keys).find(params.key, target)
     found = await ReflectorTest(address, params, key=key, latency=latency, wall_ns=context.wall_ns).run()
     more: Fields = {f"rtt_{name}": rtt for name, rtt in found.rtts.items()}
     return found.directions, more | {"bufferbloat": found.bufferbloat}

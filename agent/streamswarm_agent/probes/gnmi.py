@@ -93,7 +93,7 @@ def _endpoint(target: str, params: GnmiParams, context: Context) -> Endpoint:
         port,
         family=params.family,
         username=params.username,
-        password=context.engines.get(Keys).find(params.key).decode(),
+        password=context.engines.get(Keys).find(params.key, host).decode(),
         insecure=params.insecure,
         verify=params.verify_tls,
         server_name=params.server_name or "",

@@ -30,7 +30,7 @@ class StampProbe:
                 params.size,
                 params.dscp,
                 ask_dscp=params.ask_dscp,
-                key=context.engines.get(Keys).find(params.key),
+                key=context.engines.get(Keys).find(params.key, target),
             )
             address = await resolve(target, params.port, params.family)
             tags["family"] = address.family_tag

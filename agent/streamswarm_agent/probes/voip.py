@@ -36,7 +36,7 @@ class VoipProbe:
             fields["resolve"] = address.resolve
             fields["codec_efficiency"] = params.coding.efficiency(params.interval, address.family_tag)
             if params.mode == "stream":
-                fields |= await _stream(address, params, context)
+                fields |= await _stream(address, target, params, context)
             else:
                 fields |= await _call(address, target, params, context)
         except ProbeFault as fault:
@@ -47,7 +47,7 @@ class VoipProbe:
 
 async def _call(address: Address, target: str, params: VoipParams, context: Context) -> Fields:
     """A SIP call."""
-    password = context.engines.get(Keys).find(params.key).decode()
+    password = context.engines.get(Keys).find(params.key, target).decode()
     domain = params.domain or domain_of(target, address.sockaddr[1])
     log = await call(address, domain, params, password)
     fields: Fields = {
@@ -99,7 +99,7 @@ def _said(fault: ProbeFault) -> Fields:
     return {"error": fault.fault.value, "error_detail": fault.detail}
 
 
-async def _stream(address: Address, params: VoipParams, context: Context) -> Fields:
+async def _stream(address: Address, target: str, params: VoipParams, context: Context) -> Fields:
     """Speech packets to a reflector."""
     plan = Plan(
         params.count,
@@ -107,7 +107,7 @@ async def _stream(address: Address, params: VoipParams, context: Context) -> Fie
         params.wait,
         params.size,
         params.dscp_value,
-        key=context.engines.get(Keys).find(params.key),
+        key=context.engines.get(Keys).find(params.key, target),
     )
     run = await context.engines.get(StampSender).run(address, plan)
     received = sum(bool(packet.answers) for packet in run.packets)
