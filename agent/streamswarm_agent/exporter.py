@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -109,7 +110,8 @@ def create_exporter(
     """Put the exporter together.
 
     `/probe` lets whoever reaches it send packets from this host, so it answers without a token only on a loopback
-    address; on others it needs `STREAMSWARM_AGENT_PROBE_TOKEN`, sent as `Authorization: Bearer`.
+    address, and there no page of another site in a browser; on others it needs `STREAMSWARM_AGENT_PROBE_TOKEN`, sent
+    as `Authorization: Bearer`.
 
     Args:
         settings: the agent's settings.
@@ -175,11 +177,27 @@ def _debugging(outcome: blackbox.Outcome) -> str:
     return f"The probe {verdict}\n\nMetrics that would have been returned:\n{generate_latest(registry).decode()}"
 
 
+def _refuse_pages(request: Request) -> Response | None:
+    """Of another site's page in a browser on this host, and of one whose name was pointed here."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+    except ValueError:
+        host = ""
+    if is_loopback(host) and site in {"none", "same-origin"} and "Origin" not in request.headers:
+        return None
+    return PlainTextResponse(
+        "/probe without a token is for this host by its own address, such as 127.0.0.1, and not for pages of other "
+        "sites; set STREAMSWARM_AGENT_PROBE_TOKEN to use it through a proxy\n",
+        403,
+    )
+
+
 def _refuse(request: Request, settings: AgentSettings) -> Response | None:
     wanted = settings.probe_token.get_secret_value()
     if not wanted:
         if is_loopback(settings.host):
-            return None
+            return _refuse_pages(request)
         return PlainTextResponse("/probe is off: set STREAMSWARM_AGENT_PROBE_TOKEN to use it from other hosts\n", 403)
     _, _, given = request.headers.get("Authorization", "").partition(" ")
     if hmac.compare_digest(given.strip().encode(), wanted.encode()):

@@ -140,6 +140,31 @@ def test_a_bad_probe_request_says_what_is_accepted(url: str, query: str, words: 
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "rebound.evil.test:8803"},
+        {"Host": "[bad"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.test"},
+    ],
+)
+def test_pages_of_other_sites_can_have_nothing_probed(url: str, headers: dict[str, str]) -> None:
+    answer = httpx.get(f"{url}/probe?target=127.0.0.1&module=icmp", headers=headers)
+    assert answer.status_code == 403
+    assert "STREAMSWARM_AGENT_PROBE_TOKEN" in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "localhost:8803"}, {"Host": "[::1]:8803"}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}],
+)
+def test_who_looks_at_a_probe_on_the_agents_host_may(url: str, headers: dict[str, str]) -> None:
+    port = find_free_port()
+    assert httpx.get(f"{url}/probe?target=127.0.0.1:{port}&module=tcp_connect", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("token", "sent", "status"),
     [("", "", 403), ("secret", "", 401), ("secret", "wrong", 401), ("secret", "secret", 200)],
 )
