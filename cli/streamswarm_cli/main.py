@@ -3,6 +3,7 @@
 A service's package is imported only by its own commands, so that an agent's machine needs only the agent's packages.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -84,7 +85,12 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error that a person can act on becomes one line and exit code 2."""
+    """Run the command line; an error that a person can act on becomes one line and exit code 2.
+
+    What it writes is for its own user, as the units say too: databases, logs, spools and exports hold what other users
+    of the host may not see.
+    """
+    os.umask(0o077)
     try:
         app()
     except StreamSwarmError as error:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from streamswarm_cli.services import SERVICES
 from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
 from streamswarm_cli.up_command import _Group
 from streamswarm_core import __version__
-from tests.support import find_free_port
+from tests.support import find_free_port, wait_for_http
 
 ROUTES = """\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -204,3 +205,34 @@ def test_up_leads_services_to_its_collector_unless_they_read_promql(
     assert environment["STREAMSWARM_CONTROLPLANE_STORE_URL"] == "http://127.0.0.1:8801"
     assert environment["STREAMSWARM_ML_WRITE_URL"] == "http://127.0.0.1:8801"
     assert "STREAMSWARM_ML_STORE_URL" not in environment
+
+
+@pytest.mark.parametrize("service", ["collector", "ml", "controlplane"])
+def test_what_a_service_writes_is_for_its_own_user(service: str, tmp_path: Path) -> None:
+    port, reflector = find_free_port(), find_free_port()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("STREAMSWARM_")} | {
+        "STREAMSWARM_DATA": str(tmp_path / "data"),
+        f"STREAMSWARM_{service.upper()}_PORT": str(port),
+    }
+    if service == "collector":
+        environment |= {"STREAMSWARM_COLLECTOR_REFLECTOR_PORT": str(reflector), "STREAMSWARM_COLLECTOR_AUTH": "false"}
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamswarm_cli", service, "run"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            umask=0o022,
+        )
+    try:
+        wait_for_http(f"http://127.0.0.1:{port}/health", process, log)
+        if service == "collector":
+            httpx.post(f"http://127.0.0.1:{port}/write?db=streamswarm", content="m v=1").raise_for_status()
+    finally:
+        process.terminate()
+        process.wait(30)
+    written = list((tmp_path / "data").rglob("*"))
+    assert len(written) > 2
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
