@@ -1,5 +1,6 @@
 """A browser at the pages for people, tokens, the audit log and the configuration, with a control plane of its own."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +122,34 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     assert len(lines) == 4
     assert "kim@example.org" in lines[2]
     assert errors == []
+
+
+@pytest.mark.parametrize(
+    "away",
+    ["/%09/evil.test/", "//evil.test/", "/%5Cevil.test/", "https://evil.test/", "/.//evil.test/", "/%0A/evil.test/"],
+)
+def test_a_login_leads_to_no_other_site(url: str, away: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        page = browser.new_page()
+        asked: list[str] = []
+        page.route(re.compile(r"^https?://evil\.test"), lambda route: (asked.append(route.request.url), route.abort()))
+        page.goto(f"{url}/login?next={away}")
+        page.fill("[name=username]", "admin")
+        page.fill("[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url(re.compile(rf"^{url}/(?!login)"))
+        assert asked == []
+        browser.close()
+
+
+def test_a_login_leads_to_the_page_that_was_asked_for(url: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(f"{url}/alerts?state=all")
+        page.fill("[name=username]", "admin")
+        page.fill("[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url(f"{url}/alerts?state=all")
+        browser.close()

@@ -2,14 +2,15 @@ import { api, showProblem } from "./api.js";
 
 const form = document.getElementById("form");
 
-// Only a path of this site: one slash, then something that is no slash or backslash.
+// Only a path of this site, as the browser reads it: in a URL it leaves out tabs, and takes a backslash for a slash.
 function destination() {
   const next = new URLSearchParams(location.search).get("next") || "/";
-  return /^\/($|[^/\\])/.test(next) ? next : "/";
+  const url = URL.canParse(next, location.origin) ? new URL(next, location.origin) : null;
+  return next.startsWith("/") && url?.origin === location.origin ? url : new URL("/", location.origin);
 }
 
 const oidc = document.getElementById("oidc");
-if (oidc) oidc.href += `?${new URLSearchParams({ next: destination() })}`;
+if (oidc) oidc.href += `?${new URLSearchParams({ next: destination().pathname + destination().search })}`;
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
