@@ -29,6 +29,9 @@ async function exchange(method, path, body, etag) {
   const document = await response.json().catch(() => ({}));
   if (response.ok) return { body: document, etag: response.headers.get("ETag") };
   const problem = new Problem(response.status, document);
+  if (response.status === 412) {
+    problem.message = "Somebody else has changed it since you opened it, so nothing is saved. Cancel, open it again and look at theirs.";
+  }
   if (problem.status === 401 && !location.pathname.startsWith("/login")) {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   } else if (problem.type.endsWith("password-change-required")) {
@@ -88,7 +91,8 @@ export const api = {
   read: (path) => exchange("GET", path), // with the entity tag, for a change that mustn't overwrite another
   all,
   post: (path, body) => send("POST", path, body),
-  put: (path, body) => send("PUT", path, body),
+  put: (path, body, etag) => send("PUT", path, body, etag),
+  change: (path, body, etag) => exchange("PATCH", path, body, etag), // with the entity tag of what it has become
   patch: (path, body, etag) => send("PATCH", path, body, etag),
   delete: (path) => send("DELETE", path),
 };

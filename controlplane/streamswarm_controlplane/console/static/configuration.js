@@ -27,11 +27,12 @@ function row(one) {
     })));
 }
 
-function change_value(one) {
+async function change_value({ key }) {
+  const { body: one, etag } = await api.read(`/config/${key}`);
   const step = one.value_schema.type === "integer" ? 1 : "any";
   edit(one.key, [element("p", {}, one.description), field("Value", { name: "value", type: "number", step, value: one.value, required: true }, bounds(one.value_schema))],
     async (form) => {
-      await api.put(`/config/${one.key}`, { value: Number(form.value.value) });
+      await api.put(`/config/${one.key}`, { value: Number(form.value.value) }, etag);
       await load();
     });
 }

@@ -2,7 +2,7 @@ import { api, showProblem } from "./api.js";
 import { ask } from "./dialogs.js";
 import { element } from "./dom.js";
 import { formatLength, formatLocal } from "./format.js";
-import { fillZones, fromLocalInput, toLocalInput } from "./schedule.js";
+import { fillZones, readMoment, writeMoment } from "./schedule.js";
 
 const byId = (id) => document.getElementById(id);
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
@@ -10,7 +10,7 @@ const form = byId("form");
 const add = byId("add");
 const mayChange = Boolean(add);
 const STATES = { active: ["▲", "stale", "silences now"], waiting: ["…", "pending", "to come"], over: ["✓", "paused", "over"] };
-let [agents, tests, edited] = [[], [], null];
+let [agents, tests, edited, etag] = [[], [], null, ""];
 
 async function load() {
   let windows;
@@ -34,7 +34,7 @@ function row(window) {
     element("td", {}, ...when(window)), element("td", { class: "wide" }, what(window)), element("td", {}, window.created_by),
     element("td", { class: "actions" }, ...(mayChange ? [
       ...(window.over ? [] : [button("End", () => end(window)), " "]),
-      button("Edit", () => open(window)), " ", button("Delete", () => remove(window))] : [])));
+      button("Edit", () => edit(window)), " ", button("Delete", () => remove(window))] : [])));
 }
 
 function when(window) {
@@ -67,8 +67,9 @@ function open(window = null) {
   form.cron.value = window?.cron || "0 2 * * *";
   form.zone.value = window?.cron ? window.zone : ZONE;
   form.minutes.value = window?.duration ? window.duration / 60 : 60;
-  form.starts_at.value = toLocalInput(window ? window.starts_at : Date.now());
-  form.ends_at.value = toLocalInput(window ? window.ends_at : Date.now() + 3600000);
+  const thisMinute = Date.now() - (Date.now() % 60000);
+  writeMoment(form.starts_at, window ? window.starts_at : new Date(thisMinute).toISOString());
+  writeMoment(form.ends_at, window ? window.ends_at : new Date(thisMinute + 3600000).toISOString());
   form.everything.checked = Boolean(window?.everything);
   form.selector.value = window?.selector || "";
   const fill = (select, known, ids) => select.replaceChildren(...known.map((one) =>
@@ -82,6 +83,16 @@ function open(window = null) {
   form.elements.namedItem("name").focus({ preventScroll: true });
 }
 
+async function edit(window) {
+  try {
+    const found = await api.read(`/maintenance/${window.id}`);
+    etag = found.etag;
+    open(found.body);
+  } catch (problem) {
+    say(problem.message, true);
+  }
+}
+
 function read() {
   const cron = form.kind.value === "cron";
   const chosen = (select) => [...select.selectedOptions].map((option) => option.value);
@@ -89,7 +100,7 @@ function read() {
     : { agent_ids: chosen(form.agent_ids), test_ids: chosen(form.test_ids), selector: form.selector.value };
   return {
     name: form.elements.namedItem("name").value, note: form.note.value,
-    starts_at: fromLocalInput(form.starts_at.value), ends_at: fromLocalInput(form.ends_at.value),
+    starts_at: readMoment(form.starts_at), ends_at: readMoment(form.ends_at),
     ...(cron && { cron: form.cron.value.trim(), zone: form.zone.value.trim(), duration: Number(form.minutes.value) * 60 }),
     ...scope,
   };
@@ -140,7 +151,7 @@ if (mayChange) {
     event.preventDefault();
     showProblem(null);
     try {
-      if (edited) await api.put(`/maintenance/${edited.id}`, read());
+      if (edited) await api.put(`/maintenance/${edited.id}`, read(), etag);
       else await api.post("/maintenance", read());
       form.hidden = true;
       say("");

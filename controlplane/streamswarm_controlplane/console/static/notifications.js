@@ -10,7 +10,7 @@ const mayChange = ["operator", "admin"].includes(document.body.dataset.role);
 const place = (name) => document.getElementById(name);
 const [channelForm, ruleForm] = [place("channel-form"), place("rule-form")];
 let [channels, rules] = [[], []];
-let [editedChannel, editedRule] = [null, null];
+let [editedChannel, editedRule, etag] = [null, null, ""];
 
 async function load() {
   let deliveries;
@@ -44,7 +44,7 @@ function channelRow(channel) {
   return element("tr", { "data-channel": channel.name },
     element("td", {}, channel.name), element("td", {}, channel.kind), element("td", { class: "wide" }, where(channel)),
     element("td", {}, onOff(channel.enabled)), element("td", { class: "actions" }, ...(mayAdminister ? [
-      button("Test", () => test(channel)), " ", button("Edit", () => editChannel(channel)), " ",
+      button("Test", () => test(channel)), " ", button("Edit", () => reread(`/channels/${channel.id}`, editChannel)), " ",
       button(channel.enabled ? "Turn off" : "Turn on", () =>
         act(() => api.patch(`/channels/${channel.id}`, { enabled: !channel.enabled }))), " ",
       button("Delete", () => remove(`/channels/${channel.id}`, `Delete the channel ${channel.name}?`))] : [])));
@@ -62,7 +62,7 @@ function ruleRow(rule) {
       element("span", { class: "sub" }, `after ${rule.wait ? formatLength(rule.wait) : "no wait"}, ${
         rule.repeat ? `again every ${formatLength(rule.repeat)}` : "once"}`)),
     element("td", {}, onOff(rule.enabled)), element("td", { class: "actions" }, ...(mayAdminister ? [
-      button("Edit", () => editRule(rule)), " ",
+      button("Edit", () => reread(`/rules/${rule.id}`, editRule)), " ",
       button(rule.enabled ? "Turn off" : "Turn on", () =>
         act(() => api.patch(`/rules/${rule.id}`, { enabled: !rule.enabled }))), " ",
       button("Delete", () => remove(`/rules/${rule.id}`, `Delete the rule ${rule.name}?`))] : [])));
@@ -96,6 +96,16 @@ async function act(work) {
     showProblem(problem);
   }
   await load();
+}
+
+async function reread(path, edit) {
+  try {
+    const found = await api.read(path);
+    etag = found.etag;
+    edit(found.body);
+  } catch (problem) {
+    showProblem(problem);
+  }
 }
 
 async function remove(path, question) {
@@ -229,12 +239,12 @@ channelForm.addEventListener("submit", (event) => {
   event.preventDefault();
   const body = channelBody();
   submit(channelForm, place("channel-problem"), () => (editedChannel
-    ? api.patch(`/channels/${editedChannel.id}`, body) : api.post("/channels", body)));
+    ? api.patch(`/channels/${editedChannel.id}`, body, etag) : api.post("/channels", body)));
 });
 ruleForm.addEventListener("submit", (event) => {
   event.preventDefault();
   const body = ruleBody();
-  submit(ruleForm, place("rule-problem"), () => (editedRule ? api.patch(`/rules/${editedRule.id}`, body) : api.post("/rules", body)));
+  submit(ruleForm, place("rule-problem"), () => (editedRule ? api.patch(`/rules/${editedRule.id}`, body, etag) : api.post("/rules", body)));
 });
 place("secret-done").addEventListener("click", () => { place("secret").hidden = true; place("secret-value").textContent = ""; });
 

@@ -19,15 +19,19 @@ export function describeSchedule(test) {
   return [every, bounds.join(", ")];
 }
 
-// For an input of type datetime-local, which knows no zone: the reader's own.
-export function toLocalInput(text) {
-  if (!text) return "";
-  const moment = new Date(text);
-  return new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+// For an input of type datetime-local, which knows no zone: the reader's own. It shows seconds where there are some.
+export function writeMoment(input, text) {
+  const moment = text && new Date(text);
+  const local = moment && new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  input.value = local ? local.replace(/:00$/, "") : "";
+  input.dataset.given = text || "";
+  input.dataset.initial = input.value;
 }
 
-export function fromLocalInput(text) {
-  return text ? new Date(text).toISOString() : null;
+// What was not touched stays as it was: the input has no microseconds, and the hour that clocks go back has its times twice.
+export function readMoment(input) {
+  if (input.value === input.dataset.initial) return input.dataset.given || null;
+  return input.value ? new Date(input.value).toISOString() : null;
 }
 
 export function fillZones(list) {
@@ -56,9 +60,7 @@ export class ScheduleEditor {
     this.field("kind").value = schedule?.kind || "interval";
     this.field("cron").value = schedule?.cron || "0 3 * * *";
     this.field("zone").value = schedule?.zone || ZONE;
-    this.field("at").value = toLocalInput(schedule?.at);
-    this.field("start").value = toLocalInput(schedule?.start);
-    this.field("until").value = toLocalInput(schedule?.until);
+    for (const name of ["at", "start", "until"]) writeMoment(this.field(name), schedule?.[name]);
     this.field("duration").value = schedule?.duration ?? "";
     this.field("grace").value = schedule?.grace ?? "";
     this.field("recurrence").value = schedule?.recurrence || "";
@@ -71,8 +73,8 @@ export class ScheduleEditor {
     const put = (name, value) => { if (value !== "" && value !== null) schedule[name] = value; };
     const number = (name) => (this.field(name).value === "" ? "" : Number(this.field(name).value));
     if (kind === "cron") { put("cron", this.field("cron").value.trim()); put("zone", this.field("zone").value.trim()); }
-    if (kind === "once") put("at", fromLocalInput(this.field("at").value));
-    else { put("start", fromLocalInput(this.field("start").value)); put("until", fromLocalInput(this.field("until").value)); }
+    if (kind === "once") put("at", readMoment(this.field("at")));
+    else { put("start", readMoment(this.field("start"))); put("until", readMoment(this.field("until"))); }
     if (kind !== "interval") put("grace", number("grace"));
     put("duration", number("duration"));
     put("recurrence", this.field("recurrence").value);

@@ -13,6 +13,7 @@ export class TestForm {
     this.form = form;
     this.saved = saved;
     this.test = null;
+    this.etag = "";
     this.known = { probes: [], agents: [], assignments: [] };
     this.schedule = new ScheduleEditor(form, byId("schedule-preview"));
     this.asked = 0;
@@ -29,6 +30,13 @@ export class TestForm {
 
   probe() {
     return this.known.probes.find((probe) => probe.name === this.form.probe.value);
+  }
+
+  // What is shown is read anew: the list may be hours old, and a change has to say what it is a change of.
+  async edit(known, { id }) {
+    const [{ body, etag }, assignments] = await Promise.all([api.read(`/tests/${id}`), api.all(`/assignments?test_id=${id}`)]);
+    this.etag = etag;
+    this.open({ ...known, assignments }, body);
   }
 
   open(known, test = null) {
@@ -121,7 +129,9 @@ export class TestForm {
       const body = this.read();
       let made;
       if (this.test) {
-        made = await api.patch(`/tests/${this.test.id}`, body);
+        const changed = await api.change(`/tests/${this.test.id}`, body, this.etag);
+        this.etag = changed.etag;
+        made = changed.body;
         await this.assign(this.test, new Set(chosen));
       } else {
         made = await api.post("/tests", { ...body, probe: this.form.probe.value, agent_ids: chosen });
@@ -136,10 +146,15 @@ export class TestForm {
     }
   }
 
+  // Only what was ticked or unticked here: an agent that somebody else has added meanwhile keeps the test.
   async assign(test, wanted) {
-    const rows = this.known.assignments.filter((one) => one.test_id === test.id && one.explicit);
-    const present = new Set(rows.map((one) => one.agent_id));
-    for (const agent_id of wanted) if (!present.has(agent_id)) await api.post("/assignments", { test_id: test.id, agent_id });
-    for (const row of rows) if (!wanted.has(row.agent_id)) await api.delete(`/assignments/${row.id}`);
+    const explicit = (rows) => rows.filter((one) => one.test_id === test.id && one.explicit);
+    const before = new Set(explicit(this.known.assignments).map((one) => one.agent_id));
+    for (const agent_id of wanted) if (!before.has(agent_id)) await api.post("/assignments", { test_id: test.id, agent_id });
+    const gone = [...before].filter((agent_id) => !wanted.has(agent_id));
+    if (!gone.length) return;
+    for (const row of explicit(await api.all(`/assignments?test_id=${test.id}`))) {
+      if (gone.includes(row.agent_id)) await api.delete(`/assignments/${row.id}`);
+    }
   }
 }

@@ -72,7 +72,7 @@ function actions(test) {
   return [
     ...(test.paused ? [] : [button("Run now", () => act("run", [test])), " "]),
     button(test.paused ? "Resume" : "Pause", () => act(test.paused ? "resume" : "pause", [test])), " ",
-    button("Edit", () => form.open(known, test)), " ", menu];
+    button("Edit", () => edit(test)), " ", menu];
 }
 
 function choose(test, on) {
@@ -105,12 +105,22 @@ async function act(action, tests) {
   detail.load().catch(() => null);
 }
 
+async function edit(test) {
+  try {
+    await form.edit(known, test);
+    say("");
+  } catch (problem) {
+    say(problem.message, true);
+    await load();
+  }
+}
+
 async function copy(test) {
   try {
     const made = await api.post(`/tests/${test.id}/clone`, {});
     await load();
     say(`${made.name} is a copy, and paused. Change what differs, then resume it.`);
-    form.open(known, made);
+    await form.edit(known, made);
   } catch (problem) {
     say(problem.message, true);
   }

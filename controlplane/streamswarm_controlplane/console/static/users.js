@@ -60,10 +60,11 @@ function values(form) {
   return { username: form.username.value, display_name: form.display_name.value, email: form.email.value };
 }
 
-function change(user, self) {
+async function change({ id }, self) {
+  const { body: user, etag } = await api.read(`/users/${id}`);
   const role = self ? [] : [choice("Role", "role", ROLES, user.role)];
   edit(`Edit ${user.username}`, [...fields(user), ...role], (form) => act(() =>
-    api.patch(`/users/${user.id}`, { ...values(form), ...(self ? {} : { role: form.role.value }) })));
+    api.patch(`/users/${user.id}`, { ...values(form), ...(self ? {} : { role: form.role.value }) }, etag)));
 }
 
 function add() {
