@@ -49,7 +49,7 @@ def create(
     ] = None,
     target: Annotated[str | None, typer.Argument(help="Host, address, host:port or URL.")] = None,
     *,
-    name: Annotated[str | None, typer.Option(help="For people; the target if not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="For people; if not given the key, or target and probe.")] = None,
     key: Annotated[str | None, typer.Option(help="The `test` tag; made from the name if not given.")] = None,
     interval: Annotated[float | None, typer.Option(help="Seconds between the starts of two runs.")] = None,
     option: Annotated[
@@ -67,7 +67,7 @@ def create(
     given: dict[str, Any] = {
         "probe": probe,
         "target": target,
-        "name": name or (target or probe if not file else None),
+        "name": name or (key or _usual_name(probe, target) if not file else None),
         "key": key,
         "interval": interval,
         "params": bodies.assignments(option, "--option") if option else None,
@@ -77,6 +77,11 @@ def create(
     }
     known = {field: one for field, one in given.items() if one is not None}
     noun.create_from(TESTS, known, file, as_json=as_json, ready=_with_agent_ids)
+
+
+def _usual_name(probe: str | None, target: str | None) -> str | None:
+    """No two tests are called alike, and several probes measure one target."""
+    return f"{target} ({probe})" if target else probe
 
 
 def _with_agent_ids(api: Api, body: dict[str, Any]) -> dict[str, Any]:

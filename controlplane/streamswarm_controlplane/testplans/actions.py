@@ -17,6 +17,7 @@ from streamswarm_controlplane.runs.models import RunRecord
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans import checks
 from streamswarm_controlplane.testplans.models import TestPlan
+from streamswarm_controlplane.testplans.names import free_copy_name
 from streamswarm_controlplane.testplans.schemas import BulkItem, TestClone, TestCreate, TestUpdate
 from streamswarm_controlplane.testplans.service import audited, create_test, delete_test, get_test, update_test
 from streamswarm_core.clock import now
@@ -116,7 +117,7 @@ def clone(db: Session, actor: Actor, test: TestPlan, changes: TestClone) -> Test
     assigned = select(AssignmentRow.agent_id).where(AssignmentRow.test_id == test.id, AssignmentRow.explicit)
     copy = TestCreate.model_validate(
         {
-            "name": changes.name or f"{test.name} (copy)"[:100],
+            "name": changes.name or free_copy_name(db, test.name),
             "key": changes.key,
             "probe": test.probe,
             "target": target,

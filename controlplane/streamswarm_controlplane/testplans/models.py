@@ -11,7 +11,8 @@ class TestPlan(Base):
     """A test: what to measure, when, on which agents. `key` is the `test` tag and never changes.
 
     `schedule` is null for always (streamswarm_core.schedule). `generation` grows with each restart, so that a run
-    record that goes on for ever begins anew. `selector` adds agents to those that were assigned by hand.
+    record that goes on for ever begins anew. `selector` adds agents to those that were assigned by hand. `name_key` is
+    the name as names are compared (testplans.names); null where an older test had the same name before 0007.
     """
 
     __tablename__ = "tests"
@@ -19,6 +20,7 @@ class TestPlan(Base):
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     key: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
+    name_key: Mapped[str | None] = mapped_column(unique=True, index=True)
     probe: Mapped[str]
     target: Mapped[str] = mapped_column(default="")
     params: Mapped[dict[str, Any]] = mapped_column(default=dict)

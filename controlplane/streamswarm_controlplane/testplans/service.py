@@ -1,5 +1,3 @@
-import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +12,7 @@ from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.testplans import checks
 from streamswarm_controlplane.testplans.models import TestPlan
+from streamswarm_controlplane.testplans.names import claim_name, fold_name, free_key
 from streamswarm_controlplane.testplans.schemas import TestChanged, TestCreate, TestUpdate
 from streamswarm_core.clock import now
 from streamswarm_core.schedule import ALWAYS, IntervalSchedule, Recurrence, Schedule, read_schedule, write_schedule
@@ -60,8 +59,8 @@ def create_test(db: Session, actor: Actor, new: TestCreate) -> TestPlan:
     """Add a test and assign it to agents.
 
     Raises:
-        ApiError: 409 if the key is taken or an agent can't bear it, 422 for what the probe doesn't take, 404 for an
-            unknown agent.
+        ApiError: 409 if its name or key is taken or an agent can't bear it, 422 for what the probe doesn't take, 404
+            for an unknown agent.
     """
     spec = checks.find_spec(new.probe)
     checks.check_thresholds(spec, new.thresholds)
@@ -71,6 +70,7 @@ def create_test(db: Session, actor: Actor, new: TestCreate) -> TestPlan:
     test = TestPlan(
         key=key,
         name=new.name,
+        name_key=claim_name(db, new.name),
         probe=new.probe,
         target=checks.check_target(spec, new.target),
         params=checks.check_params(spec, new.params),
@@ -97,13 +97,15 @@ def update_test(db: Session, actor: Actor, test: TestPlan, change: TestUpdate) -
     """Change a test; its agents get the change with their next poll, and a run under way is ended by it.
 
     Raises:
-        ApiError: 409 if an agent can't bear it, 422 for what the probe doesn't take, or for secrets that would go to
-            another host.
+        ApiError: 409 if the name is taken or an agent can't bear it, 422 for what the probe doesn't take, or for
+            secrets that would go to another host.
     """
     spec = checks.find_spec(test.probe)
     before, load = audited(test), limits.load_of(test)
     values = {name: getattr(change, name) for name in change.model_fields_set}
     values = {name: value for name, value in values.items() if value is not None or name == "objective"}
+    if "name" in values and fold_name(values["name"]) != fold_name(test.name):
+        values["name_key"] = claim_name(db, values["name"], test.id)
     if "target" in values:
         values["target"] = checks.check_target(spec, values["target"])
         checks.refuse_moved_secrets(test.params, values.get("params"), before=test.target, after=values["target"])
@@ -171,12 +173,3 @@ def changed(db: Session, test: TestPlan) -> TestChanged:
     """The test as it is shown after a change, with warnings."""
     shown = TestChanged.model_validate(test, from_attributes=True)
     return shown.model_copy(update={"warnings": limits.duplicates(db, test)})
-
-
-def free_key(db: Session, name: str) -> str:
-    """A key made of a name that no test has."""
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    base = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:50] or "test"
-    taken = set(db.scalars(select(TestPlan.key).where(TestPlan.key.startswith(base))))
-    candidates = (base if number == 1 else f"{base}-{number}" for number in range(1, len(taken) + 2))
-    return next(key for key in candidates if key not in taken)

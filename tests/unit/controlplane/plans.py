@@ -45,7 +45,8 @@ def add_test(admin: Client, *agents: PlayedAgent, **changes: object) -> dict[str
 
 
 def try_test(admin: Client, *agents: PlayedAgent, **changes: object) -> httpx.Response:
-    body: dict[str, object] = {"name": "Head office", "probe": "icmp", "target": "127.0.0.1"}
+    name = changes.get("key", "Head office")
+    body: dict[str, object] = {"name": name, "probe": "icmp", "target": "127.0.0.1"}
     if agents:
         body["agent_ids"] = [agent.id for agent in agents]
     return admin.http.post("/tests", json=body | changes)

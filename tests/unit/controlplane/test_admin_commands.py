@@ -102,15 +102,24 @@ def test_an_unknown_token_is_refused_as_such(shell: Shell) -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
+def test_tests_without_a_name_are_called_by_target_and_probe(shell: Shell) -> None:
+    made = [json.loads(shell.ok("tests", "create", probe, "192.0.2.1", "--json")) for probe in ("icmp", "traceroute")]
+    assert [(one["name"], one["key"]) for one in made] == [
+        ("192.0.2.1 (icmp)", "192-0-2-1-icmp"),
+        ("192.0.2.1 (traceroute)", "192-0-2-1-traceroute"),
+    ]
+    assert "the test 192-0-2-1-icmp" in shell.refused("tests", "create", "icmp", "192.0.2.1")
+
+
 def test_tests_are_made_changed_paused_assigned_and_removed_by_name(shell: Shell, admin: Client) -> None:
     enrol_agent(admin, "berlin-1")
     created = json.loads(
         shell.ok("tests", "create", "icmp", "127.0.0.1", "--key", "loop", "-o", "count=3", "-a", "berlin-1", "--json")
     )
-    assert (created["key"], created["name"], created["params"]) == ("loop", "127.0.0.1", {"count": 3})
+    assert (created["key"], created["name"], created["params"]) == ("loop", "loop", {"count": 3})
     table = shell.ok("tests", "list").splitlines()
     assert table[0].split()[:4] == ["key", "name", "probe", "target"]
-    assert table[2].split()[:4] == ["loop", "127.0.0.1", "icmp", "127.0.0.1"]
+    assert table[2].split()[:4] == ["loop", "loop", "icmp", "127.0.0.1"]
     assert "count=3" in table[2]
     assert json.loads(shell.ok("tests", "update", "loop", "-s", "interval=5", "--json"))["interval"] == 5
     assert json.loads(shell.ok("tests", "pause", "loop", "--json"))["paused"] is True

@@ -128,7 +128,10 @@ def test_a_test_needs_a_known_probe_a_target_and_a_free_key(admin: Client) -> No
     assert add_test(admin, target="").json()["errors"][0]["field"] == "body.target"
     assert add_test(admin, key="office").status_code == 201
     assert add_test(admin, key="office").status_code == 409
-    assert [add_test(admin, name="Zürich Büro").json()["key"] for _ in range(2)] == ["zurich-buro", "zurich-buro-2"]
+    assert [add_test(admin, name=name).json()["key"] for name in ("Zürich Büro", "Zurich-Buro!")] == [
+        "zurich-buro",
+        "zurich-buro-2",
+    ]
 
 
 def test_the_status_lists_assignments_even_when_the_store_is_away(admin: Client) -> None:

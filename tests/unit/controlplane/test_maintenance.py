@@ -52,7 +52,7 @@ def is_silenced(db: Session, agent: str | None, test: str | None, at: datetime =
 
 def test_a_window_silences_what_it_is_about_and_nothing_else(admin: Client, db: Session) -> None:
     berlin, other = PlayedAgent(admin, "berlin"), PlayedAgent(admin, "other")
-    first, second = add_test(admin, berlin)["id"], add_test(admin, berlin)["id"]
+    first, second = add_test(admin, berlin)["id"], add_test(admin, berlin, key="other")["id"]
 
     def table() -> list[bool]:
         pairs = [(berlin.id, first), (berlin.id, second), (berlin.id, None), (other.id, first), (None, first)]

@@ -263,3 +263,14 @@ def test_a_foreign_key_still_holds_after_migrations(engine: Engine) -> None:
     orphan = sessions.insert().values({column.name: sample(column, 9) for column in sessions.columns})
     with engine.connect() as connection, pytest.raises(SQLAlchemyError, match=r"(?i)foreign key"):
         connection.execute(orphan)
+
+
+def test_tests_that_share_a_name_keep_it_and_the_oldest_has_the_claim(engine: Engine) -> None:
+    migrate(engine, "0006")
+    fill(engine)
+    tests = reflect(engine).tables["tests"]
+    with engine.begin() as connection:
+        connection.execute(tests.update().values(name="Head office"))
+    migrate(engine)
+    kept = [(row["name"], row["name_key"]) for row in sorted(dump(engine)["tests"], key=lambda row: row["created_at"])]
+    assert kept == [("Head office", "head office"), ("Head office", None), ("Head office", None)]

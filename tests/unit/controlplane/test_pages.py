@@ -3,8 +3,10 @@ import json
 
 import httpx
 import pytest
+from sqlalchemy import update
 
-from tests.unit.controlplane.conftest import Client, enrol_agent
+from streamswarm_controlplane.testplans import models as testplans
+from tests.unit.controlplane.conftest import Client, database_of, enrol_agent
 
 
 def names(admin: Client, path: str, key: str, **query: str | int) -> list[str]:
@@ -22,10 +24,13 @@ def names(admin: Client, path: str, key: str, **query: str | int) -> list[str]:
 
 @pytest.fixture
 def tests(admin: Client) -> list[str]:
-    """Keys of seven tests, some of which have the same name."""
+    """Keys of seven tests, some of which have the same name, as they may from before that was refused."""
     for number in range(7):
-        body = {"name": f"Test {number // 3}", "key": f"key-{number}", "probe": "system"}
-        admin.http.post("/tests", json=body).raise_for_status()
+        body = {"name": f"Test {number}", "key": f"key-{number}", "probe": "system"}
+        made = admin.http.post("/tests", json=body).raise_for_status().json()
+        with database_of(admin).session() as db:
+            row = update(testplans.TestPlan).where(testplans.TestPlan.id == made["id"])
+            db.execute(row.values(name=f"Test {number // 3}", name_key=None))
     return [f"key-{number}" for number in range(7)]
 
 

@@ -65,7 +65,7 @@ def test_a_run_that_no_agent_takes_is_missed_and_not_made_later(admin: Client, s
 
 def test_a_run_needs_somebody_to_make_it(admin: Client) -> None:
     agent = PlayedAgent(admin, "a")
-    nobody, paused = add_test(admin), add_test(admin, agent, paused=True)
+    nobody, paused = add_test(admin), add_test(admin, agent, key="paused", paused=True)
     for test, said in ((nobody, "no agent runs"), (paused, "is paused; resume it first")):
         refused = admin.http.post(f"/tests/{test['id']}/run")
         assert refused.status_code == 409
@@ -221,7 +221,7 @@ def test_progress_says_who_has_taken_a_test_and_how_far_it_is(admin: Client) -> 
     # The store of these tests is away, which takes nothing else from the answer.
     assert progress["store_problem"]
     assert progress["next_start_at"] is None
-    nightly = add_test(admin, fresh, schedule=CRON)
+    nightly = add_test(admin, fresh, key="nightly", schedule=CRON)
     assert admin.http.get(f"/tests/{nightly['id']}/progress").json()["next_start_at"]
 
 

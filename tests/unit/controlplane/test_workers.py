@@ -103,13 +103,21 @@ def test_a_change_at_one_is_what_an_agent_is_told_by_all(three: list[Client]) ->
         assert (answer.status_code, len(answer.json()["assignments"])) == (200, 1)
 
 
-def test_of_many_who_take_the_same_key_at_once_one_gets_it_and_the_others_are_told(three: list[Client]) -> None:
-    body = {"key": "key", "name": "x", "probe": "icmp", "target": "127.0.0.1"}
-    calls = [lambda client=client: client.http.post("/tests", json=body) for client in three * (AT_ONCE // COUNT)]
+@pytest.mark.parametrize("taken", ["key", "name"])
+def test_of_many_who_take_the_same_key_or_name_at_once_one_gets_it_and_the_others_are_told(
+    three: list[Client], taken: str
+) -> None:
+    body = {"probe": "icmp", "target": "127.0.0.1"}
+    calls = [
+        lambda client=client, body={"key": f"key-{number}", "name": f"Name {number}", **body, taken: "same"}: (
+            client.http.post("/tests", json=body)
+        )
+        for number, client in enumerate(three * (AT_ONCE // COUNT))
+    ]
     answers = at_once(calls)
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * (AT_ONCE - 1)
     refused = [answer.json() for answer in answers if answer.status_code == 409]
-    assert {problem["errors"][0]["field"] for problem in refused} == {"body.key"}
+    assert {problem["errors"][0]["field"] for problem in refused} == {f"body.{taken}"}
 
 
 def test_of_many_who_enrol_with_one_token_at_once_one_gets_in(three: list[Client]) -> None:
