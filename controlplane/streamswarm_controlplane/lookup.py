@@ -1,8 +1,10 @@
 """Rows by their ids, or the answer that there is none."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
-from sqlalchemy.orm import Session
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.problems import ApiError
@@ -28,3 +30,11 @@ def get_or_404(db: Session, table: type[Row], row_id: str, noun: str, *, lock: b
     if row is None:
         raise ApiError(404, f"no {noun} with the id {row_id}" + (f"; {hint}" if hint else ""))
     return row
+
+
+def names_of(
+    db: Session, key: InstrumentedAttribute[str], name: InstrumentedAttribute[str], ids: Sequence[str]
+) -> list[str]:
+    """What people call the rows with these ids, in their order; an id of none is said as it is."""
+    known = dict(db.execute(select(key, name).where(key.in_(ids))).all())
+    return [known.get(row_id, row_id) for row_id in ids]

@@ -57,7 +57,13 @@ def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
         ) from None
     credentials.begin(db, agent)
     actor = Actor(f"agent:{agent.name}", address)
-    record(db, actor, "agent.enrol", agent.name, after={"site": agent.site})
+    record(
+        db,
+        actor,
+        "agent.enrol",
+        agent.name,
+        after={"site": agent.site, "enrolment": enrolment.describe(token), "enrolment_id": token.id},
+    )
     reselect_agent(db, actor, agent)
     return agent, secret
 

@@ -38,8 +38,18 @@ def mint(
     )
     db.add(token)
     db.flush()
-    record(db, actor, "enrolment.create", token.id, after={"agent_name": agent_name, "site": site, "uses": uses})
+    after = {"id": token.id, "agent_name": agent_name, "site": site, "labels": token.labels, "uses": uses}
+    record(db, actor, "enrolment.create", describe(token), after=after)
     return token, secret
+
+
+def describe(token: EnrolmentToken) -> str:
+    """What a token is for, as people tell tokens apart, which have no name: "400 agents of berlin with role=edge"."""
+    who = (
+        f"agent {token.agent_name}" if token.agent_name else "any agent" if token.uses == 1 else f"{token.uses} agents"
+    )
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(token.labels.items()))
+    return " ".join([who, *([f"of {token.site}"] if token.site else []), *([f"with {labels}"] if labels else [])])
 
 
 def withdraw(db: Session, actor: Actor, token_id: str) -> None:
@@ -51,7 +61,7 @@ def withdraw(db: Session, actor: Actor, token_id: str) -> None:
     token = get_or_404(db, EnrolmentToken, token_id, "enrolment token", lock=True)
     if token.revoked_at is None:
         token.revoked_at = now()
-        record(db, actor, "enrolment.withdraw", token.id, before={"uses_left": token.uses_left})
+        record(db, actor, "enrolment.withdraw", describe(token), before={"id": token.id, "uses_left": token.uses_left})
 
 
 def redeem(db: Session, secret: str, agent_name: str) -> EnrolmentToken:

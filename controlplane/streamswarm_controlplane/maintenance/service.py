@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments.selection import parse, selects
 from streamswarm_controlplane.audit.service import Actor, record
-from streamswarm_controlplane.lookup import get_or_404
+from streamswarm_controlplane.lookup import get_or_404, names_of
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
 from streamswarm_controlplane.maintenance.schemas import MaintenanceCreate, MaintenancePublic
 from streamswarm_controlplane.problems import ApiError
@@ -110,7 +110,7 @@ def create_window(db: Session, actor: Actor, new: MaintenanceCreate) -> Maintena
     window = MaintenanceWindow(created_by=actor.name, created_at=now(), updated_at=now(), **_checked(db, new))
     db.add(window)
     db.flush()
-    record(db, actor, "maintenance.create", window.name, after=_audited(window))
+    record(db, actor, "maintenance.create", window.name, after=_audited(db, window))
     return window
 
 
@@ -120,11 +120,11 @@ def replace_window(db: Session, actor: Actor, window: MaintenanceWindow, new: Ma
     Raises:
         ApiError: as `create_window`.
     """
-    before = _audited(window)
+    before = _audited(db, window)
     for name, value in _checked(db, new).items():
         setattr(window, name, value)
     window.updated_at = now()
-    record(db, actor, "maintenance.update", window.name, before=before, after=_audited(window))
+    record(db, actor, "maintenance.update", window.name, before=before, after=_audited(db, window))
     return window
 
 
@@ -137,18 +137,18 @@ def end_window(db: Session, actor: Actor, window: MaintenanceWindow) -> Maintena
     at = now()
     if public(window, at).over:
         raise ApiError(409, f"{window.name} is over already")
-    before = _audited(window)
+    before = _audited(db, window)
     window.ends_at = at
     if window.starts_at is not None and window.starts_at >= at:
         window.starts_at = at
     window.updated_at = at
-    record(db, actor, "maintenance.end", window.name, before=before, after=_audited(window))
+    record(db, actor, "maintenance.end", window.name, before=before, after=_audited(db, window))
     return window
 
 
 def delete_window(db: Session, actor: Actor, window: MaintenanceWindow) -> None:
     """Remove it."""
-    record(db, actor, "maintenance.delete", window.name, before=_audited(window))
+    record(db, actor, "maintenance.delete", window.name, before=_audited(db, window))
     db.delete(window)
 
 
@@ -173,7 +173,12 @@ def _checked(db: Session, new: MaintenanceCreate) -> dict[str, object]:
     return values
 
 
-def _audited(window: MaintenanceWindow) -> dict[str, object]:
+def _audited(db: Session, window: MaintenanceWindow) -> dict[str, object]:
+    """A window with its agents by their names and its tests by their keys."""
     times = {name: value.isoformat() if (value := getattr(window, name)) else None for name in ("starts_at", "ends_at")}
-    rest = ("name", "note", "cron", "zone", "duration", "everything", "agent_ids", "test_ids", "selector")
-    return {**times, **{name: getattr(window, name) for name in rest}}
+    rest = ("name", "note", "cron", "zone", "duration", "everything", "selector")
+    scope = {
+        "agents": names_of(db, Agent.id, Agent.name, window.agent_ids),
+        "tests": names_of(db, TestPlan.id, TestPlan.key, window.test_ids),
+    }
+    return {**times, **{name: getattr(window, name) for name in rest}, **scope}

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -17,7 +18,7 @@ from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
 from streamswarm_core.errors import ConfigError
-from tests.unit.controlplane.conftest import Client, add_user
+from tests.unit.controlplane.conftest import Client, add_user, enrol_agent
 
 
 @pytest.fixture
@@ -126,3 +127,40 @@ def test_an_export_of_many_batches_misses_and_repeats_nothing(database: Database
             record(db, Actor("a"), "x", str(number))
     numbers = [int(json.loads(line)["object"]) for line in export_jsonl(database, AuditFilter())]
     assert numbers == list(range(1233, -1, -1))
+
+
+def test_whatever_is_done_is_listed_by_its_name_and_not_by_its_id(admin: Client) -> None:
+    def post(path: str, **body: object) -> str:
+        return str(admin.http.post(path, json=body).raise_for_status().json()["id"])
+
+    agent, _ = enrol_agent(admin, "berlin-1")
+    token = post("/enrolment-tokens", site="paris", labels={"role": "edge"}, uses=400)
+    admin.http.delete(f"/enrolment-tokens/{token}").raise_for_status()
+    test = post("/tests", name="Office", probe="icmp", target="127.0.0.1", agent_ids=[agent], selector="site=berlin")
+    channel = post("/channels", name="NOC", settings={"kind": "webhook", "url": "http://192.0.2.1/"})
+    rule = post("/rules", name="All", channel_ids=[channel])
+    ends = {"ends_at": "2031-01-01T00:00:00Z"}
+    silence = post("/silences", matchers=[{"label": "agent", "operator": "=", "value": "b"}], comment="card", **ends)
+    starts = {"starts_at": "2030-01-01T00:00:00Z"}
+    window = post("/maintenance", name="Upgrade", agent_ids=[agent], test_ids=[test], **starts, **ends)
+    post("/auth/tokens", name="backup")
+    post("/tokens", name="grafana", scopes=["read"])
+    for path in (f"/silences/{silence}", f"/maintenance/{window}", f"/rules/{rule}", f"/channels/{channel}"):
+        admin.http.delete(path).raise_for_status()
+    admin.http.post(f"/agents/{agent}/revoke").raise_for_status()
+    for path in (f"/tests/{test}", f"/agents/{agent}?series=keep"):
+        admin.http.delete(path).raise_for_status()
+
+    entries = admin.http.get("/audit", params={"limit": 200}).json()["items"]
+    named = {entry["action"]: entry["object"] for entry in reversed(entries)}
+    assert named["enrolment.create"] == named["enrolment.withdraw"] == "400 agents of paris with role=edge"
+    assert named["silence.create"] == named["silence.end"] == "agent=b"
+    values = {entry["action"]: entry["before"] or entry["after"] for entry in entries}
+    assert values["agent.enrol"]["enrolment"] == "any agent of berlin"
+    assert values["rule.delete"]["channels"] == ["NOC"]
+    assert (values["maintenance.delete"]["agents"], values["maintenance.delete"]["tests"]) == (["berlin-1"], ["office"])
+    of_things = {"id", "enrolment_id"}
+    for entry in entries:
+        told = {**(entry["before"] or {}), **(entry["after"] or {})}
+        shown = json.dumps([entry["object"], {name: one for name, one in told.items() if name not in of_things}])
+        assert not re.search("[0-9a-f]{32}", shown), entry

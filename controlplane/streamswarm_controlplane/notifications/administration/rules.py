@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.service import Actor, record
-from streamswarm_controlplane.lookup import get_or_404
+from streamswarm_controlplane.lookup import get_or_404, names_of
 from streamswarm_controlplane.notifications.administration.names import refuse_taken
 from streamswarm_controlplane.notifications.models import Channel, Rule
 from streamswarm_controlplane.notifications.schemas import RuleCreate, RuleFields, RuleUpdate
@@ -36,7 +36,7 @@ def create_rule(db: Session, actor: Actor, new: RuleCreate) -> Rule:
     rule = Rule(**new.model_dump(mode="json"), created_at=now(), updated_at=now())
     db.add(rule)
     db.flush()
-    record(db, actor, "rule.create", rule.name, after=_audited_rule(rule))
+    record(db, actor, "rule.create", rule.name, after=_audited_rule(db, rule))
     return rule
 
 
@@ -47,7 +47,7 @@ def update_rule(db: Session, actor: Actor, rule: Rule, change: RuleUpdate) -> Ru
         ApiError: 409 if the name is taken, 422 for an unknown channel or a repetition that is too quick.
     """
     values = {name: value for name, value in change.model_dump(mode="json").items() if value is not None}
-    before = _audited_rule(rule)
+    before = _audited_rule(db, rule)
     if "name" in values:
         refuse_taken(db, Rule, values["name"], rule.id)
     if 0 < values.get("repeat", 0) < 60:
@@ -56,13 +56,13 @@ def update_rule(db: Session, actor: Actor, rule: Rule, change: RuleUpdate) -> Ru
     for name, value in values.items():
         setattr(rule, name, value)
     rule.updated_at = now()
-    record(db, actor, "rule.update", rule.name, before=before, after=_audited_rule(rule))
+    record(db, actor, "rule.update", rule.name, before=before, after=_audited_rule(db, rule))
     return rule
 
 
 def delete_rule(db: Session, actor: Actor, rule: Rule) -> None:
     """Remove a rule; alerts and messages stay."""
-    record(db, actor, "rule.delete", rule.name, before=_audited_rule(rule))
+    record(db, actor, "rule.delete", rule.name, before=_audited_rule(db, rule))
     db.delete(rule)
 
 
@@ -73,5 +73,8 @@ def _check_channels(db: Session, channel_ids: list[str]) -> None:
             raise ApiError(422, f"no channel with the id {channel_id}", field="body.channel_ids")
 
 
-def _audited_rule(rule: Rule) -> dict[str, Any]:
-    return {name: getattr(rule, name) for name in _RULE_FIELDS}
+def _audited_rule(db: Session, rule: Rule) -> dict[str, Any]:
+    """A rule with its channels by their names."""
+    names = names_of(db, Channel.id, Channel.name, rule.channel_ids)
+    values = {name: getattr(rule, name) for name in _RULE_FIELDS if name != "channel_ids"}
+    return {**values, "channels": names}

@@ -55,7 +55,7 @@ def create_silence(db: Session, actor: Actor, new: SilenceCreate) -> Silence:
     )
     db.add(silence)
     db.flush()
-    record(db, actor, "silence.create", silence.id, after=_audited_silence(silence))
+    record(db, actor, "silence.create", _described(silence), after=_audited_silence(silence))
     return silence
 
 
@@ -73,20 +73,26 @@ def update_silence(db: Session, actor: Actor, silence: Silence, change: SilenceU
             raise ApiError(422, "ends_at: give a time after the start", field="body.ends_at")
         silence.ends_at = change.ends_at
     silence.comment = change.comment or silence.comment
-    record(db, actor, "silence.update", silence.id, before=before, after=_audited_silence(silence))
+    record(db, actor, "silence.update", _described(silence), before=before, after=_audited_silence(silence))
     return silence
 
 
 def end_silence(db: Session, actor: Actor, silence: Silence) -> None:
     """End a silence now; that it was there stays known."""
     if silence.ends_at > now():
-        record(db, actor, "silence.end", silence.id, before=_audited_silence(silence))
+        record(db, actor, "silence.end", _described(silence), before=_audited_silence(silence))
         silence.ends_at = now()
         silence.starts_at = min(silence.starts_at, silence.ends_at)
 
 
+def _described(silence: Silence) -> str:
+    """What it silences, as people tell silences apart, which have no name."""
+    return ", ".join("{label}{operator}{value}".format_map(one) for one in silence.matchers)
+
+
 def _audited_silence(silence: Silence) -> dict[str, Any]:
     return {
+        "id": silence.id,
         "matchers": silence.matchers,
         "starts_at": silence.starts_at.isoformat(),
         "ends_at": silence.ends_at.isoformat(),
