@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from streamswarm_core.catalogue.model import RATIO, SCORE, STATE, Kind, Measurement
 from streamswarm_core.catalogue.model import Field as CatalogueField
 from streamswarm_core.probespecs.model import ProbeSpec
-from streamswarm_core.wording import format_value
+from streamswarm_core.wording import format_condition, format_length, format_value
 
 
 class Comparison(StrEnum):
@@ -229,20 +229,32 @@ def _judge_one(
             continue
         share = sum(threshold.beyond(value, limit) for value in values) / len(values)
         if share >= threshold.share:
-            worst = max(values) if threshold.comparison.grows else min(values)
             return Finding(
                 measurement=measurement.name,
                 field=field.name,
                 verdict=verdict,
                 limit=limit,
-                worst=worst,
+                worst=_worst(threshold, values),
                 share=share,
                 samples=len(values),
-                message=f"{field.name} {threshold.comparison} {format_value(limit, field.unit)} in {share:.0%} of "
-                f"{len(values)} values{_period(threshold)}; worst {format_value(worst, field.unit)}",
+                message=_message(threshold, field, limit, values),
             )
     return None
 
 
+def _worst(threshold: Threshold, values: Sequence[float]) -> float:
+    return max(values) if threshold.comparison.grows else min(values)
+
+
+def _message(threshold: Threshold, field: CatalogueField, limit: float, values: Sequence[float]) -> str:
+    condition = format_condition(threshold.comparison, limit, field.unit)
+    worst = format_value(_worst(threshold, values), field.unit)
+    if len(values) == 1:
+        return f"{field.name} is {worst}" + ("" if field.unit == STATE else f", which is {condition}")
+    count = sum(threshold.beyond(value, limit) for value in values)
+    text = f"{field.name} is {condition} in {count} of {len(values)} values{_period(threshold)}"
+    return text if field.unit == STATE else f"{text}; worst {worst}"
+
+
 def _period(threshold: Threshold) -> str:
-    return f" in {threshold.window:g} s" if threshold.window else ""
+    return f" within {format_length(threshold.window)}" if threshold.window else ""

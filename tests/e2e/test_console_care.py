@@ -4,6 +4,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from streamswarm_core.catalogue import CATALOGUE
 from tests.e2e.test_identity_browser import PASSWORD, page, url
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
@@ -102,3 +103,16 @@ def test_a_little_loss_is_not_shown_as_none(page: Page) -> None:
     }"""
     shown = page.evaluate(script, [0, 0.0004, 0.25, 0.9996, 0.9999999, 1])
     assert shown == ["0.0 %", "0.04 %", "25.0 %", "99.96 %", "99.999 %", "100.0 %"]
+
+
+def test_every_unit_of_the_catalogue_is_shown_with_a_value(page: Page) -> None:
+    bare = {"count", "number", "0 or 1", "score 0..1", "text"}
+    fields = [field for one in CATALOGUE.values() for field in one.fields]
+    units = sorted({field.unit.name for field in fields} - bare)
+    script = """async (units) => {
+        const { formatValue } = await import('/static/format.js');
+        return units.map((unit) => formatValue(45.5, unit));
+    }"""
+    shown = dict(zip(units, page.evaluate(script, units), strict=True))
+    assert [unit for unit, text in shown.items() if text == "45.5"] == []
+    assert (shown["degrees Celsius"], shown["hertz"]) == ("45.5 °C", "45.5 Hz")

@@ -27,7 +27,7 @@ from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import Condition, Reader, Select
 from streamswarm_core.schedule import is_always, is_over, read_schedule
 from streamswarm_core.schedule import is_silent as schedule_is_silent
-from streamswarm_core.wording import format_value
+from streamswarm_core.wording import format_length, format_value
 
 _ANOMALY_SECONDS: Final = 900
 _LONG_SECONDS: Final = 40 * 86_400.0
@@ -205,7 +205,7 @@ def _data(subject: Subject, verdict: Verdict) -> Finding:
         verdict,
         Severity.WARNING,
         summary=f"No data of {subject.name} on {subject.agent}",
-        detail=f"no point within {subject.limit:g} s" if always else "no point since a run was due",
+        detail=f"no point within {format_length(subject.limit)}" if always else "no point since a run was due",
         more=subject.more,
     )
 

@@ -38,7 +38,34 @@ def test_a_finding_says_field_limit_worst_value_share_and_unit() -> None:
     threshold = Threshold(field="rtt_mean", bad=0.1, window=60)
     (finding,) = judge(ICMP, [threshold], {"icmp.rtt_mean": at_times(0.2, 0.3)}, at=1000).findings
     assert (finding.measurement, finding.field, finding.limit, finding.worst) == ("icmp", "rtt_mean", 0.1, 0.3)
-    assert finding.message == "rtt_mean > 100.000 ms in 100% of 2 values in 60 s; worst 300.000 ms"
+    assert finding.message == "rtt_mean is above 100 ms in 2 of 2 values within 1 min; worst 300.000 ms"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "values", "said"),
+    [
+        ({"field": "up", "comparison": "<", "bad": 1}, (0, 1, 0), "up is no in 2 of 3 values within 5 min"),
+        ({"field": "up", "comparison": "<=", "bad": 0, "window": 0}, (1, 0), "up is no"),
+        ({"field": "loss", "bad": 0.0002}, (0.0004,), "loss is 0.04 %, which is above 0.02 %"),
+        (
+            {"field": "loss", "comparison": ">=", "bad": 1},
+            (1, 1),
+            "loss is at least 100 % in 2 of 2 values within 5 min; worst 100.0 %",
+        ),
+        ({"field": "rtt_mean", "bad": 0.05, "window": 0}, (0.01, 0.07), "rtt_mean is 70.000 ms, which is above 50 ms"),
+        (
+            {"field": "received", "comparison": "<", "bad": 3},
+            (4, 2, 1),
+            "received is below 3 in 2 of 3 values within 5 min; worst 1",
+        ),
+    ],
+)
+def test_what_is_beyond_a_limit_is_said_as_a_person_says_it(
+    threshold: dict[str, object], values: tuple[float, ...], said: str
+) -> None:
+    limit = Threshold.model_validate(threshold)
+    samples = {f"icmp.{limit.field}": at_times(*values)}
+    assert [one.message for one in judge(ICMP, [limit], samples, at=1000).findings] == [said]
 
 
 def test_where_less_is_worse_the_least_value_is_the_worst() -> None:

@@ -2,6 +2,9 @@
 
 const SCALES = [["", 1], ["k", 1e3], ["M", 1e6], ["G", 1e9], ["T", 1e12]];
 
+const SYMBOLS = { "per second": "/s", "degrees Celsius": " °C", watts: " W", volts: " V", "decibels above one milliwatt": " dBm",
+  decibels: " dB", "revolutions per minute": " rpm", degrees: "°" };
+
 function digits(value) {
   const size = Math.abs(value);
   return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2);
@@ -16,7 +19,9 @@ export function formatValue(value, unit) {
     case "bytes": return scaled(value, "B");
     case "bytes per second": return scaled(value, "B/s");
     case "bits per second": return scaled(value, "bit/s");
-    default: return Number.isInteger(value) ? String(value) : digits(value);
+    case "hertz": return scaled(value, "Hz");
+    case "metres": return scaled(value, "m");
+    default: return `${Number.isInteger(value) ? String(value) : digits(value)}${SYMBOLS[unit] || ""}`;
   }
 }
 
