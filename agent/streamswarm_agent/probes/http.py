@@ -17,8 +17,8 @@ from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import HTTP
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import HttpParams
+from streamswarm_core.probespecs.http import REDIRECTS
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD: Final = frozenset({307, 308})
 # What is meant for one server is not shown to the one that it redirects to.
 _PRIVATE: Final = re.compile(r"host|.*(auth|cookie|credential|key|pass|secret|session|signature|token).*")
@@ -161,7 +161,7 @@ def _unfinished(run: HttpRun, wait: float) -> str:
 
 def is_redirect(answer: Answer) -> bool:
     """Whether an answer leads elsewhere."""
-    return answer.status in _REDIRECTS and bool(answer.header("location"))
+    return answer.status in REDIRECTS and bool(answer.header("location"))
 
 
 async def _repeat(client: HttpClient, request: Request, params: HttpParams, run: HttpRun) -> None:

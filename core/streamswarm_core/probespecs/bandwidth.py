@@ -69,6 +69,14 @@ class BandwidthParams(ProbeParams):
             raise ValueError("udp_rate needs method=iperf3; a reflector is measured by stamp for loss and jitter")
         return self
 
+    @model_validator(mode="after")
+    def _as_the_method_has_it(self) -> Self:
+        if self.port is not None and self.method is BandwidthMethod.SPEEDTEST:
+            raise ValueError("port is for method reflector and iperf3; a Speedtest Mini server's is in its URL")
+        if self.key and self.method is not BandwidthMethod.REFLECTOR:
+            raise ValueError(f"key is for method reflector, not {self.method}")
+        return self
+
 
 _SEGMENT: Final = 1_448
 

@@ -1,10 +1,11 @@
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from streamswarm_core.catalogue.network import DNS
+from streamswarm_core.dnsnames import USUAL_RECORD_TYPES, Rcode, read_rcode, read_record_type
 from streamswarm_core.probespecs.demand import RunCost
-from streamswarm_core.probespecs.model import Family, FilePath, Host, Pattern, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import Family, FilePath, Host, Pattern, ProbeParams, ProbeSpec, family_of, listed
 
 _PORTS: Final = {"udp": 53, "tcp": 53, "tls": 853, "https": 443}
 _FOR_TLS_ONLY: Final = ("server_name", "ca_file")
@@ -15,7 +16,12 @@ class DnsParams(ProbeParams):
 
     server: Host | None = Field(None, description="Server to ask; the host's own resolver if not given.")
     port: int | None = Field(None, ge=1, le=65_535, description="The server's port; the transport's own if not given.")
-    record_type: str = Field("A", pattern=r"^[A-Z][A-Z0-9]{0,15}$", description="Record type, such as A, AAAA or MX.")
+    record_type: Annotated[str, AfterValidator(read_record_type)] = Field(
+        "A",
+        max_length=16,
+        description="Record type: a name such as A, AAAA or MX, or TYPE and its number (RFC 3597).",
+        examples=list(USUAL_RECORD_TYPES),
+    )
     transport: Literal["udp", "tcp", "tls", "https"] = Field(
         "udp",
         description="How to ask: UDP (TCP when truncated), TCP, DNS over TLS (RFC 7858) or over HTTPS (RFC 8484).",
@@ -34,7 +40,15 @@ class DnsParams(ProbeParams):
     ask_twice: bool = Field(
         False, description="Ask again at once: what a cache then takes, and whether the first answer came from one."
     )
-    expect_rcodes: tuple[str, ...] = Field(("NOERROR",), min_length=1, description="Response codes that count as up.")
+    expect_rcodes: Annotated[tuple[Annotated[Rcode, BeforeValidator(read_rcode)], ...], BeforeValidator(listed)] = (
+        Field(
+            ("NOERROR",),
+            min_length=1,
+            max_length=32,
+            description="Response codes that count as up, such as NOERROR or NXDOMAIN.",
+            examples=[["NOERROR"], ["NXDOMAIN"], ["NOERROR", "NXDOMAIN"]],
+        )
+    )
     min_answers: int = Field(0, ge=0, le=1000, description="Fewer records in the answer section count as down.")
     expect_values: tuple[str, ...] = Field(
         (), max_length=32, description="Values that have to be among the answers, such as an address."
@@ -54,6 +68,8 @@ class DnsParams(ProbeParams):
                 raise ValueError(f"{name} is for transport tls and https, not {self.transport}")
         if encrypted and self.server is None:
             raise ValueError(f"transport {self.transport} needs a server; the host's resolver is asked in the clear")
+        if self.family is not Family.ANY and family_of(self.server or "") not in {Family.ANY, self.family}:
+            raise ValueError(f"server {self.server} is no {self.family} address, which family asks for")
         if "path" in self.model_fields_set and self.transport != "https":
             raise ValueError(f"path is for transport https, not {self.transport}")
         if self.retries and self.transport != "udp":

@@ -5,7 +5,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from streamswarm_core.catalogue.device import DEVICE, DEVICE_INTERFACE, DEVICE_VALUE, GNMI
 from streamswarm_core.gnmipath import parse_path
 from streamswarm_core.probespecs.demand import RunCost, package
-from streamswarm_core.probespecs.model import Family, FilePath, Host, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import Family, FilePath, Host, InterfacePattern, ProbeParams, ProbeSpec, listed
 
 DEFAULT_PORT: Final = 9339
 """Assigned to gNMI by IANA."""
@@ -24,13 +24,7 @@ def _written_out(given: object) -> object:
     return {"path": given} if isinstance(given, str) else given
 
 
-def _listed(given: object) -> object:
-    """A list, also from text with commas, as one types it after `-o interfaces=`."""
-    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
-
-
 LeafName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-InterfacePattern = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class GnmiLeaf(ProbeParams):
@@ -46,7 +40,7 @@ class GnmiLeaf(ProbeParams):
 class GnmiParams(ProbeParams):
     """Options of the `gnmi` probe; the target is `host`, `host:port` or `[IPv6]:port`."""
 
-    groups: Annotated[tuple[PathGroup, ...], BeforeValidator(_listed)] = Field(
+    groups: Annotated[tuple[PathGroup, ...], BeforeValidator(listed)] = Field(
         ("interfaces", "system", "components"),
         description="OpenConfig paths to ask for: interfaces; processor, memory and start of the system; temperature, "
         "processor and memory of components.",
@@ -57,10 +51,10 @@ class GnmiParams(ProbeParams):
         description="Further paths, each by a name: a path, or path, counter and scale.",
     )
     require_all: bool = Field(False, description="Whether a path that isn't answered counts as down.")
-    interfaces: Annotated[tuple[InterfacePattern, ...], BeforeValidator(_listed)] = Field(
+    interfaces: Annotated[tuple[InterfacePattern, ...], BeforeValidator(listed)] = Field(
         ("*",), min_length=1, max_length=64, description="Names of interfaces to write; * and ? stand for anything."
     )
-    skip_interfaces: Annotated[tuple[InterfacePattern, ...], BeforeValidator(_listed)] = Field(
+    skip_interfaces: Annotated[tuple[InterfacePattern, ...], BeforeValidator(listed)] = Field(
         (), max_length=64, description="Names of interfaces to leave out, as above."
     )
     max_interfaces: int = Field(

@@ -1,14 +1,20 @@
 import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 
 from streamswarm_core.catalogue.network import HTTP
 from streamswarm_core.probespecs.demand import RunCost
-from streamswarm_core.probespecs.model import Family, FilePath, Host, Pattern, ProbeParams, ProbeSpec, Secret
+from streamswarm_core.probespecs.model import Family, FilePath, Host, Pattern, ProbeParams, ProbeSpec, Secret, listed
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
-HeaderValue = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[\x20-\x7e\t\u0080-\u00ff]*$")]
+HeaderValue = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=8192, pattern=r"^[\x20-\x7e\t\u0080-\u00ff]*$")
+]
+Status = Annotated[int, Field(ge=200, le=999)]
+"""A status that an answer can have at the end; one below 200 is always followed by another."""
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""Statuses that lead elsewhere, if there is a Location."""
 # What follows from the connection and the body, and is written by us.
 _OURS: Final = re.compile("connection|content-length|transfer-encoding|keep-alive|upgrade|te", re.IGNORECASE)
 
@@ -36,9 +42,14 @@ class HttpParams(ProbeParams):
     max_body: int = Field(
         10_000_000, ge=0, le=1_000_000_000, description="Bytes of the body to read at most, as sent and unpacked."
     )
-    expect_status: tuple[int, ...] = Field((), description="Status codes that count as up; any 2xx if none is given.")
-    expect_protocols: tuple[Literal["HTTP/1.0", "HTTP/1.1", "HTTP/2"], ...] = Field(
-        (), description="Versions of HTTP that count as up; any if none is given."
+    expect_status: Annotated[tuple[Status, ...], BeforeValidator(listed)] = Field(
+        (),
+        max_length=100,
+        description="Status codes that count as up; any 2xx if none is given.",
+        examples=[[200, 204]],
+    )
+    expect_protocols: Annotated[tuple[Literal["HTTP/1.0", "HTTP/1.1", "HTTP/2"], ...], BeforeValidator(listed)] = Field(
+        (), max_length=3, description="Versions of HTTP that count as up; any if none is given."
     )
     expect_tls: bool | None = Field(None, description="Whether the last answer has to come over TLS, or must not.")
     body_matches: tuple[Pattern, ...] = Field(
@@ -71,6 +82,29 @@ class HttpParams(ProbeParams):
         ours = next((name for name in self.headers if _OURS.fullmatch(name)), None)
         if ours:
             raise ValueError(f"the header {ours} follows from the request and can't be set")
+        self._refuse_headers_given_twice()
+        return self
+
+    def _refuse_headers_given_twice(self) -> None:
+        names = [name.lower() for name in self.headers]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"headers has {twice} twice; upper and lower case are the same, so give it once")
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        """Refuse what no answer can ever be."""
+        redirects = [status for status in self.expect_status if status in REDIRECTS]
+        if self.follow_redirects and redirects and len(redirects) == len(self.expect_status):
+            raise ValueError(
+                f"expect_status {redirects[0]} is a redirect, and redirects are followed: set follow_redirects to 0 to "
+                "judge the redirect itself"
+            )
+        if self.expect_protocols == ("HTTP/2",) and not self.http2:
+            raise ValueError("expect_protocols HTTP/2 needs http2, or it is not offered")
+        if self.body_matches and (self.method == "HEAD" or not self.max_body):
+            reason = "the answer to HEAD has no body" if self.method == "HEAD" else "max_body 0 reads none"
+            raise ValueError(f"body_matches can't be found: {reason}")
         return self
 
 

@@ -1,11 +1,19 @@
-from typing import Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.probespecs.demand import PING_SOCKET, Lane, RunCost
-from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec, family_of
+
+_LONGEST_INTERFACE: Final = 15
+
+
+def _read_source(written: str) -> str:
+    if family_of(written.partition("%")[0]) is Family.ANY and (len(written) > _LONGEST_INTERFACE or ":" in written):
+        raise ValueError(f"{written!r} is no address and no interface's name; takes one of them, such as eth0")
+    return written
 
 
 class IcmpParams(ProbeParams):
@@ -19,12 +27,19 @@ class IcmpParams(ProbeParams):
     dscp: int = Field(0, ge=0, le=63, description="Differentiated services code point, such as 46 for EF.")
     df: bool = Field(False, description="Don't fragment: a request that is too large for the path is an error.")
     ttl: int | None = Field(None, ge=1, le=255, description="TTL or hop limit; the system's unless given.")
-    source: str | None = Field(
+    source: Annotated[str, AfterValidator(_read_source)] | None = Field(
         None,
         max_length=45,
         pattern=r"^[^\s/]+$",
         description="Address or interface to send from; the routing table's choice unless given.",
     )
+
+    @model_validator(mode="after")
+    def _of_one_family(self) -> Self:
+        family = family_of((self.source or "").partition("%")[0])
+        if Family.ANY not in {family, self.family} and family is not self.family:
+            raise ValueError(f"source {self.source} is no {self.family} address, which family asks for")
+        return self
 
 
 _HEADERS: Final = 40 + 8

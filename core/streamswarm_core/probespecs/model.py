@@ -1,3 +1,5 @@
+import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,11 +19,51 @@ from streamswarm_core.catalogue.model import Measurement
 from streamswarm_core.patterns import check_pattern
 from streamswarm_core.probespecs.demand import SHORT_EXCHANGE, Lane, Need, RunCost
 
-Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=253, pattern=r"^[^\s/@]+$")]
+_NAME: Final = re.compile(r"[^\s/:@%\[\]?#]+")
+_DIGITS: Final = re.compile("[0-9.]+")
+
+
+def read_host(written: str) -> str:
+    """Let a host name or an IP address pass; an IPv6 address loses the brackets that URLs put around it.
+
+    Raises:
+        ValueError: it is neither.
+
+    >>> read_host("ns1.example.com"), read_host("[2001:db8::1]"), read_host("fe80::1%eth0")
+    ('ns1.example.com', '2001:db8::1', 'fe80::1%eth0')
+    """
+    bare = written[1:-1] if written.startswith("[") and written.endswith("]") else written
+    try:
+        if _NAME.fullmatch(bare) and not _DIGITS.fullmatch(bare):
+            # Labels of 1 to 63 bytes.
+            bare.encode("idna")
+        else:
+            ipaddress.ip_address(bare)
+    except ValueError:
+        raise ValueError(
+            f"{written!r} is no host name and no IP address; takes one of them, without scheme, port or path"
+        ) from None
+    return bare
+
+
+Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=253), AfterValidator(read_host)]
 """A host name or an IP address."""
+
+
+def listed(written: object) -> object:
+    """A list, also from text with commas, as one types it after `-o classes=`.
+
+    >>> listed("EF, AF41"), listed(["EF"])
+    (['EF', 'AF41'], ['EF'])
+    """
+    return [part.strip() for part in written.split(",") if part.strip()] if isinstance(written, str) else written
+
 
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(check_pattern)]
 """A regular expression, searched for anywhere in a text."""
+
+InterfacePattern = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""Names of interfaces; * and ? stand for anything."""
 
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^/")]
 """An absolute path on the agent's host."""
@@ -44,6 +86,19 @@ class Family(StrEnum):
     ANY = "any"
     IPV4 = "ipv4"
     IPV6 = "ipv6"
+
+
+def family_of(written: str) -> Family:
+    """The IP version of an address that is written out; ANY for what is none.
+
+    >>> [family_of(one).value for one in ("192.0.2.1", "2001:db8::1", "eth0")]
+    ['ipv4', 'ipv6', 'any']
+    """
+    try:
+        address = ipaddress.ip_address(written)
+    except ValueError:
+        return Family.ANY
+    return Family.IPV6 if address.version == 6 else Family.IPV4
 
 
 class ProbeParams(BaseModel):

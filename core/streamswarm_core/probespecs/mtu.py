@@ -1,10 +1,12 @@
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from streamswarm_core.catalogue.path import MTU
 from streamswarm_core.probespecs.demand import RAW_SOCKET, Lane, RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+
+_LEAST_IPV6: Final = 1280
 
 
 class MtuParams(ProbeParams):
@@ -22,6 +24,12 @@ class MtuParams(ProbeParams):
     tries: int = Field(3, ge=1, le=10, description="Unanswered packets of a size after which it counts as too big.")
     wait: float = Field(1.0, gt=0, le=10, description="Seconds to wait for an answer.")
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.family is Family.IPV6 and self.floor is not None and self.floor < _LEAST_IPV6:
+            raise ValueError(f"floor {self.floor} is below {_LEAST_IPV6}, which every IPv6 path carries (RFC 8200)")
+        return self
 
 
 MTU_SPEC: Final = ProbeSpec(

@@ -5,17 +5,12 @@ from pydantic import BeforeValidator, Field, model_validator
 from streamswarm_core.catalogue.qos import QOS, QOS_CLASS
 from streamswarm_core.dscp import dscp_name, parse_dscp
 from streamswarm_core.probespecs.demand import RAW_SOCKET, Lane, RunCost
-from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec, listed
 
 
 def _canonical(written: object) -> object:
     """The one name of a class, however it was written."""
     return dscp_name(parse_dscp(written)) if isinstance(written, str | int) else written
-
-
-def _listed(written: object) -> object:
-    """A list, also from text with commas, as one types it after `-o classes=`."""
-    return [part for part in written.split(",") if part.strip()] if isinstance(written, str) else written
 
 
 TrafficClass = Annotated[str, BeforeValidator(_canonical)]
@@ -34,7 +29,7 @@ class ClassPolicy(ProbeParams):
 class QosParams(ProbeParams):
     """Options of the `qos` probe."""
 
-    classes: Annotated[tuple[TrafficClass, ...], BeforeValidator(_listed)] = Field(
+    classes: Annotated[tuple[TrafficClass, ...], BeforeValidator(listed)] = Field(
         ("BE", "EF", "AF41", "CS1"),
         min_length=1,
         max_length=12,
@@ -58,7 +53,7 @@ class QosParams(ProbeParams):
     budget: int = Field(
         500_000, ge=0, le=100_000_000, description="Bytes to look for policers and shapers with, per class; 0 for none."
     )
-    limit_classes: Annotated[tuple[TrafficClass, ...], BeforeValidator(_listed)] = Field(
+    limit_classes: Annotated[tuple[TrafficClass, ...], BeforeValidator(listed)] = Field(
         ("BE",), max_length=12, description="Classes to look for policers and shapers in."
     )
     train_size: int = Field(1_000, ge=200, le=9_000, description="Bytes of a packet of a train, IP header included.")

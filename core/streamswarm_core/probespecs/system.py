@@ -1,10 +1,10 @@
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from streamswarm_core.catalogue.host import HOST
 from streamswarm_core.probespecs.demand import Lane, RunCost, program
-from streamswarm_core.probespecs.model import ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import InterfacePattern, ProbeParams, ProbeSpec, listed
 
 
 class SystemParams(ProbeParams):
@@ -12,7 +12,7 @@ class SystemParams(ProbeParams):
 
     disks: bool = Field(True, description="Measure file systems and block devices.")
     interfaces: bool = Field(True, description="Measure network interfaces.")
-    skip_interfaces: tuple[str, ...] = Field(
+    skip_interfaces: Annotated[tuple[InterfacePattern, ...], BeforeValidator(listed)] = Field(
         ("veth*", "cali*", "lxc*", "vnet*", "tap*", "ifb*", "dummy*"),
         max_length=50,
         description="Interfaces to leave out, as patterns; containers make many that don't last.",

@@ -1,6 +1,6 @@
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from streamswarm_core.catalogue.tcp import TCP
 from streamswarm_core.probespecs.demand import RunCost
@@ -33,6 +33,12 @@ class TcpParams(ProbeParams):
     slow_server: float = Field(
         0.2, gt=0, le=60, description="Server processing in seconds from which it counts as slow."
     )
+
+    @model_validator(mode="after")
+    def _one_sign(self) -> Self:
+        if self.send is not None and self.response != "auto":
+            raise ValueError(f"takes send, whose answer is the sign to wait for, or response {self.response}, not both")
+        return self
 
 
 TCP_SPEC: Final = ProbeSpec(

@@ -1,6 +1,6 @@
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from streamswarm_core.catalogue.tcp import TCP_WINDOW, TCP_WINDOW_SAMPLE
 from streamswarm_core.probespecs.demand import Lane, RunCost
@@ -30,6 +30,13 @@ class TcpWindowParams(ProbeParams):
     keep_samples: int = Field(50, ge=0, le=500, description="Looks that are written as `tcp_window_sample`, at most.")
     wait: float = Field(3.0, gt=0, le=60, description="Seconds to wait for the connection.")
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
+
+    @model_validator(mode="after")
+    def _has_time_for_samples(self) -> Self:
+        if self.sample_interval >= self.max_seconds:
+            least, most = f"{self.sample_interval:g} s", f"{self.max_seconds:g} s"
+            raise ValueError(f"sample_interval {least} is not below max_seconds {most}: nothing would be seen")
+        return self
 
 
 TCP_WINDOW_SPEC: Final = ProbeSpec(

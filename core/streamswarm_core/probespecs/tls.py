@@ -1,9 +1,9 @@
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from streamswarm_core.catalogue.web import TLS
-from streamswarm_core.probespecs.model import Family, FilePath, Host, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import Family, FilePath, Host, ProbeParams, ProbeSpec, listed
 
 TlsVersion = Literal["TLS 1.2", "TLS 1.3"]
 Protocol = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
@@ -18,7 +18,9 @@ class TlsParams(ProbeParams):
     )
     min_version: TlsVersion = Field("TLS 1.2", description="Oldest version to accept.")
     max_version: TlsVersion = Field("TLS 1.3", description="Newest version to offer.")
-    alpn: tuple[Protocol, ...] = Field((), max_length=8, description="Protocols to offer by ALPN, such as h2.")
+    alpn: Annotated[tuple[Protocol, ...], BeforeValidator(listed)] = Field(
+        (), max_length=8, description="Protocols to offer by ALPN, such as h2."
+    )
     ca_file: FilePath | None = Field(None, description="Authorities to trust, a PEM file on the agent's host.")
     verify_tls: bool = Field(True, description="Whether a certificate that can't be verified counts as down.")
     min_days: float = Field(0, ge=0, le=3650, description="Fewer days left in the chain count as down.")

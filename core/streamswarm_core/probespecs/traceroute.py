@@ -1,7 +1,7 @@
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from streamswarm_core.catalogue.path import TRACEROUTE, TRACEROUTE_FLOW, TRACEROUTE_HOP
 from streamswarm_core.probespecs.demand import RAW_SOCKET, Lane, RunCost, setting_file
@@ -34,6 +34,12 @@ class TracerouteParams(ProbeParams):
     )
     names: bool = Field(False, description="Look up the routers' names; needs a resolver.")
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.port is not None and self.method is TraceMethod.ICMP:
+            raise ValueError("port is for method udp and tcp; ICMP has none")
+        return self
 
 
 _USUAL_HOPS: Final = 15

@@ -11,6 +11,7 @@ from streamswarm_core.voice.codecs import CODECS, IP_HEADER, RTP_HEADER, UDP_HEA
 from streamswarm_core.wire.stamp import AUTHENTICATED_SIZE, COS_TLV_SIZE, DEFAULT_PORT, HMAC_TLV_SIZE, OPEN_SIZE
 
 SIP_PORT: Final = 5060
+_FOR_CALLS_ONLY: Final = ("dial", "user", "domain", "register_first", "transport", "answer_wait")
 
 
 def _written(number: object) -> object:
@@ -92,6 +93,9 @@ class VoipParams(ProbeParams):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         CODECS[self.codec].frames(self.interval)
+        idle = next((name for name in _FOR_CALLS_ONLY if name in self.model_fields_set), None)
+        if idle is not None and self.mode != "call" and getattr(self, idle) != type(self).model_fields[idle].default:
+            raise ValueError(f"{idle} is for a SIP call: set mode to call, or leave it out")
         if self.mode == "call" and not self.dial:
             raise ValueError("mode call needs dial, the number or user to call")
         if self.buffer > self.buffer_most and self.jitter_buffer == "adaptive":
