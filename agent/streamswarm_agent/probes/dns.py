@@ -5,7 +5,9 @@ from typing import Any, Final
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdatatype
 import dns.resolver
 
@@ -157,7 +159,7 @@ async def _check(run: DnsRun, params: DnsParams) -> None:
     rcode, count = str(run.fields["rcode"]), _count(answer)
     lines = list(records(answer))
     values = {line.split("\t", 4)[4] for line in lines}
-    absent = next((value for value in params.expect_values if value not in values), None)
+    absent = next((value for value in params.expect_values if not _is_among(value, answer)), None)
     unfound = await first_missing(params.answer_matches, *lines)
     unwanted = await first_found(params.answer_lacks, *lines)
     if rcode not in params.expect_rcodes:
@@ -175,6 +177,21 @@ async def _check(run: DnsRun, params: DnsParams) -> None:
     else:
         return
     raise ProbeFault(Fault.UNEXPECTED_ANSWER, detail)
+
+
+def _is_among(value: str, answer: list[Any]) -> bool:
+    """Whether a record has this value, however it is written: 2001:DB8::0:1, a name without its dot, a bare text."""
+    return any(_is_value(value, rdata) for rrset in answer for rdata in rrset)
+
+
+def _is_value(value: str, rdata: dns.rdata.Rdata) -> bool:
+    if value == rdata.to_text() or value.encode() == b"".join(getattr(rdata, "strings", ())):
+        return True
+    try:
+        meant = dns.rdata.from_text(rdata.rdclass, rdata.rdtype, value, origin=dns.name.root, relativize=False)
+    except (dns.exception.DNSException, ValueError):
+        return False
+    return bool(meant == rdata)
 
 
 def _system_server() -> str:

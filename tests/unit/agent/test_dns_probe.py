@@ -303,3 +303,24 @@ async def test_a_truncated_answer_without_tcp_says_why_tcp_was_asked(context: Co
         Fault.REFUSED,
         "over TCP, as the answer didn't fit UDP: Connection refused",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "record_type", "value"),
+    [
+        ("six.lab.test", "AAAA", "2001:DB8:0::1"),
+        ("lab.test", "MX", "10 Mail.lab.test"),
+        ("lab.test", "MX", "10 mail.lab.test."),
+        ("lab.test", "TXT", "v=spf1 -all"),
+        ("lab.test", "TXT", '"v=spf1 -all"'),
+    ],
+)
+async def test_an_expected_value_may_be_written_in_any_of_its_forms(
+    context: Context, name: str, record_type: str, value: str
+) -> None:
+    with dns_server(zone={**ZONE, "six.lab.test": ["AAAA 2001:db8::1"]}) as server:
+        asked = {"server": HERE, "port": server.port, "record_type": record_type}
+        point = await run("dns", name, context, **asked, expect_values=[value])
+        other = await run("dns", name, context, **asked, expect_values=[f"{value}1"])
+    assert point.fields["up"] == 1
+    assert other.fields["error"] == Fault.UNEXPECTED_ANSWER
