@@ -5,6 +5,7 @@
     /redirect/3                         a redirect to /redirect/2, and so on to /
     /bytes/100000                       so many bytes
     /text/100000                        so many bytes that compress well; gzip if the client takes it
+    /unfinished                         a gzip body without its end, otherwise in order
     /slow?first_byte_ms=50&between_ms=10&chunks=5
     /close                              ends the connection (HTTP/1.1)
 
@@ -68,6 +69,9 @@ async def answer(request: Request) -> Reply:
                 return Reply(headers=marks, chunks=_pieces(text, len(text)))
             packed = gzip.compress(text, mtime=0)
             return Reply(headers={**marks, "content-encoding": "gzip"}, chunks=_pieces(packed, len(packed)))
+        case ["unfinished"]:
+            packed = gzip.compress(b"hello from the lab\n", mtime=0)[:-9]
+            return Reply(headers={**marks, "content-encoding": "gzip"}, chunks=(packed,))
         case ["slow"]:
             pieces = (b"slowly\n",) * int(query.get("chunks", 1))
             return Reply(

@@ -1,17 +1,21 @@
 """The http probe against servers that redirect oddly, hang up, flood, or speak something else."""
 
+import gzip
 import subprocess
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import brotli
 import pytest
 
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.http.exchange import Request
 from streamswarm_agent.probes import Context
 from tests.lab.servers.certificates import Authority
+from tests.lab.servers.http import http_server
 from tests.lab.servers.web import server_context
 from tests.unit.agent.running import run
 from tests.unit.agent.servers import http_server as small_server
@@ -138,3 +142,80 @@ def test_host_is_without_an_interface_and_in_ascii() -> None:
 async def test_a_url_names_an_interface_as_rfc_6874_has_it(context: Context) -> None:
     point = await run("http", "http://[fe80::1%25nope0]:8080/", context)
     assert "this host has no interface nope0" in str(point.fields["error_detail"])
+
+
+TEXT = bytes(range(256)) * 20
+BARE_DEFLATE = zlib.compress(TEXT)[2:-4]
+
+
+def chunked(body: bytes, encoding: str) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: {encoding}\r\n\r\n"
+    return head.encode() + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+def until_closed(body: bytes, encoding: str) -> bytes:
+    return f"HTTP/1.0 200 OK\r\nContent-Encoding: {encoding}\r\n\r\n".encode() + body
+
+
+def counted(body: bytes, encoding: str) -> bytes:
+    return response(200, body, **{"Content-Encoding": encoding})
+
+
+@pytest.mark.parametrize("framing", [counted, chunked, until_closed])
+@pytest.mark.parametrize(
+    ("encoding", "whole"),
+    [
+        ("gzip", gzip.compress(TEXT)),
+        ("gzip", gzip.compress(TEXT) * 2),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", BARE_DEFLATE),
+        ("br", brotli.compress(TEXT)),
+    ],
+    ids=["gzip", "gzip in two members", "deflate", "deflate without a header", "brotli"],
+)
+async def test_a_packed_body_that_is_cut_short_is_down_however_its_length_is_told(
+    context: Context, framing: Callable[[bytes, str], bytes], encoding: str, whole: bytes
+) -> None:
+    async with small_server(framing(whole, encoding), framing(whole[:-1], encoding)) as port:
+        url = f"http://{HERE}:{port}/"
+        good, short = await run("http", url, context), await run("http", url, context)
+    assert (good.fields["up"], int(good.fields["decoded"]) % len(TEXT)) == (1, 0)
+    assert (short.fields["up"], short.fields["error"], short.fields["status"]) == (0, Fault.PROTOCOL, 200)
+    assert f"the body is cut short: its {encoding} has no end" in str(short.fields["error_detail"])
+
+
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_a_packed_body_that_is_cut_short_is_down_over_tls_and_http2(
+    authority: Authority, context: Context, http2: bool, requests: int
+) -> None:
+    with http_server(certificate=authority.certificate(HERE), http2=http2) as site:
+        url = f"https://{HERE}:{site.port}/unfinished"
+        options = {"ca_file": str(authority.path), "requests": requests}
+        point = await run("http", url, context, **options)
+    assert point.fields["protocol"] == ("HTTP/2" if http2 else "HTTP/1.1")
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.PROTOCOL)
+    assert "cut short" in str(point.fields["error_detail"])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+async def test_an_answer_that_has_no_body_need_not_be_packed(context: Context, encoding: str) -> None:
+    async with small_server(counted(b"", encoding)) as port:
+        got = await run("http", f"http://{HERE}:{port}/", context)
+        asked = await run("http", f"http://{HERE}:{port}/", context, method="HEAD")
+    assert (got.fields["up"], asked.fields["up"]) == (1, 1)
+
+
+async def test_a_body_of_which_enough_was_read_need_not_end(context: Context) -> None:
+    async with small_server(counted(gzip.compress(b"a" * 500_000)[:-20], "gzip")) as port:
+        point = await run("http", f"http://{HERE}:{port}/", context, max_body=100_000)
+    assert (point.fields["up"], point.fields["cut"]) == (1, 1)
+
+
+async def test_the_last_bytes_of_a_body_are_unpacked_though_all_of_it_has_been_taken_in(context: Context) -> None:
+    size = 65_536 + 40
+    packer = zlib.compressobj(9, wbits=-15)
+    packed = packer.compress(b"a" * size) + packer.flush()
+    async with small_server(counted(packed, "deflate")) as port:
+        point = await run("http", f"http://{HERE}:{port}/", context)
+    assert (point.fields["up"], point.fields["decoded"]) == (1, size)

@@ -48,6 +48,8 @@ class Body:
         Raises:
             ProbeFault: it can't be unpacked.
         """
+        if not piece:
+            return
         self.received += len(piece)
         try:
             if self._encoding == "br":
@@ -59,6 +61,19 @@ class Body:
         except (zlib.error, brotli.error) as error:
             raise ProbeFault(Fault.PROTOCOL, f"the body is no {self._encoding}: {error}") from None
         self.cut = self.cut or self.received > self._most
+
+    def end(self) -> None:
+        """Take note that nothing follows.
+
+        Raises:
+            ProbeFault: what was packed is not complete, whatever Content-Length said.
+        """
+        if self.cut or self._unpacker is None:
+            return
+        finished = self._unpacker.is_finished() if self._encoding == "br" else self._unpacker.eof
+        if not finished:
+            detail = f"the body is cut short: its {self._encoding} has no end after {self.received} bytes"
+            raise ProbeFault(Fault.PROTOCOL, detail)
 
     @property
     def start(self) -> bytes:
@@ -76,13 +91,16 @@ class Body:
         self.cut = self.cut or self.decoded > self._most
 
     def _unpack(self, piece: bytes) -> None:
-        while piece and not self.cut:
+        while not self.cut:
             if self._unpacker is None or self._unpacker.eof:
                 # A gzip body may have several members (RFC 1952, section 2.2).
                 self._unpacker = zlib.decompressobj(self._window(piece))
             unpacked = self._unpacker.decompress(piece, _PIECE)
             self._keep(unpacked)
             piece = self._unpacker.unconsumed_tail or self._unpacker.unused_data
+            # All may have been taken in, and not all given out.
+            if not piece and (self._unpacker.eof or len(unpacked) < _PIECE):
+                return
 
     def _unpack_brotli(self, piece: bytes) -> None:
         """RFC 7932, a bounded piece at a time."""

@@ -124,6 +124,7 @@ class HttpClient:
             await http.exchange(request, answer, phases)
         except OSError as error:
             raise from_os_error(error) from None
+        answer.body.end()
 
     async def _connect(self, url: SplitResult, phases: Phases) -> HttpConnection:
         self.close()
