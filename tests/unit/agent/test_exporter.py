@@ -1,3 +1,4 @@
+import gzip
 import subprocess
 from collections.abc import Iterator
 
@@ -48,6 +49,28 @@ def values(text: str, name: str) -> dict[str, float]:
         for sample in family.samples
         if sample.name == name
     }
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/probe?module=tcp_connect&target=127.0.0.1:1"])
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text;version=1.0.0"])
+def test_metrics_are_packed_for_whoever_takes_gzip_and_for_nobody_else(url: str, path: str, accept: str) -> None:
+    def fetch(encoding: str) -> tuple[httpx.Headers, bytes]:
+        headers = {"Accept": accept, "Accept-Encoding": encoding}
+        with httpx.stream("GET", f"{url}{path}", headers=headers) as answer:
+            return answer.headers, b"".join(answer.iter_raw())
+
+    for encoding in ("gzip", "gzip;q=1.0,*;q=0.5"):
+        headers, packed = fetch(encoding)
+        assert headers["Content-Encoding"] == "gzip"
+        assert int(headers["Content-Length"]) == len(packed)
+        assert headers["Vary"] == "Accept, Accept-Encoding"
+        assert b"# HELP" in gzip.decompress(packed)
+    for encoding in ("identity", "gzip;q=0", ""):
+        headers, plain = fetch(encoding)
+        assert "Content-Encoding" not in headers
+        assert b"# HELP" in plain
+    if path == "/metrics":
+        assert gzip.decompress(packed) == plain
 
 
 def test_points_are_exported_under_the_catalogues_names(url: str) -> None:
