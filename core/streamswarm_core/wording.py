@@ -13,6 +13,7 @@ from streamswarm_core.catalogue.model import (
     DECIBELS,
     DEGREES,
     HERTZ,
+    LINE_RATE,
     METRES,
     NUMBER,
     PER_SECOND,
@@ -54,6 +55,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
     ('45.5 °C', '120,000 rpm')
     >>> format_value(1_492, BYTES), format_value(12.0, NUMBER), format_value(0.4, METRES)
     ('1,492 B', '12', '0.4 m')
+    >>> format_value(125e6, LINE_RATE), format_value(125e6, BYTES_PER_SECOND)
+    ('1.00 Gbit/s', '125.00 MB/s')
     """
     if isinstance(value, str):
         return value
@@ -63,6 +66,8 @@ def format_value(value: FieldValue, unit: Unit) -> str:
         value = int(value)  # what was stored as a whole number may come back as a float
     if unit == SECONDS:
         return _format_seconds(float(value))
+    if unit == LINE_RATE:
+        return _format_scaled(float(value) * unit.times, _SYMBOLS[BITS_PER_SECOND])
     if unit == NUMBER:
         return str(value) if isinstance(value, int) else f"{value:.6g}"
     if unit == PER_SECOND:

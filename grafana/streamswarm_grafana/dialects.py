@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 from streamswarm_core.catalogue import CATALOGUE, Field, Kind, Measurement
 from streamswarm_core.catalogue.ml import ML
+from streamswarm_core.catalogue.model import Unit
 from streamswarm_core.promnames import histogram_name
 from streamswarm_core.reader.promnaming import SCRAPED, WRITTEN, Naming
 from streamswarm_grafana import influxdb
@@ -107,10 +108,11 @@ class InfluxQl:
     def _statement(self, ask: Ask, columns: Sequence[Column], variables: Sequence[str]) -> str:
         tags = set.intersection(*(set(one.tags) for one in ask.measurements))
         where = self._where(tags, variables, ask.where)
-        calls = [_call(column) for column in columns]
+        factors = [_factor(ask, column) for column in columns]
+        calls = [f"{_call(column)}{factor}" for column, factor in zip(columns, factors, strict=True)]
         if ask.table and ask.newest:
             # Fields beside one selector are those of its point: what that run didn't have stays empty.
-            calls[1:] = [f'"{column.field}"' for column in columns[1:]]
+            calls[1:] = [f'"{column.field}"{factor}' for column, factor in zip(columns[1:], factors[1:], strict=True)]
         if ask.now:
             where += f" AND time > ${{__to}}ms - {RECENT}"
         selected = ", ".join(f'{call} AS "{column.title}"' for call, column in zip(calls, columns, strict=True))
@@ -181,8 +183,8 @@ class PromQl:
                 text = f"{worst} {group}(last_over_time({samples}))"
             case How.RATE | How.INCREASE:
                 text = f"sum {group}({column.how}({samples}))"
-        scale = self.naming.scale(ask.measurements[0].name, column.field)
-        return text if scale == 1 else f"{text} * {1 / scale:g}"
+        times = _unit(ask, column).times / self.naming.scale(ask.measurements[0].name, column.field)
+        return text if times == 1 else f"{text} * {times:g}"
 
     def metric(self, measurements: Sequence[Measurement], field: str) -> str | None:
         """A metric's name, or a regular expression for several."""
@@ -242,6 +244,15 @@ def _chosen(names: Iterable[str]) -> list[str]:
 
 def _columns(ask: Ask | Raw) -> Sequence[Column]:
     return ask.columns if isinstance(ask, Ask) else ()
+
+
+def _unit(ask: Ask, column: Column) -> Unit:
+    return ask.measurements[0][column.field].unit
+
+
+def _factor(ask: Ask, column: Column) -> str:
+    times = _unit(ask, column).times
+    return "" if times == 1 else f" * {times:g}"
 
 
 def _call(column: Column) -> str:

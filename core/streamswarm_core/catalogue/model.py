@@ -35,18 +35,22 @@ class Unit:
         suffix: what a Prometheus name ends with; empty for a bare number.
         grafana: Grafana's unit id, so that a panel reads "12 ms" and not "0.012".
         scale: what a value is multiplied by for Prometheus, which has its own base units.
+        times: what a value is multiplied by for people, who read it in Grafana's unit.
     """
 
     name: str
     suffix: str
     grafana: str
     scale: float = 1.0
+    times: float = 1.0
 
 
 SECONDS = Unit("seconds", "seconds", "s")
 BYTES = Unit("bytes", "bytes", "bytes")
 BYTES_PER_SECOND = Unit("bytes per second", "bytes_per_second", "Bps")
 BITS_PER_SECOND = Unit("bits per second", "bytes_per_second", "bps", scale=1 / 8)
+LINE_RATE = Unit("bytes per second", "bytes_per_second", "bps", times=8)
+"""What goes over a link: counted in bytes, and read in bits per second as the link's own speed is."""
 RATIO = Unit("ratio 0..1", "ratio", "percentunit")
 CELSIUS = Unit("degrees Celsius", "celsius", "celsius")
 HERTZ = Unit("hertz", "hertz", "hertz")

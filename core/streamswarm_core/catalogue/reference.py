@@ -49,7 +49,8 @@ def _lines(measurement: Measurement) -> Iterator[str]:
 def _row(measurement: Measurement, field: Field, name: str = "") -> str:
     prometheus = "" if field.kind is Kind.STRING else f"`{metric_name(measurement, field)}`"
     watched = "yes" if field.feature else ""
-    cells = (name or f"`{field.name}`", field.kind, field.unit.name, field.worse or "", watched, prometheus, field.help)
+    unit = field.unit.name if field.unit.times == 1 else f"{field.unit.name}, shown as bits"
+    cells = (name or f"`{field.name}`", field.kind, unit, field.worse or "", watched, prometheus, field.help)
     return "| " + " | ".join(cells) + " |"
 
 

@@ -203,3 +203,43 @@ def test_a_panel_without_data_says_what_is_missing() -> None:
         "no path changed",
         "every run started",
     }
+
+
+_OF_A_LINK: Final = re.compile(
+    r"host_net_(?:received|sent|speed)|host_wifi_(?:transmit|receive)_rate|device_interface_(?:in_rate|out_rate|speed)"
+    r"|tcp_window_throughput|tcp_window(?:_sample)?_delivery_rate|bandwidth_(?:download|upload)"
+)
+_OF_A_DISK: Final = re.compile(r"(?:host_diskio_(?:read|written)|host_memory_swap_(?:in|out))(?=_bytes|\{)")
+
+
+@pytest.mark.parametrize("variant", ["promql", "victoriametrics"])
+def test_links_are_read_in_bits_per_second_and_disks_in_bytes_on_every_board(variant: str) -> None:
+    found = {"bps": 0, "Bps": 0}
+    for path in FILES:
+        if path.parent.name != variant:
+            continue
+        for panel in panels(load(path)):
+            for target in panel.get("targets", []):
+                expression = target.get("expr", "")
+                link, disk = _OF_A_LINK.search(expression), _OF_A_DISK.search(expression)
+                if panel["type"] != "timeseries" or not (link or disk):
+                    continue
+                unit = "bps" if link else "Bps"
+                found[unit] += 1
+                assert panel["fieldConfig"]["defaults"]["unit"] == unit, (named(path), panel["title"])
+                measurement, field = next(
+                    (one, field)
+                    for one in CATALOGUE.values()
+                    for field in one.fields
+                    if f"{one.name}_{field.name}" == (link or disk)[0]  # type: ignore[index]
+                )
+                in_bytes = field.unit.name == "bytes per second" or variant == "promql"
+                assert expression.endswith(" * 8") == bool(link and in_bytes), (measurement.name, expression)
+    assert min(found.values()) > 1
+
+
+def test_bits_are_made_of_bytes_in_influxql_too() -> None:
+    board = load(ROOT / "grafana/dashboards/influxql/hosts.json")
+    asked = [target.get("query", "") for panel in panels(board) for target in panel.get("targets", [])]
+    assert any(query.startswith('SELECT mean("received") * 8 AS "received" FROM "host_net"') for query in asked)
+    assert any(query.startswith('SELECT mean("read") AS "read" FROM "host_diskio"') for query in asked)
