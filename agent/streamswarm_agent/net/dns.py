@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -28,6 +29,9 @@ _SO_TIMESTAMPNS: Final = 35
 _TIMESPEC: Final = struct.Struct("@ll")
 _LENGTH: Final = struct.Struct("!H")
 _MOST_BYTES: Final = 65_535
+# In the first byte of the flags (RFC 1035, section 4.1.1).
+_FLAGS: Final = 2
+_TRUNCATED: Final = 0x02
 _MEDIA_TYPE: Final = "application/dns-message"
 # What a server may say without EDNS (RFC 1035, section 4.2.1).
 _PLAIN_SIZE: Final = 512
@@ -85,11 +89,13 @@ class NameServer:
         address: where it is.
         params: how to ask.
         phases: `connect` and `tls` are written here.
+        truncated: whether the last answer by UDP was cut, and TCP had to be asked.
     """
 
     address: Address
     params: DnsParams
     phases: Phases = field(default_factory=Phases)
+    truncated: bool = False
     _wire: Wire | None = None
     _http: HttpClient | None = None
 
@@ -114,6 +120,9 @@ class NameServer:
                 async with asyncio.timeout(self.params.wait):
                     reply = await self._ask(query)
             except TimeoutError:
+                if self.truncated:
+                    detail = f"the answer didn't fit UDP, and over TCP there was none within {self.params.wait:g} s"
+                    raise ProbeFault(Fault.TIMEOUT, detail) from None
                 if attempt < self.params.retries:
                     attempt += 1
                     continue
@@ -141,14 +150,13 @@ class NameServer:
             # Connected, so that only the server is heard, and a closed port is an error and no silence.
             opened.connect(self.address.sockaddr)
             reply = await _exchange_datagrams(opened, query)
-        if not reply.message.flags & dns.flags.TC:
+        self.truncated = bool(reply.message.flags & dns.flags.TC)
+        if not self.truncated:
             return reply
-        try:
+        with _saying_why_tcp():
             opened, self.phases.connect = await connect(self.address, self.params.wait)
-        except ProbeFault as fault:
-            raise ProbeFault(fault.fault, f"over TCP, as the answer didn't fit UDP: {fault.detail}") from None
-        with Wire(opened) as wire:
-            whole = await _ask_stream(wire, query)
+            with Wire(opened) as wire:
+                whole = await _ask_stream(wire, query)
         return Reply(whole.message, whole.size, time.monotonic() - started, truncated=True)
 
     async def _open(self) -> Wire:
@@ -210,6 +218,15 @@ class NameServer:
         return Reply(_read(answer.body.start, query), answer.body.decoded, seconds)
 
 
+@contextlib.contextmanager
+def _saying_why_tcp() -> Iterator[None]:
+    try:
+        yield
+    except (ProbeFault, OSError) as error:
+        fault = error if isinstance(error, ProbeFault) else from_os_error(error)
+        raise ProbeFault(fault.fault, f"over TCP, as the answer didn't fit UDP: {fault.detail}") from None
+
+
 async def _exchange_datagrams(opened: socket.socket, query: dns.message.QueryMessage) -> Reply:
     loop = asyncio.get_running_loop()
     content = query.to_wire()
@@ -258,7 +275,9 @@ def _read(content: bytes, query: dns.message.QueryMessage) -> dns.message.Messag
     message: dns.message.Message | None = None
     detail = "the answer is to another question"
     with contextlib.suppress(dns.exception.DNSException):
-        message = dns.message.from_wire(content, ignore_trailing=True)
+        # What is truncated may be cut in the middle of a record; TCP has the whole (RFC 2181, section 9).
+        cut = len(content) > _FLAGS and bool(content[_FLAGS] & _TRUNCATED)
+        message = dns.message.from_wire(content, ignore_trailing=True, continue_on_error=cut)
     if message is None:
         detail = "the answer is no DNS message"
     if message is None or not query.is_response(message):

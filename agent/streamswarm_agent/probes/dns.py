@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
@@ -20,6 +21,9 @@ from streamswarm_core.catalogue.network import DNS
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import DnsParams
 
+# What a server says that doesn't know EDNS (RFC 6891, section 7).
+_WITHOUT_EDNS: Final = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP})
+_MOST_TOLD: Final = 200
 _TTLS: Final = "ttls"
 # The second answer has to be at least this much quicker, seconds and times, to show that the first had to be fetched;
 # less could be a busy host.
@@ -163,7 +167,7 @@ async def _check(run: DnsRun, params: DnsParams) -> None:
     unfound = await first_missing(params.answer_matches, *lines)
     unwanted = await first_found(params.answer_lacks, *lines)
     if rcode not in params.expect_rcodes:
-        detail = f"{rcode} instead of {' or '.join(params.expect_rcodes)}"
+        detail = f"{rcode} instead of {' or '.join(params.expect_rcodes)}{_why(run.reply.message, params)}"
     elif count < params.min_answers:
         detail = f"{count} records instead of {params.min_answers} or more"
     elif absent is not None:
@@ -177,6 +181,19 @@ async def _check(run: DnsRun, params: DnsParams) -> None:
     else:
         return
     raise ProbeFault(Fault.UNEXPECTED_ANSWER, detail)
+
+
+def _why(message: dns.message.Message, params: DnsParams) -> str:
+    """What the server says about its refusal (RFC 8914), or lets see."""
+    told = next((option for option in message.options if isinstance(option, dns.edns.EDEOption)), None)
+    if told is not None:
+        named = told.code.name if isinstance(told.code, dns.edns.EDECode) else f"extended error {told.code}"
+        words = named.replace("_", " ").lower().replace("dnssec", "DNSSEC")
+        return f": {words} ({told.text[:_MOST_TOLD]})" if told.text else f": {words}"
+    bare = message.edns < 0 and message.rcode() in _WITHOUT_EDNS
+    if params.edns_size and (bare or message.rcode() == dns.rcode.BADVERS):
+        return ": it doesn't seem to know EDNS; set edns_size to 0"
+    return ""
 
 
 def _is_among(value: str, answer: list[Any]) -> bool:

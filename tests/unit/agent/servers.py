@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-Answer = Callable[[dns.message.Message], dns.message.Message | None]
+Answer = Callable[[dns.message.Message], dns.message.Message | bytes | None]
 
 
 def address_answer(query: dns.message.Message) -> dns.message.Message:
@@ -36,7 +36,7 @@ def no_such_name(query: dns.message.Message) -> dns.message.Message:
 
 
 @asynccontextmanager
-async def dns_server(answer: Answer) -> AsyncIterator[int]:
+async def dns_server(answer: Answer, port: int = 0) -> AsyncIterator[int]:
     """A UDP name server; yields its port. No answer where `answer` gives None."""
 
     class Server(asyncio.DatagramProtocol):
@@ -47,9 +47,9 @@ async def dns_server(answer: Answer) -> AsyncIterator[int]:
         def datagram_received(self, data: bytes, sender: tuple[str, int]) -> None:
             message = answer(dns.message.from_wire(data))
             if message is not None:
-                self.transport.sendto(message.to_wire(), sender)
+                self.transport.sendto(message if isinstance(message, bytes) else message.to_wire(), sender)
 
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Server, local_addr=("127.0.0.1", port))
     try:
         yield transport.get_extra_info("sockname")[1]
     finally:
