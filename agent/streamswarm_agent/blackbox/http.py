@@ -27,7 +27,7 @@ class HttpModule:
     async def run(self, job: Job) -> bool:
         """See Module."""
         url = job.target if job.target.startswith(("http://", "https://")) else f"http://{job.target}"
-        run = HttpRun({})
+        run = HttpRun({}, url)
         success = False
         try:
             _, family = await choose(job, host_of(urlsplit(url)), 0, self._prober)

@@ -19,6 +19,7 @@ from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import HttpParams
 from streamswarm_core.probespecs.http import REDIRECTS
 
+_MOST_SHOWN: Final = 200
 _KEEPING_METHOD: Final = frozenset({307, 308})
 # What is meant for one server is not shown to the one that it redirects to.
 _PRIVATE: Final = re.compile(r"host|.*(auth|cookie|credential|key|pass|secret|session|signature|token).*")
@@ -31,6 +32,7 @@ class HttpRun:
 
     Attributes:
         tags: of the point.
+        target: the first URL.
         fields: of the point, as far as they are known.
         phases: of the first request and its redirects.
         answer: the last one that was begun.
@@ -42,6 +44,7 @@ class HttpRun:
     """
 
     tags: dict[str, str]
+    target: str
     fields: dict[str, FieldValue | None] = field(default_factory=dict)
     phases: Phases = field(default_factory=Phases)
     answer: Answer | None = None
@@ -64,7 +67,7 @@ class HttpProbe:
 
 async def measure_http(target: str, params: HttpParams, context: Context) -> HttpRun:
     """Request, follow, and judge the answer."""
-    run = HttpRun({"target": target})
+    run = HttpRun({"target": target}, target)
     started = context.monotonic()
     try:
         async with asyncio.timeout(params.wait):
@@ -73,7 +76,7 @@ async def measure_http(target: str, params: HttpParams, context: Context) -> Htt
     except TimeoutError:
         run.fields |= {"up": 0, "error": Fault.TIMEOUT.value, "error_detail": _unfinished(run, params.wait)}
     except ProbeFault as fault:
-        run.fields |= {"up": 0, "error": fault.fault.value, "error_detail": fault.detail}
+        run.fields |= {"up": 0, "error": fault.fault.value, "error_detail": f"{_after_redirects(run)}{fault.detail}"}
     else:
         run.fields["up"] = 1
         run.fields["total"] = context.monotonic() - started
@@ -138,8 +141,17 @@ def _onward(url: SplitResult, answer: Answer) -> SplitResult:
     try:
         return _split(urljoin(url.geturl(), written))
     except ValueError as error:
-        detail = f"the server redirects to {answer.header('location')[:200]!r}: {error}"
+        detail = f"the server redirects to {written[:_MOST_SHOWN]!r}: {error}"
         raise ProbeFault(Fault.UNEXPECTED_ANSWER, detail) from None
+    except ProbeFault as fault:
+        raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"the server redirects to nowhere: {fault.detail}") from None
+
+
+def _after_redirects(run: HttpRun) -> str:
+    """Which server a fault is of, where it isn't the target."""
+    if not run.redirects or run.url is None or origin_of(run.url) == origin_of(urlsplit(run.target)):
+        return ""
+    return f"redirected to {run.url.scheme}://{run.url.netloc.rpartition('@')[2][:_MOST_SHOWN]}: "
 
 
 def _unfinished(run: HttpRun, wait: float) -> str:

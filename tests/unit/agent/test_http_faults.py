@@ -17,6 +17,7 @@ from streamswarm_agent.probes import Context
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.http import http_server
 from tests.lab.servers.web import server_context
+from tests.support import find_free_port
 from tests.unit.agent.running import run
 from tests.unit.agent.servers import http_server as small_server
 from tests.unit.agent.servers import noting_server, response, silent_server
@@ -219,3 +220,35 @@ async def test_the_last_bytes_of_a_body_are_unpacked_though_all_of_it_has_been_t
     async with small_server(counted(packed, "deflate")) as port:
         point = await run("http", f"http://{HERE}:{port}/", context)
     assert (point.fields["up"], point.fields["decoded"]) == (1, size)
+
+
+async def test_a_fault_after_a_redirect_elsewhere_says_where_and_one_at_home_does_not(context: Context) -> None:
+    gone = find_free_port()
+    for location in (f"http://kim:s3cret@{HERE}:{gone}/private?token=t0ken", "/again"):
+        async with small_server(response(302, location=location), response(503)) as port:
+            point = await run("http", f"http://{HERE}:{port}/", context)
+        detail = str(point.fields["error_detail"])
+        assert point.fields["redirects"] == 1
+        if location == "/again":
+            assert detail == "status 503 instead of 2xx"
+        else:
+            assert (point.fields["error"], detail) == (
+                Fault.REFUSED,
+                f"redirected to http://{HERE}:{gone}: Connection refused",
+            )
+    async with (
+        small_server(response(503)) as away,
+        small_server(response(302, location=f"http://{HERE}:{away}/")) as port,
+    ):
+        point = await run("http", f"http://{HERE}:{port}/", context)
+    assert point.fields["error_detail"] == f"redirected to http://{HERE}:{away}: status 503 instead of 2xx"
+
+
+@pytest.mark.parametrize("location", ["ftp://files.test/", "mailto:kim", f"http://{HERE}:0/"])
+async def test_a_redirect_to_what_is_no_web_server_is_the_servers_fault_and_not_the_targets(
+    context: Context, location: str
+) -> None:
+    async with small_server(response(302, location=location)) as port:
+        point = await run("http", f"http://{HERE}:{port}/", context)
+    assert point.fields["error"] == Fault.UNEXPECTED_ANSWER
+    assert str(point.fields["error_detail"]).startswith(f"the server redirects to nowhere: {location!r}")
