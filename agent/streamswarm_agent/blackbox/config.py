@@ -63,8 +63,16 @@ class TlsConfig(Part):
 
     insecure_skip_verify: bool = False
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
     server_name: str = ""
     min_version: Literal["TLS12", "TLS13"] = "TLS12"
+
+    @model_validator(mode="after")
+    def _both_files(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
 
 
 class BasicAuth(Part):
@@ -159,6 +167,8 @@ class DnsProber(Prober):
     def _tls_is_over_tcp(self) -> Self:
         if self.dns_over_tls and self.transport_protocol != "tcp":
             raise ValueError("dns_over_tls needs transport_protocol: tcp")
+        if self.tls_config.cert_file is not None:
+            raise ValueError("tls_config.cert_file isn't known here for the prober dns")
         return self
 
 

@@ -112,6 +112,8 @@ def _options(prober: HttpProber) -> dict[str, Any]:
         "follow_redirects": _MOST_REDIRECTS if prober.follow_redirects and not prober.no_follow_redirects else 0,
         "verify_tls": not prober.tls_config.insecure_skip_verify,
         "ca_file": str(prober.tls_config.ca_file) if prober.tls_config.ca_file else None,
+        "certificate_file": str(prober.tls_config.cert_file) if prober.tls_config.cert_file else None,
+        "certificate_key_file": str(prober.tls_config.key_file) if prober.tls_config.key_file else None,
         "server_name": prober.tls_config.server_name or None,
         "expect_status": prober.valid_status_codes,
         "expect_protocols": [version.replace("HTTP/2.0", "HTTP/2") for version in prober.valid_http_versions],

@@ -44,6 +44,8 @@ class TcpModule:
             verify=not tls.insecure_skip_verify,
             ca_file=str(tls.ca_file) if tls.ca_file else "",
             oldest=_TLS_VERSIONS[tls.min_version],
+            certificate_file=str(tls.cert_file) if tls.cert_file else "",
+            key_file=str(tls.key_file) if tls.key_file else "",
         )
         return peer_of(await wire.start_tls(client_context(terms), terms.server_name))
 

@@ -97,6 +97,8 @@ async def _measure(target: str, params: HttpParams, run: HttpRun) -> None:
         verify_tls=params.verify_tls,
         ca_file=params.ca_file or "",
         server_name=params.server_name or "",
+        certificate_file=params.certificate_file or "",
+        key_file=params.certificate_key_file or "",
     )
     with HttpClient(connecting) as client:
         try:

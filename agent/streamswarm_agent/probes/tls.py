@@ -70,6 +70,8 @@ async def _measure(target: str, params: TlsParams, run: TlsRun) -> None:
         alpn=params.alpn,
         oldest=params.min_version,
         newest=params.max_version,
+        certificate_file=params.certificate_file or "",
+        key_file=params.certificate_key_file or "",
     )
     prepare = STARTTLS[params.starttls] if params.starttls else None
     timings = Timings()

@@ -5,7 +5,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from streamswarm_core.catalogue.device import DEVICE, DEVICE_INTERFACE, DEVICE_VALUE, GNMI
 from streamswarm_core.gnmipath import parse_path
 from streamswarm_core.probespecs.demand import RunCost, package
-from streamswarm_core.probespecs.model import Family, FilePath, Host, InterfacePattern, ProbeParams, ProbeSpec, listed
+from streamswarm_core.probespecs.model import (
+    Family,
+    FilePath,
+    Host,
+    InterfacePattern,
+    ProbeParams,
+    ProbeSpec,
+    check_certificate,
+    listed,
+)
 
 DEFAULT_PORT: Final = 9339
 """Assigned to gNMI by IANA."""
@@ -94,8 +103,7 @@ class GnmiParams(ProbeParams):
             raise ValueError("asks for nothing: give groups, leaves, or both")
         if bool(self.username) != bool(self.key):
             raise ValueError("username and key go together: the key is the agent's name for that user's password")
-        if bool(self.certificate_file) != bool(self.certificate_key_file):
-            raise ValueError("certificate_file and certificate_key_file go together")
+        check_certificate(self.certificate_file, self.certificate_key_file)
         if self.insecure and (self.ca_file or self.certificate_file or self.server_name):
             raise ValueError("insecure does without TLS, so it takes no ca_file, certificate_file or server_name")
         return self

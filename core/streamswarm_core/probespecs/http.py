@@ -5,7 +5,17 @@ from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model
 
 from streamswarm_core.catalogue.network import HTTP
 from streamswarm_core.probespecs.demand import RunCost
-from streamswarm_core.probespecs.model import Family, FilePath, Host, Pattern, ProbeParams, ProbeSpec, Secret, listed
+from streamswarm_core.probespecs.model import (
+    Family,
+    FilePath,
+    Host,
+    Pattern,
+    ProbeParams,
+    ProbeSpec,
+    Secret,
+    check_certificate,
+    listed,
+)
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
 HeaderValue = Annotated[
@@ -38,6 +48,12 @@ class HttpParams(ProbeParams):
     follow_redirects: int = Field(5, ge=0, le=20, description="Redirects to follow; 0 takes the first answer.")
     verify_tls: bool = Field(True, description="Whether a certificate that can't be verified counts as down.")
     ca_file: FilePath | None = Field(None, description="Authorities to trust, a PEM file on the agent's host.")
+    certificate_file: FilePath | None = Field(
+        None, description="The agent's certificate with its chain, for servers that want one: a PEM file on its host."
+    )
+    certificate_key_file: FilePath | None = Field(
+        None, description="Private key of the agent's certificate, without a passphrase: a PEM file on its host."
+    )
     server_name: Host | None = Field(None, description="Name for TLS and, unless set, Host; the URL's if not given.")
     max_body: int = Field(
         10_000_000, ge=0, le=1_000_000_000, description="Bytes of the body to read at most, as sent and unpacked."
@@ -77,6 +93,7 @@ class HttpParams(ProbeParams):
             raise ValueError("a password needs a username")
         if not re.fullmatch("[!-~]*", self.bearer_token.get_secret_value()):
             raise ValueError("a bearer_token is made of printable ASCII without spaces (RFC 6750)")
+        check_certificate(self.certificate_file, self.certificate_key_file)
         if self.body and self.method in {"GET", "HEAD"}:
             raise ValueError(f"{self.method} has no body; set method to POST or PUT")
         ours = next((name for name in self.headers if _OURS.fullmatch(name)), None)

@@ -68,6 +68,17 @@ InterfacePattern = Annotated[str, StringConstraints(min_length=1, max_length=200
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^/")]
 """An absolute path on the agent's host."""
 
+
+def check_certificate(certificate_file: str | None, key_file: str | None) -> None:
+    """Hold the two files of an agent's own certificate against each other.
+
+    Raises:
+        ValueError: one is given without the other.
+    """
+    if bool(certificate_file) != bool(key_file):
+        raise ValueError("certificate_file and certificate_key_file go together")
+
+
 REVEAL: Final = {"reveal": True}
 """The serialization context in which secrets are written as they are: for the store, and for the agent."""
 

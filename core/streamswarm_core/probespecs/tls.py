@@ -3,7 +3,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from streamswarm_core.catalogue.web import TLS
-from streamswarm_core.probespecs.model import Family, FilePath, Host, ProbeParams, ProbeSpec, listed
+from streamswarm_core.probespecs.model import Family, FilePath, Host, ProbeParams, ProbeSpec, check_certificate, listed
 
 TlsVersion = Literal["TLS 1.2", "TLS 1.3"]
 Protocol = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
@@ -22,6 +22,12 @@ class TlsParams(ProbeParams):
         (), max_length=8, description="Protocols to offer by ALPN, such as h2."
     )
     ca_file: FilePath | None = Field(None, description="Authorities to trust, a PEM file on the agent's host.")
+    certificate_file: FilePath | None = Field(
+        None, description="The agent's certificate with its chain, for servers that want one: a PEM file on its host."
+    )
+    certificate_key_file: FilePath | None = Field(
+        None, description="Private key of the agent's certificate, without a passphrase: a PEM file on its host."
+    )
     verify_tls: bool = Field(True, description="Whether a certificate that can't be verified counts as down.")
     min_days: float = Field(0, ge=0, le=3650, description="Fewer days left in the chain count as down.")
     ocsp: bool = Field(False, description="See whether the server staples an OCSP response; one connection more.")
@@ -31,6 +37,7 @@ class TlsParams(ProbeParams):
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
+        check_certificate(self.certificate_file, self.certificate_key_file)
         if self.min_version > self.max_version:
             raise ValueError(f"min_version {self.min_version} is newer than max_version {self.max_version}")
         return self

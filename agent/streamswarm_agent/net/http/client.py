@@ -49,6 +49,8 @@ class Connecting:
         verify_tls: whether certificates are verified.
         ca_file: authorities to trust; the system's if empty.
         server_name: name for TLS; the URL's if empty.
+        certificate_file: the agent's own certificate; none if empty.
+        key_file: its private key.
     """
 
     wait: float
@@ -57,6 +59,8 @@ class Connecting:
     verify_tls: bool = True
     ca_file: str = ""
     server_name: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
 
 
 class HttpClient:
@@ -153,13 +157,18 @@ class HttpClient:
     def _terms(self, host: str) -> Terms:
         options = self._connecting
         return Terms(
-            options.server_name or host, verify=options.verify_tls, ca_file=options.ca_file, alpn=_ALPN[options.http2]
+            options.server_name or host,
+            verify=options.verify_tls,
+            ca_file=options.ca_file,
+            alpn=_ALPN[options.http2],
+            certificate_file=options.certificate_file,
+            key_file=options.key_file,
         )
 
     def only_for(self, origin: Origin) -> None:
-        """Forget the name for TLS when another server is asked: it was meant for the first."""
-        if self._connecting.server_name and origin != self._origin:
-            self._connecting = replace(self._connecting, server_name="")
+        """Forget the name for TLS and the agent's certificate when another server is asked: they were for the first."""
+        if origin != self._origin:
+            self._connecting = replace(self._connecting, server_name="", certificate_file="", key_file="")
 
 
 def new_answer(request: Request) -> Answer:

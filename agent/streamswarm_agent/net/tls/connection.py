@@ -1,11 +1,13 @@
 """Connections with TLS, and what was agreed on."""
 
 import asyncio
+import contextlib
 import ssl
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
@@ -30,6 +32,8 @@ class Terms:
         alpn: protocols to offer.
         oldest: oldest version to accept.
         newest: newest version to offer.
+        certificate_file: the agent's own, for a server that wants one; none if empty.
+        key_file: its private key.
     """
 
     server_name: str
@@ -38,6 +42,8 @@ class Terms:
     alpn: tuple[str, ...] = ()
     oldest: str = "TLS 1.2"
     newest: str = "TLS 1.3"
+    certificate_file: str = ""
+    key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +132,26 @@ async def secure(
         except ssl.SSLCertVerificationError as error:
             wire.close()
             context, refused = client_context(_trusting(terms)), error
-        except TimeoutError:
+        except (OSError, ProbeFault) as error:
             wire.close()
-            unready = prepare is not None and timings.prepare is None
-            what = "the server was not ready for TLS" if unready else "TLS was not agreed on"
-            raise ProbeFault(Fault.TIMEOUT, f"{what} within {wait:g} s") from None
-        except OSError as error:
-            wire.close()
-            raise from_os_error(error) from None
+            if refused is not None:
+                # The second connection was for the certificate's facts only.
+                raise ProbeFault(Fault.CERTIFICATE, refused.verify_message) from None
+            raise _unsecured(error, wait, unready=prepare is not None and timings.prepare is None) from None
         except BaseException:
             wire.close()
             raise
         else:
             return Secured(wire, peer_of(tls, refused), timings)
+
+
+def _unsecured(error: OSError | ProbeFault, wait: float, *, unready: bool) -> ProbeFault:
+    if isinstance(error, ProbeFault):
+        return error
+    if isinstance(error, TimeoutError):
+        what = "the server was not ready for TLS" if unready else "TLS was not agreed on"
+        return ProbeFault(Fault.TIMEOUT, f"{what} within {wait:g} s")
+    return from_os_error(error)
 
 
 async def _shake_hands(
@@ -170,42 +183,54 @@ def client_context(terms: Terms) -> ssl.SSLContext:
     """A client's context; made once an hour, because reading the authorities takes longer than a handshake.
 
     Raises:
-        ProbeFault: the file with the authorities can't be used.
+        ProbeFault: a file that the terms name can't be used.
     """
     period = int(time.monotonic() // _REREAD_SECONDS)
-    return _context(terms.verify, terms.ca_file, terms.alpn, terms.oldest, terms.newest, period)
+    return _context(replace(terms, server_name=""), period)
 
 
 @lru_cache(64)
-def _context(
-    verify: bool,  # noqa: FBT001
-    ca_file: str,
-    alpn: tuple[str, ...],
-    oldest: str,
-    newest: str,
-    _period: int,
-) -> ssl.SSLContext:
+def _context(terms: Terms, _period: int) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version, context.maximum_version = _VERSIONS[oldest], _VERSIONS[newest]
-    if not verify:
+    context.minimum_version, context.maximum_version = _VERSIONS[terms.oldest], _VERSIONS[terms.newest]
+    if not terms.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif ca_file:
-        check_plain("ca_file", ca_file)
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:
-            reason = "no PEM certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
-            raise ProbeFault(Fault.BAD_TARGET, f"the option ca_file: {ca_file}: {reason}") from None
+    elif terms.ca_file:
+        with _file_of("ca_file", terms.ca_file, "no PEM certificates in it"):
+            context.load_verify_locations(terms.ca_file)
     else:
         context.load_default_certs()
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
+    if terms.certificate_file:
+        _load_own(context, terms)
+    if terms.alpn:
+        context.set_alpn_protocols(list(terms.alpn))
     return context
 
 
+def _load_own(context: ssl.SSLContext, terms: Terms) -> None:
+    for option, path in (("certificate_file", terms.certificate_file), ("certificate_key_file", terms.key_file)):
+        with _file_of(option, path, ""), Path(path).open("rb"):
+            pass
+    mismatch = f"not a certificate and, in {terms.key_file}, its private key without a passphrase"
+    with _file_of("certificate_file", terms.certificate_file, mismatch):
+        # Without a password OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(terms.certificate_file, terms.key_file, password=bytes)
+
+
+@contextlib.contextmanager
+def _file_of(option: str, path: str, unusable: str) -> Iterator[None]:
+    check_plain(option, path)
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else unusable
+        raise ProbeFault(Fault.BAD_TARGET, f"the option {option}: {path}: {reason}") from None
+
+
 def _trusting(terms: Terms) -> Terms:
-    return Terms(terms.server_name, verify=False, alpn=terms.alpn, oldest=terms.oldest, newest=terms.newest)
+    """The same to a server that has turned out to be somebody else: without the agent's own certificate, too."""
+    return replace(terms, verify=False, ca_file="", certificate_file="", key_file="")
 
 
 def peer_of(tls: ssl.SSLObject, refused: ssl.SSLCertVerificationError | None = None) -> Peer:
