@@ -1,11 +1,16 @@
 import asyncio
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.net.bulk.reflector import _faults
 from streamswarm_agent.probes import PROBES, Context
-from streamswarm_core.probespecs import BandwidthParams
+from streamswarm_core.probespecs import BandwidthMethod, BandwidthParams
+from tests.support import find_free_port, until
 from tests.unit.agent.servers import tcp_server
 
 
@@ -29,3 +34,32 @@ async def test_a_server_of_another_kind_is_no_reflector(context: Context) -> Non
         params = BandwidthParams(port=int(target.rpartition(":")[2]), latency=False)
         (point,) = await PROBES["bandwidth"].run("127.0.0.1", params, context)
     assert (point.fields["up"], point.fields["error"]) == (0, Fault.PROTOCOL)
+
+
+@contextmanager
+def iperf3(log: Path, *argv: str) -> Iterator[None]:
+    with log.open("wb") as output, subprocess.Popen(["iperf3", "--forceflush", *argv], stdout=output) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+@pytest.mark.needs("iperf3", "iperf3")
+@pytest.mark.parametrize(("others_seconds", "up"), [(2, 1), (30, 0)])
+async def test_an_iperf3_server_that_serves_another_is_waited_for_a_moment(
+    context: Context, tmp_path: Path, others_seconds: int, up: int
+) -> None:
+    port, log = find_free_port(), tmp_path / "server"
+    place = ["--port", str(port)]
+    other = ["--client", "127.0.0.1", *place, "--time", str(others_seconds), "--bitrate", "1M"]
+    with iperf3(log, "--server", "--bind", "127.0.0.1", *place):
+        await until(lambda: "listening" in log.read_text())
+        with iperf3(tmp_path / "other", *other):
+            await until(lambda: "Accepted" in log.read_text())
+            params = BandwidthParams(method=BandwidthMethod.IPERF3, port=port, seconds=0.5, streams=1)
+            point, *_ = await PROBES["bandwidth"].run("127.0.0.1", params, context)
+    assert point.fields["up"] == up, point.fields
+    if not up:
+        assert point.fields["error"] == Fault.REFUSED
+        assert "busy" in str(point.fields["error_detail"])

@@ -1,5 +1,6 @@
 """The iperf3 client, bounded in bytes and in time."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,6 +18,11 @@ _INTERVAL_SECONDS: Final = 0.1
 _UDP_GRACE_SECONDS: Final = 5.0
 _UDP_PAYLOAD: Final = 1_400
 """Bytes of a datagram: fits in one packet on all but the narrowest links."""
+
+_TRIES: Final = 4
+_BETWEEN_TRIES: Final = 1.0
+_OCCUPIED: Final = ("busy", "control socket has closed", "unable to receive control message")
+"""What a server says, or does, that serves another or isn't done with the test before, such as the run's other way."""
 
 _BY_WORDS: Final = {
     "refused": Fault.REFUSED,
@@ -52,11 +58,16 @@ async def measure_with_iperf3(
     argv += ["--bytes", str(size)]
     if direction == "download":
         argv.append("--reverse")
-    began_ns = wall_ns()
-    told = await _run(argv, seconds)
-    intervals = [interval["sum"] for interval in told.get("intervals", ())]
-    if not sum(interval["bytes"] for interval in intervals):
-        raise _fault(told.get("error", "it transferred nothing"), seconds)
+    for tries_left in reversed(range(_TRIES)):
+        began_ns = wall_ns()
+        told = await _run(argv, seconds)
+        intervals = [interval["sum"] for interval in told.get("intervals", ())]
+        if sum(interval["bytes"] for interval in intervals):
+            break
+        words = told.get("error", "it transferred nothing")
+        if not tries_left or not any(sign in words for sign in _OCCUPIED):
+            raise _fault(words, seconds)
+        await asyncio.sleep(_BETWEEN_TRIES)
     if params.udp_rate is None:
         return _read(told["end"], intervals, direction, began_ns, params.warm_up)
     return _read_udp(told["end"], direction, began_ns)
