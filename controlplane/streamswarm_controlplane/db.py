@@ -6,11 +6,24 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import anyio
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import JSON, Connection, DateTime, Engine, LargeBinary, String, create_engine, event, make_url, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    CursorResult,
+    DateTime,
+    Delete,
+    Engine,
+    LargeBinary,
+    String,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -104,6 +117,11 @@ def _ping_after_idling(engine: Engine) -> None:
 
     event.listen(engine, "checkin", rest)
     event.listen(engine, "checkout", wake)
+
+
+def delete_rows(db: Session, statement: Delete) -> int:
+    """Delete rows; returns how many there were."""
+    return cast("CursorResult[Any]", db.execute(statement)).rowcount  # which a session's type doesn't say
 
 
 def lock_out_others(connection: Connection | Session, key: int) -> None:

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.models import AuditEntry, AuditRetention
 from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.db import delete_rows
 
 
 def prune(db: Session, actor: Actor, cutoff: datetime) -> int:
@@ -14,7 +15,7 @@ def prune(db: Session, actor: Actor, cutoff: datetime) -> int:
     """
     db.add(AuditRetention(cutoff=cutoff))
     db.flush()
-    deleted = db.execute(delete(AuditEntry).where(AuditEntry.time < cutoff)).rowcount  # type: ignore[attr-defined]
+    deleted = delete_rows(db, delete(AuditEntry).where(AuditEntry.time < cutoff))
     db.execute(delete(AuditRetention))
     record(db, actor, "audit.prune", "audit", after={"before": cutoff.isoformat(), "deleted": deleted})
-    return int(deleted)
+    return deleted

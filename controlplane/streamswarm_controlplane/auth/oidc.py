@@ -20,6 +20,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.auth.models import OidcLogin
+from streamswarm_controlplane.db import delete_rows
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
@@ -224,7 +225,7 @@ def take(db: Session, state: str, browser_secret: str) -> OidcLogin:
     """
     login = db.get(OidcLogin, hash_secret(state), with_for_update=True)
     if login is not None:
-        gone = db.execute(delete(OidcLogin).where(OidcLogin.state_hash == login.state_hash)).rowcount == 0  # type: ignore[attr-defined]
+        gone = delete_rows(db, delete(OidcLogin).where(OidcLogin.state_hash == login.state_hash)) == 0
         db.commit()  # used up, whatever comes of it
         if not gone and login.expires_at > now() and login.browser_hash == hash_secret(browser_secret):
             return login

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.auth.models import UserSession
+from streamswarm_controlplane.db import delete_rows
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.security import fold_username, generate_password, hash_password
 from streamswarm_controlplane.users.models import Role, User, UserIdentity
@@ -159,9 +160,7 @@ def reset_password(db: Session, actor: Actor, user: User) -> str:
 
 def end_sessions(db: Session, user: User, *, but: str = "") -> int:
     """Log a user out everywhere, but for the session with this token hash; returns how many have ended."""
-    return db.execute(  # type: ignore[no-any-return, attr-defined]
-        delete(UserSession).where(UserSession.user_id == user.id, UserSession.token_hash != but)
-    ).rowcount
+    return delete_rows(db, delete(UserSession).where(UserSession.user_id == user.id, UserSession.token_hash != but))
 
 
 def count_users(db: Session) -> int:
