@@ -7,8 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from streamswarm_collector.app import create_app as create_collector
-from streamswarm_collector.settings import CollectorSettings
 from streamswarm_controlplane.app import create_app as create_controlplane
 from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.settings import ControlPlaneSettings
@@ -20,7 +18,7 @@ from streamswarm_ml.plans import Plans
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
 from streamswarm_ml.windows import WINDOW_NS
-from tests.integration.test_ml_models import START, Bench
+from tests.integration.mlbench import START, ModelBench
 from tests.support import serve_app
 
 PASSWORD = "nine quiet harbour lamps"
@@ -49,13 +47,9 @@ class Admin:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    settings = CollectorSettings(data=tmp_path, auth=False, flush_seconds=0.01)
-    with serve_app(create_collector(settings)) as url:
-        made = Bench(url, tmp_path)
+def bench(tmp_path: Path) -> Iterator[ModelBench]:
+    with ModelBench.served(tmp_path) as made:
         yield made
-        made.reader.close()
-        made.writer.close()
 
 
 @pytest.fixture
@@ -80,7 +74,7 @@ def plans(folder: Path, url: str, http: httpx.Client) -> Plans:
     return Plans((), ExpectationsClient(url, token, folder / "ml" / "expectations.json", http))
 
 
-def windows_of(bench: Bench, measurement: str, target: str) -> set[int]:
+def windows_of(bench: ModelBench, measurement: str, target: str) -> set[int]:
     """Numbers of the windows, from START, in which something was said of a target."""
     answer = bench.reader.execute(f"SELECT * FROM {measurement} WHERE target = '{target}'")
     return {int(row[0] or 0) // WINDOW_NS - START for series in answer for row in series.rows}
@@ -92,7 +86,7 @@ def maintain(admin: Admin, first: int, last: int) -> None:
 
 
 def test_what_is_maintained_is_neither_judged_by_models_nor_by_detectors(
-    bench: Bench, admin: Admin, http: httpx.Client
+    bench: ModelBench, admin: Admin, http: httpx.Client
 ) -> None:
     maintain(admin, 6, 9)
     operations = bench.operations(plans=plans(bench.folder, admin.url, http))
@@ -110,7 +104,7 @@ def test_what_is_maintained_is_neither_judged_by_models_nor_by_detectors(
 
 
 def test_a_tests_own_thresholds_say_what_is_bad_and_go_on_to_while_the_control_plane_is_away(
-    bench: Bench, admin: Admin, http: httpx.Client
+    bench: ModelBench, admin: Admin, http: httpx.Client
 ) -> None:
     body = {"key": "t", "name": "Gateway", "probe": "icmp", "target": "gw"}
     admin.post("/tests", body | {"thresholds": [{"field": "rtt_mean", "warn": 0.001, "bad": 0.005}]})

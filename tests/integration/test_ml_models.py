@@ -13,85 +13,28 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from streamswarm_collector.app import create_app as create_collector
-from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.errors import Unavailable
-from streamswarm_core.reader import InfluxQLReader
 from streamswarm_core.tokens import Scope, SigningKey
-from streamswarm_core.writer import LineWriter
 from streamswarm_ml.app import create_app
 from streamswarm_ml.jobs import Busy, JobState
-from streamswarm_ml.labels import HealthFeedback, LabelLog
+from streamswarm_ml.labels import HealthFeedback
 from streamswarm_ml.models import MODELS
-from streamswarm_ml.operations import Operations
-from streamswarm_ml.plans import Plans
-from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.windows import WINDOW_NS
+from tests.integration.mlbench import START, ModelBench
 from tests.support import eventually, serve_app
 
-START = 5_666_666
-"""Number of a window in 2023."""
 HOURS = 12
 
 
-class Bench:
-    """A collector, and models that read it with a clock of our own."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-        self.now = (START + 1) * WINDOW_NS
-        self.reader = InfluxQLReader(url, database="streamswarm")
-        self.writer = LineWriter(url, lambda: "", bucket="streamswarm")
-
-    def measure(self, first: int, count: int, *, target: str = "gw") -> None:
-        """Two runs a window of icmp, and one of the qos probe and the host."""
-        lines = []
-        for window in range(first, first + count):
-            source = random.Random(window)
-            for second in (10, 150):
-                time_ns = (START + window) * WINDOW_NS + second * NANOSECONDS
-                rtt = 0.01 * (1 + 0.3 * math.sin(window / 20)) + source.random() / 1000
-                tags = f"agent=a,site=berlin,target={target},test=t"
-                lines.append(f"icmp,{tags} up=1i,loss=0,rtt_mean={rtt},jitter={rtt / 20} {time_ns}")
-                lines.append(f"qos_class,{tags},dscp=EF rtt_mean={rtt * 20},loss=0,jitter=0.001 {time_ns}")
-                lines.append(f"host_cpu,agent=a,site=berlin,test=s usage={0.2 + source.random() / 20} {time_ns}")
-        self.writer.write(("\n".join(lines) + "\n").encode())
-        self.now = max(self.now, (START + first + count) * WINDOW_NS)
-
-    def operations(self, name: str = "models", plans: Plans | None = None) -> Operations:
-        folder = self.folder / name
-        store = ModelStore(folder, clock=lambda: self.now)
-        labels = LabelLog(folder / "labels.jsonl")
-        return Operations(
-            self.reader,
-            self.writer,
-            store,
-            labels,
-            lookback_seconds=3600,
-            lateness_seconds=0,
-            plans=plans,
-            clock=lambda: self.now,
-        )
-
-    def written(self, measurement: str) -> list[tuple[Any, ...]]:
-        answer = self.reader.execute(f"SELECT * FROM {measurement}")
-        return [tuple(row) for series in answer for row in series.rows]
-
-
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    settings = CollectorSettings(data=tmp_path, auth=False, flush_seconds=0.01)
-    with serve_app(create_collector(settings)) as url:
-        made = Bench(url, tmp_path)
+def bench(tmp_path: Path) -> Iterator[ModelBench]:
+    with ModelBench.served(tmp_path) as made:
         yield made
-        made.reader.close()
-        made.writer.close()
 
 
-def test_what_models_say_is_written_to_the_store_with_the_tags_of_the_series(bench: Bench) -> None:
+def test_what_models_say_is_written_to_the_store_with_the_tags_of_the_series(bench: ModelBench) -> None:
     operations = bench.operations()
     bench.measure(0, HOURS * 12)
     assert operations.cycle() == HOURS * 12
@@ -108,7 +51,7 @@ def test_what_models_say_is_written_to_the_store_with_the_tags_of_the_series(ben
     assert len(status["figures"]["1h"]["over_time"]) >= 2
 
 
-def test_fields_that_part_are_told_as_one_anomaly_of_all_fields(bench: Bench) -> None:
+def test_fields_that_part_are_told_as_one_anomaly_of_all_fields(bench: ModelBench) -> None:
     operations, source = bench.operations(), random.Random(4)
     operations._trained["multivariate"].next_window = START
     days, odd, lines = 6, range(5 * 288, 5 * 288 + 12), []
@@ -130,7 +73,7 @@ def test_fields_that_part_are_told_as_one_anomaly_of_all_fields(bench: Bench) ->
     assert [at for at in opened if odd.start <= at < odd.stop + 5] == [odd.start]
 
 
-def test_a_window_is_read_once_and_only_when_it_is_over(bench: Bench) -> None:
+def test_a_window_is_read_once_and_only_when_it_is_over(bench: ModelBench) -> None:
     operations = bench.operations()
     bench.measure(0, 3)
     assert [operations.cycle(), operations.cycle()] == [3, 0]
@@ -142,7 +85,7 @@ def test_a_window_is_read_once_and_only_when_it_is_over(bench: Bench) -> None:
     assert operations.cycle() == 1
 
 
-def test_a_restart_goes_on_where_the_models_were_saved_and_says_the_same(bench: Bench) -> None:
+def test_a_restart_goes_on_where_the_models_were_saved_and_says_the_same(bench: ModelBench) -> None:
     first = bench.operations()
     bench.measure(0, 60)
     first.cycle()
@@ -155,7 +98,9 @@ def test_a_restart_goes_on_where_the_models_were_saved_and_says_the_same(bench: 
     assert second.status("forecast")["figures"] == first.status("forecast")["figures"]
 
 
-def test_points_that_the_store_did_not_take_are_written_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_that_the_store_did_not_take_are_written_later(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operations = bench.operations()
     bench.measure(0, 5)
     with monkeypatch.context() as broken:
@@ -166,7 +111,7 @@ def test_points_that_the_store_did_not_take_are_written_later(bench: Bench, monk
     assert len(bench.written("health")) == 5
 
 
-def test_a_reset_learns_all_history_and_the_labels_again(bench: Bench) -> None:
+def test_a_reset_learns_all_history_and_the_labels_again(bench: ModelBench) -> None:
     bench.measure(0, HOURS * 12)
     operations = bench.operations()
     operations.cycle()
@@ -186,7 +131,9 @@ def test_a_reset_learns_all_history_and_the_labels_again(bench: Bench) -> None:
     assert operations.cycle() == 2
 
 
-def test_a_reset_can_be_cancelled_and_leaves_the_model_as_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reset_can_be_cancelled_and_leaves_the_model_as_it_was(
+    bench: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.measure(0, 400)
     operations = bench.operations()
     operations.cycle()
@@ -208,7 +155,7 @@ def test_a_reset_can_be_cancelled_and_leaves_the_model_as_it_was(bench: Bench, m
     assert operations.model("forecast") is before
 
 
-def test_a_damaged_version_is_refused_said_so_and_a_rollback_brings_back_the_one_before(bench: Bench) -> None:
+def test_a_damaged_version_is_refused_said_so_and_a_rollback_brings_back_the_one_before(bench: ModelBench) -> None:
     operations = bench.operations()
     bench.measure(0, 60)
     operations.cycle()
@@ -227,7 +174,7 @@ def test_a_damaged_version_is_refused_said_so_and_a_rollback_brings_back_the_one
 
 
 @pytest.fixture
-def service(bench: Bench, tmp_path: Path) -> Iterator[tuple[str, SigningKey, set[str]]]:
+def service(bench: ModelBench, tmp_path: Path) -> Iterator[tuple[str, SigningKey, set[str]]]:
     """The whole ML service, and a control plane that publishes its keys and revocations."""
     key, revoked = SigningKey.generate(), set[str]()
     controlplane = Starlette(
@@ -340,7 +287,7 @@ def test_a_prospect_without_history_says_that_there_is_too_little(
 
 
 def test_anomalies_of_the_same_time_and_target_are_one_incident(
-    bench: Bench, service: tuple[str, SigningKey, set[str]]
+    bench: ModelBench, service: tuple[str, SigningKey, set[str]]
 ) -> None:
     url, _, _ = service
     now = time.time_ns()

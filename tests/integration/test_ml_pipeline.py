@@ -15,31 +15,25 @@ import pytest
 from benchmarks.servers import collector
 from pydantic import ValidationError
 
-from streamswarm_collector.app import create_app as create_collector
-from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.errors import Unavailable
-from streamswarm_core.reader import InfluxQLReader
-from streamswarm_core.writer import LineWriter
 from streamswarm_ml.app import create_app
 from streamswarm_ml.pipeline import Pipeline, Progress
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import Saved, StateFile
+from tests.integration.mlbench import Bench
 from tests.support import eventually, find_free_port, serve_app
 
 START = 1_700_000_000
 Scores = dict[tuple[str, str, int], tuple[Any, ...]]
 
 
-class Bench:
-    """A collector, and pipelines that read it with a clock of our own."""
+class PipelineBench(Bench):
+    """With pipelines that read it by a clock of our own."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
+        super().__init__(url, folder)
         self.now = START
-        self.reader = InfluxQLReader(url, database="streamswarm")
-        self.writer = LineWriter(url, lambda: "", bucket="streamswarm")
 
     def pipeline(self, **changes: Any) -> Pipeline:
         settings = MlSettings(data=self.folder, store_url=self.url, **changes)
@@ -76,16 +70,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    settings = CollectorSettings(data=tmp_path, auth=False, flush_seconds=0.01)
-    with serve_app(create_collector(settings)) as url:
-        made = Bench(url, tmp_path)
+def bench(tmp_path: Path) -> Iterator[PipelineBench]:
+    with PipelineBench.served(tmp_path) as made:
         yield made
-        made.reader.close()
-        made.writer.close()
 
 
-def test_an_outage_is_flagged_within_the_first_points(bench: Bench) -> None:
+def test_an_outage_is_flagged_within_the_first_points(bench: PipelineBench) -> None:
     pipeline = bench.pipeline()
     for second in range(START, START + 30):
         bench.measure(second)
@@ -99,7 +89,7 @@ def test_an_outage_is_flagged_within_the_first_points(bench: Bench) -> None:
 
 @pytest.mark.parametrize("restart_after", [1, 2, 5])
 def test_a_restart_at_any_moment_scores_each_point_once_and_the_same(
-    bench: Bench, tmp_path: Path, restart_after: int
+    bench: PipelineBench, tmp_path: Path, restart_after: int
 ) -> None:
     pipeline = bench.pipeline(warmup_points=20)
     for chunk in range(8):
@@ -111,7 +101,7 @@ def test_a_restart_at_any_moment_scores_each_point_once_and_the_same(
     interrupted = bench.scores()
     assert len(interrupted) == 80 * 3
 
-    whole = Bench(bench.url, tmp_path / "another")
+    whole = PipelineBench(bench.url, tmp_path / "another")
     whole.now = bench.now
     whole.pipeline(warmup_points=20).cycle()
     assert whole.scores() == interrupted
@@ -119,7 +109,7 @@ def test_a_restart_at_any_moment_scores_each_point_once_and_the_same(
     whole.writer.close()
 
 
-def test_scores_that_could_not_be_written_are_made_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_that_could_not_be_written_are_made_again(bench: PipelineBench, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = bench.pipeline()
     bench.measure(START)
     pipeline.cycle()
@@ -132,7 +122,7 @@ def test_scores_that_could_not_be_written_are_made_again(bench: Bench, monkeypat
     assert {key[2] for key in bench.scores()} == {0, 1}
 
 
-def test_late_points_within_the_allowance_are_scored_and_old_ones_of_a_series_are_not(bench: Bench) -> None:
+def test_late_points_within_the_allowance_are_scored_and_old_ones_of_a_series_are_not(bench: PipelineBench) -> None:
     pipeline = bench.pipeline()
     bench.measure(START + 100)
     pipeline.cycle()
@@ -172,16 +162,18 @@ print("done", flush=True)
 
 
 @pytest.fixture
-def process_bench(tmp_path: Path) -> Iterator[Bench]:
+def process_bench(tmp_path: Path) -> Iterator[PipelineBench]:
     with collector(tmp_path / "store") as server:
-        made = Bench(f"http://127.0.0.1:{server.port}", tmp_path / "ml")
+        made = PipelineBench(f"http://127.0.0.1:{server.port}", tmp_path / "ml")
         yield made
         made.reader.close()
         made.writer.close()
 
 
 @pytest.mark.timeout(300)
-def test_killed_at_any_moment_it_scores_each_point_once_and_the_same(process_bench: Bench, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_scores_each_point_once_and_the_same(
+    process_bench: PipelineBench, tmp_path: Path
+) -> None:
     bench = process_bench
     bench.measure_minutes(1500, outage=range(1200, 1210))
     folder, done, killed = tmp_path / "killed", False, 0
@@ -201,7 +193,7 @@ def test_killed_at_any_moment_it_scores_each_point_once_and_the_same(process_ben
     interrupted = bench.scores()
     assert len(interrupted) == 1500 * 3
 
-    whole = Bench(bench.url, tmp_path / "another")
+    whole = PipelineBench(bench.url, tmp_path / "another")
     whole.now = bench.now
     whole.pipeline(lookback_hours=720).cycle()
     assert whole.scores() == interrupted
@@ -209,7 +201,7 @@ def test_killed_at_any_moment_it_scores_each_point_once_and_the_same(process_ben
     whole.writer.close()
 
 
-def test_one_incident_is_one_anomaly_that_opens_and_closes_and_says_why(bench: Bench) -> None:
+def test_one_incident_is_one_anomaly_that_opens_and_closes_and_says_why(bench: PipelineBench) -> None:
     bench.measure_minutes(1500, outage=range(1200, 1210))
     bench.pipeline(lookback_hours=720).cycle()
     events = bench.events()
@@ -222,7 +214,7 @@ def test_one_incident_is_one_anomaly_that_opens_and_closes_and_says_why(bench: B
     assert told[0][1] in {"recent values", "this hour of the day", "this hour of the week"}
 
 
-def test_a_reset_learns_everything_again_and_gives_the_same_scores_as_the_first_time(bench: Bench) -> None:
+def test_a_reset_learns_everything_again_and_gives_the_same_scores_as_the_first_time(bench: PipelineBench) -> None:
     bench.measure_minutes(600)
     pipeline = bench.pipeline(lookback_hours=720)
     pipeline.cycle()
@@ -236,14 +228,14 @@ def test_a_reset_learns_everything_again_and_gives_the_same_scores_as_the_first_
     assert pipeline.cycle() == 0
 
 
-def test_a_reset_reads_what_the_first_start_did_not_look_back_to(bench: Bench) -> None:
+def test_a_reset_reads_what_the_first_start_did_not_look_back_to(bench: PipelineBench) -> None:
     bench.measure_minutes(600)
     pipeline = bench.pipeline(lookback_hours=1)
     assert pipeline.cycle() == 180
     assert pipeline.reset().points == 1800
 
 
-def test_a_cancelled_reset_changes_no_detector(bench: Bench) -> None:
+def test_a_cancelled_reset_changes_no_detector(bench: PipelineBench) -> None:
     bench.measure_minutes(600)
     pipeline = bench.pipeline(lookback_hours=720)
     pipeline.cycle()
@@ -257,7 +249,7 @@ def test_a_cancelled_reset_changes_no_detector(bench: Bench) -> None:
     assert bench.pipeline(lookback_hours=720).cycle() == 0
 
 
-def test_training_that_is_stopped_keeps_what_it_did_and_goes_on_there(bench: Bench) -> None:
+def test_training_that_is_stopped_keeps_what_it_did_and_goes_on_there(bench: PipelineBench) -> None:
     bench.measure_minutes(600)
     pipeline = bench.pipeline(lookback_hours=10.5)
     first = pipeline.train(lambda progress: progress.points == 0)
@@ -267,12 +259,12 @@ def test_training_that_is_stopped_keeps_what_it_did_and_goes_on_there(bench: Ben
     assert len(bench.scores()) == 1800
 
 
-def test_shards_share_the_series_without_overlap_and_without_a_gap(bench: Bench, tmp_path: Path) -> None:
+def test_shards_share_the_series_without_overlap_and_without_a_gap(bench: PipelineBench, tmp_path: Path) -> None:
     for number in range(12):
         bench.measure(START, target=f"t{number}")
     watched = []
     for shard in range(3):
-        service = Bench(bench.url, tmp_path / f"shard{shard}")
+        service = PipelineBench(bench.url, tmp_path / f"shard{shard}")
         service.now = bench.now
         pipeline = service.pipeline(shards=3, shard=shard)
         pipeline.cycle()
@@ -284,7 +276,7 @@ def test_shards_share_the_series_without_overlap_and_without_a_gap(bench: Bench,
     assert len(bench.scores()) == 36
 
 
-def test_models_run_on_the_first_shard_alone_and_the_others_say_so(bench: Bench, tmp_path: Path) -> None:
+def test_models_run_on_the_first_shard_alone_and_the_others_say_so(bench: PipelineBench, tmp_path: Path) -> None:
     now = time.time_ns() // NANOSECONDS
     for minute in range(40):
         bench.measure(now - (45 - minute) * 60)
@@ -317,7 +309,7 @@ def test_models_run_on_the_first_shard_alone_and_the_others_say_so(bench: Bench,
     assert len({row[0] for row in said[0].rows}) == len(said[0].rows) >= 7
 
 
-def test_maintenance_is_neither_judged_nor_learned(bench: Bench) -> None:
+def test_maintenance_is_neither_judged_nor_learned(bench: PipelineBench) -> None:
     bench.measure_minutes(600, outage=range(300, 400))
     window = f"{stamp(300)}/{stamp(400)}"
     pipeline = bench.pipeline(lookback_hours=720, maintenance=[window])
@@ -344,7 +336,7 @@ def test_a_shard_that_is_not_there_is_refused() -> None:
         MlSettings(shards=3, shard=3)
 
 
-def test_a_state_of_another_version_starts_afresh(bench: Bench) -> None:
+def test_a_state_of_another_version_starts_afresh(bench: PipelineBench) -> None:
     bench.measure(START)
     bench.pipeline().cycle()
     state = StateFile(MlSettings(data=bench.folder).folder)
