@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streamswarm_core.clock import NANOSECONDS, from_ns, now_ns
-from streamswarm_core.errors import StreamSwarmError
 from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
 from streamswarm_core.reader import Reader, Select
@@ -16,7 +15,7 @@ from streamswarm_ml.failure.model import FailureModel, Objective
 from streamswarm_ml.health.model import HealthModel, UnknownWindowError
 from streamswarm_ml.health.rule import Limits
 from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
-from streamswarm_ml.jobs import Busy, Job, JobState
+from streamswarm_ml.jobs import Job, JobRunner
 from streamswarm_ml.labels import Label, LabelLog, learn_label
 from streamswarm_ml.models import MODELS, Model
 from streamswarm_ml.plans import Plans
@@ -120,14 +119,17 @@ class Operations:
         self._plans = plans or Plans()
         self._clock = clock
         self._lock = threading.RLock()
-        self._cancel = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._jobs = JobRunner(clock)
         self._unsent: list[Point] = []
         self._forgot = 0
-        self.job: Job | None = None
         self.progress = Progress(saved_ns=clock())
         first = (clock() - int(lookback_seconds * NANOSECONDS)) // WINDOW_NS
         self._trained = {name: self._load(name, first) for name in MODELS}
+
+    @property
+    def job(self) -> Job | None:
+        """The newest job, whether it runs or is over; None before the first."""
+        return self._jobs.job
 
     def now(self) -> int:
         """Nanoseconds since the epoch."""
@@ -177,7 +179,7 @@ class Operations:
         Raises:
             Busy: a job runs.
         """
-        return self._begin("train", tuple(MODELS), self._train)
+        return self._jobs.begin("train", tuple(MODELS), self._train)
 
     def reset(self, names: Sequence[str]) -> Job:
         """Begin to make models anew from all stored points and labels; the old ones serve until that is done.
@@ -188,17 +190,15 @@ class Operations:
         """
         for name in names:
             self._trained[name]
-        return self._begin("reset", tuple(names), self._reset)
+        return self._jobs.begin("reset", tuple(names), self._reset)
 
     def cancel(self) -> Job | None:
         """Ask the job to end; what it has done so far is dropped."""
-        self._cancel.set()
-        return self.job
+        return self._jobs.cancel()
 
     def wait(self, seconds: float) -> None:
         """Wait until the job is over, or that long."""
-        if self._thread is not None:
-            self._thread.join(seconds)
+        self._jobs.wait(seconds)
 
     def roll_back(self, name: str, version: int | None) -> Version:
         """Put an older version in use.
@@ -316,30 +316,6 @@ class Operations:
         saved = _Saved(trained.model, trained.next_window)
         return self.store.save(name, saved, samples=trained.model.samples, format=FORMAT)
 
-    def _begin(self, kind: str, names: tuple[str, ...], work: Callable[[Job], None]) -> Job:
-        with self._lock:
-            if self.job is not None and self.job.state is JobState.RUNNING:
-                raise Busy(f"a {self.job.kind} is running since {self.job.started_at}; wait for it, or cancel it")
-            self._cancel.clear()
-            job = self.job = Job(kind, names, from_ns(self._clock()).isoformat())
-            self._thread = threading.Thread(target=self._run, args=(job, work), name=f"models {kind}", daemon=True)
-            self._thread.start()
-            return job
-
-    def _run(self, job: Job, work: Callable[[Job], None]) -> None:
-        state = JobState.FAILED
-        try:
-            work(job)
-            state = JobState.CANCELLED if self._cancel.is_set() else JobState.DONE
-        except StreamSwarmError as error:
-            job.error = str(error)
-        except Exception:
-            job.error = "an unexpected error; the log says more"
-            log.exception("%s of %s failed", job.kind, ", ".join(job.models))
-        finally:
-            job.finished_at = from_ns(self._clock()).isoformat()
-            job.state = state
-
     def _train(self, job: Job) -> None:
         self.cycle()
         self.save()
@@ -353,11 +329,11 @@ class Operations:
         while (stop := self._complete()) - position > _CHUNK_WINDOWS:
             position = self._replay(fresh, labels, position, position + _CHUNK_WINDOWS)
             job.progress = (position - begin) / max(stop - begin, 1)
-            if self._cancel.is_set():
+            if self._jobs.cancelled:
                 return
         with self._lock:
             self._replay(fresh, labels, position, self._complete())
-            if self._cancel.is_set():
+            if self._jobs.cancelled:
                 return
             for name, trained in fresh.items():
                 trained.next_window = self._complete()

@@ -27,7 +27,7 @@ from streamswarm_core.point import Point
 from streamswarm_core.sketch import Sketch
 from streamswarm_grafana.ask_store import Store
 from streamswarm_grafana.scenario import MINUTES, points
-from streamswarm_ml.app import _Metrics as MlMetrics
+from streamswarm_ml.metrics import MlMetrics
 from tests.integration.stores import run_prometheus, run_victoriametrics
 from tests.support import run_influxdb, serve_app
 
