@@ -204,7 +204,11 @@ class Policies:
 
 
 def default_shard_duration(duration: int) -> int:
-    """What InfluxDB chooses for a policy: an hour below two days, a day up to six months, a week beyond."""
+    """What InfluxDB chooses for a policy: an hour below two days, a day up to six months, a week beyond.
+
+    >>> [default_shard_duration(hours * HOUR) // HOUR for hours in (47, 48, 180 * 24, 181 * 24, 0)]
+    [1, 24, 24, 168, 168]
+    """
     if duration == 0 or duration > 180 * _DAY:
         return 7 * _DAY
     return _DAY if duration >= 2 * _DAY else HOUR

@@ -23,6 +23,11 @@ async def test_quick_and_slow_searches_say_the_same() -> None:
     assert await search("it.*(m)<|(x)", [LONG]) == [["item<", "m", None]]
 
 
+async def test_the_first_million_characters_of_a_text_are_searched() -> None:
+    assert await found("x", "a" * 999_999 + "x")
+    assert not await found("x", "a" * 1_000_000 + "x")
+
+
 async def test_patterns_are_found_in_any_of_the_texts() -> None:
     assert await found("b", "a", "b")
     assert not await found("b")

@@ -22,6 +22,7 @@ def test_an_outage_of_weeks_takes_bounded_memory_and_never_makes_a_record_look_y
     for lsn in range(1, 100_001):
         marks.add(lsn, float(lsn))
     assert len(marks._numbers) <= 4096
+    assert [marks.time_of(lsn) for lsn in range(99_000, 100_001)] == list(range(99_000, 100_001))  # the newest: each
     ages = [lsn - (marks.time_of(lsn) or 0) for lsn in range(1, 100_001, 97)]
     assert all(age >= 0 for age in ages)
     assert ages[-1] <= 97
