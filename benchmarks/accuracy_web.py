@@ -28,8 +28,7 @@ from tests.lab.topology import Lab
 from tests.lab.topology import Path as Line
 
 from benchmarks.lab_accuracy import loaded_cores, table
-from streamswarm_agent.net.icmp.engine import IcmpEngine
-from streamswarm_agent.probes import PROBES, Context
+from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.probespecs import DnsParams, HttpParams
 
 DNS_PORT, HTTP_PORT, BLACKBOX = 53, 80, "127.0.0.1:9115"
@@ -122,7 +121,7 @@ def compare(runs: int, load: str, errors: dict[tuple[str, str, str], list[float]
         capture = stack.enter_context(Capture(line.near, "to-r1"))
         client = stack.enter_context(httpx.Client(timeout=30))
         runner = stack.enter_context(asyncio.Runner())
-        context = Context(IcmpEngine())
+        context = Context(Engines())
         _wait_for(client)
         if load == "loaded":
             stack.enter_context(loaded_cores())

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.icmp.engine import IcmpEngine
-from streamswarm_agent.probes import Context
+from streamswarm_agent.probes import Context, Engines
 from streamswarm_core.point import Point
 from tests.lab.parts import Refusal, refuse
 from tests.lab.servers.certificates import Authority
@@ -30,7 +29,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def context() -> Context:
-    return Context(IcmpEngine())
+    return Context(Engines())
 
 
 async def test_each_transport_of_dns_takes_its_round_trips(
