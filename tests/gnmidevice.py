@@ -17,6 +17,7 @@ from pygnmi.spec.v080 import gnmi_pb2, gnmi_pb2_grpc
 
 from streamswarm_agent.gnmi.leaves import elements_of
 from streamswarm_core.gnmipath import GnmiPath, parse_path
+from streamswarm_core.hostport import host_port
 
 NANOSECONDS: Final = 1_000_000_000
 WRAP: Final = 1 << 64
@@ -255,7 +256,7 @@ async def running(device: Device, tls: Tls | None = None, host: str = "127.0.0.1
     """Let a device answer; gives the port."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     gnmi_pb2_grpc.add_gNMIServicer_to_server(Service(device), server)
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = host_port(host, port)
     device.port = server.add_secure_port(where, tls.credentials()) if tls else server.add_insecure_port(where)
     await server.start()
     try:

@@ -24,6 +24,7 @@ from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue import Metric as MetricKind
 from streamswarm_core.catalogue.common import STAMPED_TAGS
 from streamswarm_core.exposition import expose
+from streamswarm_core.hostport import host_port
 from streamswarm_core.point import Point
 from streamswarm_core.promnames import exported_fields, histogram_name, metric_name
 from streamswarm_core.settings import is_loopback
@@ -97,7 +98,7 @@ def exporter_url(host: str, port: int) -> str:
     >>> exporter_url("::1", 8803)
     'http://[::1]:8803/metrics'
     """
-    return f"http://[{host}]:{port}/metrics" if ":" in host else f"http://{host}:{port}/metrics"
+    return f"http://{host_port(host, port)}/metrics"
 
 
 def create_exporter(

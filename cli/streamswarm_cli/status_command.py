@@ -9,6 +9,7 @@ from rich.table import Column, Table
 
 from streamswarm_cli.services import SERVICES, Service
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.hostport import host_port
 
 _WAIT_SECONDS: Final = 4.0
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to listen, not where to call
@@ -74,7 +75,7 @@ def ask(service: Service) -> ServiceHealth:
     """
     settings: Any = service.load_settings()
     host = _WILDCARDS.get(settings.host, settings.host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    url = f"http://{host_port(host, settings.port)}"
     started = time.monotonic()
     try:
         answer = httpx.get(f"{url}/health", timeout=_WAIT_SECONDS)

@@ -8,6 +8,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from streamswarm_controlplane.users.models import Role
+from streamswarm_core.hostport import host_port
 from streamswarm_core.reader import StoreSettings
 from streamswarm_core.settings import is_loopback
 
@@ -151,5 +152,4 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
     @property
     def url(self) -> str:
         """The base URL by which others reach it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
+        return self.public_url.rstrip("/") or f"http://{host_port(self.host, self.port)}"

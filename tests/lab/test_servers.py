@@ -13,6 +13,7 @@ import dns.rcode
 import httpx
 import pytest
 
+from streamswarm_core.hostport import bracketed
 from tests.lab.servers.certificates import Authority, Kind, Status
 from tests.lab.servers.dns import RIGHT, WRONG, dns_server
 from tests.lab.servers.http import http_server
@@ -80,7 +81,7 @@ def test_names_are_resolved_over_tls_and_https(path: PathBuilder, authority: Aut
                 query("www"), target, 5, ssl_context=authority.client("dot"), server_hostname=target
             )
             assert addresses(over_tls) == [RIGHT["A"]]
-            host = f"[{target}]" if ":" in target else target
+            host = bracketed(target)
             for http2 in (False, True):
                 with httpx.Client(verify=authority.client(), timeout=5, http2=http2) as client:
                     answer = client.post(

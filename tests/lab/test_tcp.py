@@ -9,6 +9,7 @@ from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.catalogue.tcp import HandshakeFinding
+from streamswarm_core.hostport import host_port
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import TcpParams
 from tests.lab.parts import Refusal, refuse
@@ -22,7 +23,7 @@ async def run(line: Path, context: Context, **options: object) -> Point:
     target = options.pop("target", line.target)
     with line.near.entered():
         (point,) = await PROBES["tcp"].run(
-            f"[{target}]:{PORT}" if ":" in str(target) else f"{target}:{PORT}",
+            host_port(str(target), PORT),
             TcpParams.model_validate(options),
             context,
         )

@@ -23,6 +23,7 @@ from streamswarm_agent.net.targets import Address
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls.connection import Terms, Timings, certificate_refused, secure
 from streamswarm_agent.net.wire import Wire
+from streamswarm_core.hostport import bracketed
 from streamswarm_core.probespecs import DnsParams
 
 _SO_TIMESTAMPNS: Final = 35
@@ -191,7 +192,7 @@ class NameServer:
                     server_name=params.server_name or "",
                 )
             )
-        server = f"[{params.server}]" if ":" in (params.server or "") else params.server
+        server = bracketed(params.server or "")
         authority = params.server_name or server
         request = Request(
             "POST",

@@ -12,6 +12,7 @@ from streamswarm_agent.voip.call import Conversation, call, heard_of, judge, no_
 from streamswarm_agent.voip.hearing import Heard, hear
 from streamswarm_agent.voip.reflected import legs_of, undivided
 from streamswarm_core.catalogue.voip import VOIP
+from streamswarm_core.hostport import bracketed
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import VoipParams
 from streamswarm_core.probespecs.voip import SIP_PORT
@@ -91,7 +92,7 @@ def domain_of(target: str, port: int) -> str:
     ('pbx.example', '[2001:db8::1]:5070')
     """
     host = target.strip("[]")
-    named = f"[{host.partition('%')[0]}]" if ":" in host else host
+    named = bracketed(host.partition("%")[0])
     return named if port == SIP_PORT else f"{named}:{port}"
 
 

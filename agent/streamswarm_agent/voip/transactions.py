@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.voip.sipchannel import Channel, Listener
-from streamswarm_core.wire.sip import Headers, Request, Response, SipError, host_port, params_of, read_message
+from streamswarm_core.hostport import host_port
+from streamswarm_core.wire.sip import Headers, Request, Response, SipError, params_of, read_message
 
 T1: Final = 0.5
 """Seconds after which a request is sent again for the first time."""

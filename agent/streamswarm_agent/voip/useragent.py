@@ -11,10 +11,11 @@ from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.voip.dialog import Dialog, Identity, SignallingLog, cancelling, refused, routed
 from streamswarm_agent.voip.sipchannel import Channel
 from streamswarm_agent.voip.transactions import Transactions, branch_of
+from streamswarm_core.hostport import host_port
 from streamswarm_core.probespecs import Family
 from streamswarm_core.probespecs.voip import SIP_PORT
 from streamswarm_core.wire.digest import Challenge, DigestError, answer, choose
-from streamswarm_core.wire.sip import Headers, Request, Response, SipError, host_port, read_uri, uri_of
+from streamswarm_core.wire.sip import Headers, Request, Response, SipError, read_uri, uri_of
 
 _CHALLENGES: Final = {
     401: ("www-authenticate", "authorization"),

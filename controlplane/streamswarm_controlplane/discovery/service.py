@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
+from streamswarm_core.hostport import host_port
 
 META: Final = "__meta_streamswarm_"
 _URL: Final = re.compile(
@@ -50,7 +51,7 @@ def _group(agent: Agent) -> TargetGroup | None:
         f"{META}exporter_url": agent.exporter_url,
         **{f"{META}label_{_label_name(name)}": value for name, value in agent.labels.items()},
     }
-    target = f"[{host}]:{found['port']}" if ":" in host else f"{host}:{found['port']}"
+    target = host_port(host, found["port"])
     # An empty label is none to Prometheus.
     return TargetGroup(targets=[target], labels={name: value for name, value in labels.items() if value})
 

@@ -21,6 +21,7 @@ from streamswarm_controlplane.notifications.guard import BlockedError, Guard
 from streamswarm_core import __version__
 from streamswarm_core.clock import now
 from streamswarm_core.errors import StreamSwarmError
+from streamswarm_core.hostport import host_port
 
 SECONDS: Final = 20.0
 """A whole attempt by HTTP, and each step of one by SMTP."""
@@ -97,8 +98,7 @@ class Senders:
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         address = await asyncio.to_thread(self.guard.pin, host, port)
-        literal = f"[{address}]" if ":" in address else address
-        pinned = urlunsplit((parts.scheme, f"{literal}:{port}", parts.path or "/", parts.query, ""))
+        pinned = urlunsplit((parts.scheme, host_port(address, port), parts.path or "/", parts.query, ""))
         own = {"Host": parts.netloc, "Content-Type": "application/json", "User-Agent": f"StreamSwarm/{__version__}"}
         # Proxies of the environment would connect for us, and to what they like.
         async with (

@@ -282,12 +282,3 @@ def read_uri(text: str) -> Uri:
     params = params_of(f"{found['params']}")
     secure = found["scheme"].lower() == "sips"
     return Uri(found["user"] or "", found["host"].strip("[]"), port, params, secure)
-
-
-def host_port(host: str, port: int) -> str:
-    """As in a URI or Via, IPv6 addresses in brackets.
-
-    >>> host_port("::1", 5060), host_port("192.0.2.1", 5060)
-    ('[::1]:5060', '192.0.2.1:5060')
-    """
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

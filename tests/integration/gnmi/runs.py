@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.hostport import host_port
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import GnmiParams
 
@@ -23,7 +24,7 @@ class Clock:
 
 async def look(port: int, context: Context, host: str = "127.0.0.1", **options: Any) -> list[Point]:
     """One run; every field of its points is the catalogue's."""
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    target = host_port(host, port)
     points = await PROBES["gnmi"].run(target, GnmiParams.model_validate(options), context)
     assert points[0].measurement == "gnmi"
     assert all(name in CATALOGUE[point.measurement] for point in points for name in point.fields)

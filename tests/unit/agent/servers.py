@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from streamswarm_core.hostport import host_port
+
 Answer = Callable[[dns.message.Message], dns.message.Message | bytes | None]
 
 
@@ -103,7 +105,7 @@ async def tcp_server(
     server = await asyncio.start_server(accept, host, 0)
     try:
         port = server.sockets[0].getsockname()[1]
-        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        yield host_port(host, port)
         async with asyncio.timeout(10):
             await asyncio.gather(*under_way)
     finally:

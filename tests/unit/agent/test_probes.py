@@ -5,6 +5,7 @@ import pytest
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.targets import split_host_port
 from streamswarm_agent.probes import PROBES, Context
+from streamswarm_core.hostport import host_port
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS, SystemParams
 from tests.support import find_free_port
@@ -32,7 +33,7 @@ def test_every_described_probe_is_there_and_no_other() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_listening_port_is_up_with_the_kernels_round_trip_time(host: str, context: Context) -> None:
     async with http_server(response(200), host=host) as port:
-        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        target = host_port(host, port)
         point = await run("tcp", target, context)
     assert point.fields["up"] == 1
     assert 0 < point.fields["connect"] < 1  # type: ignore[operator]

@@ -11,6 +11,7 @@ from streamswarm_agent.net.tcp import IcmpError
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_agent.probes.tcp_finding import Evidence, Pings, explain
 from streamswarm_core.catalogue.tcp import HandshakeFinding
+from streamswarm_core.hostport import host_port
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import SPECS, TcpParams
 from tests.support import find_free_port
@@ -111,7 +112,7 @@ async def test_without_a_sign_only_the_network_is_measured(context: Context) -> 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_closed_port_is_refused(host: str, context: Context) -> None:
     port = find_free_port()
-    point = await run(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", context)
+    point = await run(host_port(host, port), context)
     assert (point.fields["up"], point.fields["error"]) == (0, Fault.REFUSED)
     assert point.fields["finding"] == HandshakeFinding.REFUSED
     assert "connect" not in point.fields
