@@ -36,6 +36,7 @@ class Bench:
     link_busy: Callable[[], Awaitable[str | None]] = quiet
     lasts: Mapping[str, float] = field(default_factory=dict)
     impossible: Mapping[str, str] = field(default_factory=dict)
+    without_target: frozenset[str] = frozenset()
     failures: list[tuple[str, Fault, str]] = field(default_factory=list)
     planned: Counter[str] = field(default_factory=Counter)
     direct: Callable[[Assignment], DirectRun] | None = None
@@ -55,7 +56,8 @@ class Bench:
 
         lane = self.lanes.get(one.test, Lane.SHARED)
         lasts, impossible = self.lasts.get(one.test, 0.0), self.impossible.get(one.test, "")
-        plan = Plan(one, run, fail, lane, self.cost, lasts=lasts, impossible=impossible)
+        has_target = one.test not in self.without_target
+        plan = Plan(one, run, fail, lane, self.cost, has_target, lasts=lasts, impossible=impossible)
         return replace(plan, direct=self.direct(one), store=self.store) if self.direct else plan
 
     def store(self, outcome: object) -> None:

@@ -235,6 +235,25 @@ async def test_a_bandwidth_test_waits_for_a_call_while_short_runs_go_on_and_no_o
     assert not any(disturbed)
 
 
+async def test_what_has_no_target_goes_on_beside_a_bandwidth_test(schedulers: Make) -> None:
+    over, ran = asyncio.Event(), Counter[str]()
+
+    async def run(one: Assignment) -> None:
+        ran[one.test] += 1
+        if one.test == "bandwidth":
+            await over.wait()
+
+    lanes = {"bandwidth": Lane.EXCLUSIVE}
+    scheduler = schedulers(Bench(run, lanes, without_target=frozenset({"host"})))
+    scheduler.update([assignment(number, test=test) for number, test in enumerate(("bandwidth", "host", "ping"), 1)])
+    await until(lambda: ran["bandwidth"] == 1)
+    before = ran.copy()
+    await until(lambda: ran["host"] >= before["host"] + 5)
+    assert ran["ping"] == before["ping"]
+    over.set()
+    await until(lambda: ran["ping"] > before["ping"])
+
+
 async def test_a_bandwidth_test_waits_while_the_link_is_busy_and_says_so(schedulers: Make) -> None:
     ran: Counter[str] = Counter()
 
