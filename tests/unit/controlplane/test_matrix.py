@@ -285,7 +285,7 @@ class World(dict[str, str]):
         return self["agent"]
 
     def make_test(self) -> str:
-        return str(self.post("/tests", {"name": "y", "probe": "icmp", "target": "127.0.0.1"})["id"])
+        return str(self.post("/tests", {"name": f"y-{self.number}", "probe": "icmp", "target": "127.0.0.1"})["id"])
 
     def make_paused(self) -> str:
         self.post(f"/tests/{self['test']}/pause")

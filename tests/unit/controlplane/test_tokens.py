@@ -26,9 +26,9 @@ def bearer(client: Client, secret: str) -> httpx.Client:
 
 
 def test_a_token_needs_no_csrf_token_and_does_what_its_scope_says(admin: Client) -> None:
-    body = {"name": "x", "probe": "icmp", "target": "127.0.0.1"}
     for scope, expected in {"read": [200, 403, 403], "operate": [200, 201, 403], "admin": [200, 201, 200]}.items():
         script = bearer(admin, make(admin, scope)["token"])
+        body = {"name": scope, "probe": "icmp", "target": "127.0.0.1"}
         answers = [script.get("/tests"), script.post("/tests", json=body), script.get("/users")]
         assert [answer.status_code for answer in answers] == expected, scope
     assert "the token's scope is read" in bearer(admin, make(admin)["token"]).get("/users").json()["detail"]
