@@ -36,7 +36,7 @@ _PLAIN_TIME: Final = re.compile(r"-?\d{1,19}\Z", re.ASCII)
 _MOST_CACHED_SERIES: Final = 200_000
 
 MOST_FIELDS: Final = 4096
-"""Of a measurement. A store has a column for each, and adding so many more at once takes gigabytes."""
+"""Of a measurement. A store has a column for each, four in a roll-up; the more there are, the longer one more takes."""
 MOST_MEASUREMENTS: Final = 20_000
 """Of all databases, beside our own. A store has a table for each, which takes 17 kB of memory for good."""
 

@@ -12,6 +12,7 @@ from typing import Final
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.store import cold, newest
+from streamswarm_collector.store.changes import Change, GoneTable, NewColumn, NewTable
 from streamswarm_collector.store.cold import ColdTier
 from streamswarm_collector.store.policies import Policies
 from streamswarm_collector.store.recent import RecentRows
@@ -20,20 +21,12 @@ from streamswarm_collector.store.rollups import (
     Range,
     Rollups,
     StoredRollups,
-    forget_rollups,
     no_steps,
     storing_marks,
 )
 from streamswarm_collector.store.schema import FieldColumn, FieldType
 from streamswarm_collector.store.tagindex import TagIndex
 from streamswarm_core.lineprotocol import parse_line
-
-SQL_TYPES: Final[Mapping[FieldType, str]] = {
-    FieldType.FLOAT: "DOUBLE",
-    FieldType.INTEGER: "BIGINT",
-    FieldType.BOOLEAN: "BOOLEAN",
-    FieldType.STRING: "VARCHAR",
-}
 
 TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS databases (name VARCHAR PRIMARY KEY);
@@ -46,8 +39,6 @@ CREATE TABLE IF NOT EXISTS position (lsn UBIGINT);
 {cold.TABLES}
 {newest.TABLES}
 """
-
-Change = Callable[[DuckDBPyConnection], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +185,7 @@ class Catalog:
         table = self._buckets.get(bucket, {}).pop(name, None)
         if table is None:
             return
-        stored = table.view.table
-
-        def forget(connection: DuckDBPyConnection) -> None:
-            connection.execute(f"DROP TABLE {stored}")
-            forget_rollups(connection, stored)
-            cold.retire(connection, "table_name = ?", [stored])
-            for side_table in ("measurements", "fields", "series", "newest"):
-                connection.execute(f"DELETE FROM {side_table} WHERE table_name = ?", [stored])  # noqa: S608 - our own names
-
-        self.on_change(forget)
+        self.on_change(GoneTable(table.view.table, bucket, name))
 
     def find(self, bucket: str, measurement: str) -> Table | None:
         """The table of a measurement, if there is one."""
@@ -217,27 +199,27 @@ class Catalog:
             self._last_table += 1
             table_name = f"m{self._last_table}"
             tables[measurement] = _empty_table(measurement, table_name, self.cold)
-
-            def create(connection: DuckDBPyConnection) -> None:
-                connection.execute(f"CREATE TABLE {table_name} (time BIGINT NOT NULL, sid INTEGER NOT NULL)")
-                connection.execute("INSERT INTO measurements VALUES (?, ?, ?)", [table_name, bucket, measurement])
-
-            self.on_change(create)
+            self.on_change(NewTable(table_name, bucket, measurement))
         return tables[measurement]
 
     def add_series(self, table: Table, keys: Iterable[str]) -> bool:
         """Number the series that are new; says whether there were any."""
         fresh = [key for key in dict.fromkeys(keys) if key not in table.sids]
-        rows = []
+        sids, tags = [], []
         for key in fresh:
             table.last_sid += 1
-            tags = dict(parse_line(f"{key} x=1").tags)
             table.sids[key] = table.last_sid
-            table.tags[table.last_sid] = tags
-            rows.append((table.view.table, table.last_sid, key, json.dumps(tags, ensure_ascii=False)))
-        if rows:
-            self.on_change(lambda connection: connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?)", rows))
-        return bool(rows)
+            table.tags[table.last_sid] = dict(parse_line(f"{key} x=1").tags)
+            sids.append(table.last_sid)
+            tags.append(json.dumps(table.tags[table.last_sid], ensure_ascii=False))
+        if fresh:
+            added = [table.view.table, sids, fresh, tags]
+            self.on_change(
+                lambda connection: connection.execute(
+                    "INSERT INTO series SELECT ?, unnest(?), unnest(?), unnest(?)", added
+                )
+            )
+        return bool(fresh)
 
     def drop_series(self, table: Table, sids: Iterable[int]) -> None:
         """Forget series; their rows are somebody else's to delete."""
@@ -267,18 +249,10 @@ class Catalog:
         for name, kind in fresh.items():
             table.last_column += 1
             table.columns[name] = column = FieldColumn(name, kind, f"f{table.last_column}")
-            self.on_change(_adding(table.view.table, column))
+            self.on_change(NewColumn(table.view.table, column))
         return bool(fresh)
 
 
 def _empty_table(measurement: str, table_name: str, cold_tier: ColdTier) -> Table:
     rollups = Rollups(no_steps(table_name))
     return Table(MeasurementView(measurement, table_name, {}, TagIndex({}), RecentRows(), cold_tier, rollups))
-
-
-def _adding(table: str, column: FieldColumn) -> Change:
-    def add(connection: DuckDBPyConnection) -> None:
-        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column.column} {SQL_TYPES[column.type]}")
-        connection.execute("INSERT INTO fields VALUES (?, ?, ?, ?)", [table, column.column, column.name, column.type])
-
-    return add

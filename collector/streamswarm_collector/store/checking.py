@@ -8,7 +8,8 @@ from typing import Final
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from streamswarm_collector.store.catalog import SQL_TYPES, TABLES
+from streamswarm_collector.store.catalog import TABLES
+from streamswarm_collector.store.changes import SQL_TYPES
 from streamswarm_collector.store.cold import SUFFIX, ColdFile, ColdTier
 from streamswarm_collector.store.freezing import DAY
 from streamswarm_collector.store.opening import open_file

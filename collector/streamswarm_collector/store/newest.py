@@ -41,20 +41,25 @@ def keep_newest(connection: DuckDBPyConnection, table: str, rows: str) -> None:
 
 def save_newest(connection: DuckDBPyConnection, newest: Iterable[tuple[str, dict[int, int]]], lsn: int) -> None:
     """Keep everything, when the store is being closed."""
-    connection.execute("BEGIN")
+    tables: list[str] = []
+    sids: list[int] = []
+    latest: list[int] = []
     for table, times in newest:
-        if times:
-            connection.register(
-                "latest",
-                {
-                    "latest_sid": np.fromiter(times.keys(), np.int32, len(times)),
-                    "latest_time": np.fromiter(times.values(), np.int64, len(times)),
-                },
-            )
-            connection.execute(
-                f"INSERT INTO newest SELECT ?, latest_sid, latest_time FROM latest {_KEEP_LATER}",  # noqa: S608 - our own names
-                [table],
-            )
-            connection.unregister("latest")
+        tables += [table] * len(times)
+        sids += times.keys()
+        latest += times.values()
+    connection.execute("BEGIN")
+    if tables:
+        # All at once: a statement for each of thousands of measurements takes minutes.
+        columns = {
+            "latest_table": np.array(tables, np.object_),
+            "latest_sid": np.array(sids, np.int32),
+            "latest_time": np.array(latest, np.int64),
+        }
+        connection.register("latest", columns)
+        connection.execute(
+            f"INSERT INTO newest SELECT latest_table, latest_sid, latest_time FROM latest {_KEEP_LATER}"  # noqa: S608 - our own names
+        )
+        connection.unregister("latest")
     connection.execute("INSERT INTO closed VALUES (?)", [lsn])
     connection.execute("COMMIT")

@@ -13,7 +13,8 @@ from typing import Final
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from streamswarm_collector.store.catalog import SQL_TYPES, Catalog, Table
+from streamswarm_collector.store.catalog import Catalog, Table
+from streamswarm_collector.store.changes import SQL_TYPES
 from streamswarm_collector.store.rollups import (
     BEGINNING,
     HOUR,

@@ -1,22 +1,23 @@
 """The way of points into the store: taken into memory at once, stored in the file a little later.
 
-Many additions are stored in one transaction with the number of the log record they came from, so that a replay of the
-log after a crash begins exactly behind what the file holds.
+The rows of many additions are stored in one transaction with the number of the log record they came from, so that a
+replay of the log after a crash begins exactly behind what the file holds. New tables and columns come before them.
 """
 
 import contextlib
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.batch import Block, Row
-from streamswarm_collector.store.catalog import Catalog, Change, Table
+from streamswarm_collector.store.catalog import Catalog, Table
+from streamswarm_collector.store.changes import Change, in_pieces, parted
 from streamswarm_collector.store.cold import ColdTier
 from streamswarm_collector.store.writing import Entry, coalesced, load_recent, take_block, take_rows
 from streamswarm_core.errors import Unavailable
@@ -246,10 +247,15 @@ class StoreWriter:
         """Write one flush, again and again while the disk refuses; only closing gives up (the log still has it)."""
         with self.taking:
             changes, lsn = list(self._changes), self._taken_lsn
+        additions, rest = parted(changes)
+        pieces = deque(in_pieces(additions))
         while changes or lsn > self.stored_lsn:
             try:
                 started = time.monotonic()
-                self._write(changes, lsn)
+                while pieces:
+                    self._commit(pieces[0])
+                    pieces.popleft()
+                self._commit([*rest, _position(lsn)])
             except duckdb.Error as error:
                 self.failure = str(error).splitlines()[0]
                 log.exception("the store can't be written; trying again")
@@ -266,18 +272,18 @@ class StoreWriter:
                     self._news.notify_all()
                 return
 
-    def _write(self, changes: Sequence[Change], lsn: int) -> None:
+    def _commit(self, changes: Iterable[Change]) -> None:
         connection = self._connection
         with self.file_lock:
             connection.execute("BEGIN")
             try:
                 for change in changes:
                     change(connection)
-                connection.execute("DELETE FROM position")
-                connection.execute("INSERT INTO position VALUES (?)", [lsn])
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                # A commit that failed has ended the transaction already.
+                with contextlib.suppress(duckdb.TransactionException):
+                    connection.execute("ROLLBACK")
                 raise
 
     def _limit_recent(self) -> None:
@@ -290,3 +296,11 @@ class StoreWriter:
                     return
                 table.set_recent(table.view.recent.without_oldest())
                 excess -= before - table.view.recent.nbytes
+
+
+def _position(lsn: int) -> Change:
+    def store(connection: DuckDBPyConnection) -> None:
+        connection.execute("DELETE FROM position")
+        connection.execute("INSERT INTO position VALUES (?)", [lsn])
+
+    return store

@@ -121,9 +121,7 @@ def _append(catalog: Catalog, table: Table, chunk: Chunk) -> None:
 
     def insert(connection: DuckDBPyConnection) -> None:
         cold.touch(stored, chunk.first)
-        connection.register("incoming", incoming)
-        connection.execute(f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming")  # noqa: S608 - our own names
-        connection.unregister("incoming")
+        _reading(incoming, connection, f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming")  # noqa: S608 - our own names
 
     catalog.on_change(insert)
     _mark_late(catalog, table, chunk)
@@ -139,22 +137,32 @@ def _merge(catalog: Catalog, table: Table, chunk: Chunk) -> None:
     def merge(connection: DuckDBPyConnection) -> None:
         cold.touch(stored, chunk.first)
         cold.thaw(connection, stored, chunk.time, chunk.sid)
-        connection.register("incoming", incoming)
-        connection.execute(
+        _reading(
+            incoming,
+            connection,
             f"UPDATE {stored} SET {merged} FROM incoming WHERE {stored}.time BETWEEN ? AND ? "  # noqa: S608 - our own names
             f"AND {stored}.time = incoming.time AND {stored}.sid = incoming.sid",
             span,
         )
-        connection.execute(
+        _reading(
+            incoming,
+            connection,
             f"INSERT INTO {stored} ({names}) SELECT {names} FROM incoming WHERE NOT EXISTS (SELECT 1 FROM {stored} "  # noqa: S608 - our own names
             "AS old WHERE old.time BETWEEN ? AND ? AND old.time = incoming.time AND old.sid = incoming.sid)",
             span,
         )
-        connection.unregister("incoming")
 
     catalog.on_change(merge)
     _mark_late(catalog, table, chunk)
     table.set_recent(table.view.recent.corrected(chunk))
+
+
+def _reading(incoming: dict[str, Any], connection: DuckDBPyConnection, text: str, span: Sequence[int] = ()) -> None:  # noqa: ARG001 - DuckDB finds it by its name
+    """Execute a statement that reads a relation called `incoming`.
+
+    Registered, it would be a view, of which the transaction keeps every version, and which stays after a failure.
+    """
+    connection.execute(text, list(span))
 
 
 def _chunk(table: Table, rows: Sequence[tuple[int, int, Mapping[str, FieldValue]]]) -> Chunk:
