@@ -14,7 +14,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.store.catalog import Catalog, Table
-from streamswarm_collector.store.changes import SQL_TYPES
+from streamswarm_collector.store.changes import MOST_VERSIONS, SQL_TYPES
 from streamswarm_collector.store.rollups import (
     BEGINNING,
     HOUR,
@@ -30,6 +30,9 @@ from streamswarm_collector.store.schema import FieldColumn, FieldType
 _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
 _AT_ONCE: Final = 6 * HOUR
 """How much is rolled up in one transaction: it bounds memory, and how long a flush can have to wait."""
+
+_MOST_PARTS: Final = 4
+"""Columns that a roll-up has for a field, at most."""
 
 _EXTENDED_BY: Final = 15 * MINUTE
 """A statement and a transaction take longer than the rows of one minute, so minutes are rolled up some at a time."""
@@ -164,16 +167,17 @@ class Roller:
         return density if density is not None and density >= (self.least_rows or 0) else 0.0
 
     def _store(self, work: _Work, step: Rollup, start: int, stop: int, density: float) -> None:
+        if density:
+            step = self._add_columns(work, step)
         until = max(step.until, stop)
         changed = replace(step, since=step.since if density else until, until=until, density=density)
         table, connection = work.table.view.table, self.connection
         with self.file_lock:
-            if self.catalog.find(work.bucket, work.table.view.name) is not work.table:
-                raise _GoneError
+            self._refuse_if_gone(work)
             connection.execute("BEGIN")
             try:
                 if density:
-                    changed = replace(changed, columns=_add_columns(connection, changed, work.fields))
+                    changed = replace(changed, columns=_created(connection, changed, work.fields))
                     if start < step.until:
                         connection.execute(f"DELETE FROM {step.table} WHERE time >= ? AND time < ?", [start, stop])  # noqa: S608 - our own name
                     connection.execute(f"INSERT INTO {step.table} BY NAME SELECT * EXCLUDE (n) FROM rolled")  # noqa: S608 - our own name
@@ -183,10 +187,37 @@ class Roller:
                 )
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                with suppress(duckdb.TransactionException):
+                    connection.execute("ROLLBACK")
                 raise
         with self.taking:
             work.table.set_rollups(work.table.view.rollups.with_step(changed))
+
+    def _add_columns(self, work: _Work, step: Rollup) -> Rollup:
+        """Columns for fields that are new, some at a time (see changes.py), in a table that is there already."""
+        fresh = [field for field in work.fields.values() if field.column not in step.columns]
+        while step.columns and fresh:
+            few = max(1, MOST_VERSIONS // (_MOST_PARTS**2 * len(work.fields)))
+            added, fresh = fresh[:few], fresh[few:]
+            with self.file_lock:
+                self._refuse_if_gone(work)
+                self.connection.execute("BEGIN")
+                try:
+                    for name, kind in (part for field in added for part in _part_types(field).items()):
+                        self.connection.execute(f"ALTER TABLE {step.table} ADD COLUMN {name} {kind}")
+                    self.connection.execute("COMMIT")
+                except BaseException:
+                    with suppress(duckdb.TransactionException):
+                        self.connection.execute("ROLLBACK")
+                    raise
+            step = replace(step, columns=step.columns.union(field.column for field in added))
+            with self.taking:
+                work.table.set_rollups(work.table.view.rollups.with_step(step))
+        return step
+
+    def _refuse_if_gone(self, work: _Work) -> None:
+        if self.catalog.find(work.bucket, work.table.view.name) is not work.table:
+            raise _GoneError
 
     def _unmark(self, work: _Work) -> None:
         """What was marked when the refresh began has been rolled up again."""
@@ -258,14 +289,14 @@ def _parts_of_parts(field: FieldColumn) -> list[str]:
     ]
 
 
-def _add_columns(connection: DuckDBPyConnection, step: Rollup, fields: Mapping[str, FieldColumn]) -> frozenset[str]:
-    """Make the table, and columns for fields that are new; returns the field columns that it now has."""
-    connection.execute(f"CREATE TABLE IF NOT EXISTS {step.table} (time BIGINT NOT NULL, sid INTEGER NOT NULL)")
-    fresh = [field for field in fields.values() if field.column not in step.columns]
-    for field in fresh:
-        for name, kind in _part_types(field).items():
-            connection.execute(f"ALTER TABLE {step.table} ADD COLUMN {name} {kind}")
-    return step.columns.union(field.column for field in fresh)
+def _created(connection: DuckDBPyConnection, step: Rollup, fields: Mapping[str, FieldColumn]) -> frozenset[str]:
+    """Make the table with all its columns unless it is there; returns the field columns that it has."""
+    if step.columns:
+        return step.columns
+    parts = [f"{name} {kind}" for field in fields.values() for name, kind in _part_types(field).items()]
+    columns = ", ".join(["time BIGINT NOT NULL", "sid INTEGER NOT NULL", *parts])
+    connection.execute(f"CREATE TABLE {step.table} ({columns})")
+    return frozenset(field.column for field in fields.values())
 
 
 def drop_rollups(connection: DuckDBPyConnection, catalog: Catalog) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from streamswarm_collector.settings import CollectorSettings
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.jobs import set_retention, store_jobs
 from streamswarm_collector.store.maintenance import Maintenance
+from streamswarm_collector.store.rolling import Roller
 from streamswarm_collector.store.rollups import HOUR, MINUTE
 
 START = 1_711_834_200
@@ -220,6 +222,39 @@ def test_a_field_that_comes_later_has_no_values_where_it_was_not(tmp_path: Path)
         assert asked(store, both)[0][0]["values"][0][2] == 1441
         store.refresh_rollups(at(36_000))
         assert asked(store, both)[0][0]["values"][0][2] == 1441
+
+
+def test_columns_of_fields_that_come_later_are_added_some_at_a_time_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = {f"late{number}": 1.0 for number in range(5)}
+    counts = ", ".join(f"count({name})" for name in ["x", *late])
+    asking = f"SELECT {counts} FROM m WHERE time >= {START}s AND time < {START + 30_000}s"
+    monkeypatch.setattr("streamswarm_collector.store.rolling.MOST_VERSIONS", 1)
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", every_ten_seconds(6))
+        store.refresh_rollups(at(18_000))
+        store.add(2, "d", [Row("m,host=a", at(6 * 3600 + 10 * step), late) for step in range(1440)])
+        looks = iter([None, None, duckdb.IOException("no space left")])
+
+        def refuse_the_third(*_: object) -> None:
+            failure = next(looks, None)
+            if failure:
+                raise failure
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Roller, "_refuse_if_gone", refuse_the_third)
+            with pytest.raises(duckdb.IOException):
+                store.refresh_rollups(at(36_000))
+        assert asked(store, asking)[0][0]["values"][0][1:] == (2160, *[840] * 5)
+    for _ in range(2):
+        with opened(tmp_path / "s.duckdb") as store:
+            store.refresh_rollups(at(36_000))
+            found, said = asked(store, asking)
+            assert found[0]["values"][0][1:] == (2160, *[840] * 5)
+            assert "roll-ups" in said
+            ((_, table),) = store.tables()
+            assert [len(step.columns) for step in table.view.rollups.steps] == [6, 6]
 
 
 def test_measurements_with_few_rows_are_not_rolled_up(tmp_path: Path) -> None:
