@@ -1,5 +1,6 @@
 import gzip
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -93,6 +94,28 @@ def test_lines_that_can_not_be_read_hold_up_nobody_else(url: str) -> None:
     httpx.post(f"{url}/write?db=streamswarm", content=rb"m,t\\=1 v=1 1")
     httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1").raise_for_status()
     assert query(url, "SELECT v FROM m").json()["results"][0]["series"][0]["values"] == [[1, 1]]
+
+
+def test_writes_are_answered_while_a_long_query_is_read(url: str) -> None:
+    httpx.post(f"{url}/write?db=streamswarm", content=b"m,host=a v=1 1")
+    hosts = " OR ".join(f"host='{number}'" for number in range(20_000))
+    asked = {"db": "streamswarm", "q": f"SELECT v FROM m WHERE {hosts} OR host = 'a'", "epoch": "ns"}
+    written = 0
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(httpx.post, f"{url}/query", data=asked, timeout=60)
+        while not answer.done():
+            httpx.post(f"{url}/write?db=streamswarm", content=b"other v=1 1").raise_for_status()
+            written += 1
+    assert written >= 10
+    assert answer.result().json()["results"][0]["series"][0]["values"] == [[1, 1]]
+
+
+def test_a_query_of_a_megabyte_is_told_what_to_do(url: str) -> None:
+    answer = httpx.post(f"{url}/query", data={"db": "streamswarm", "q": "SELECT v FROM m" + " " * 1_000_000})
+    assert (answer.status_code, answer.json()["error"]) == (
+        413,
+        "the form is larger than 1000000 bytes; ask in several requests",
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from duckdb import DuckDBPyConnection
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.admin import Administrator
 from streamswarm_collector.influxql.errors import ExecutionError, ParseError, PostponedError
-from streamswarm_collector.influxql.parser import parse
+from streamswarm_collector.influxql.parser import LONG_TEXT, parse
 from streamswarm_collector.influxql.select import execute_select
 from streamswarm_collector.influxql.show import show, show_policies, show_server
 from streamswarm_collector.influxql.source import Answer, Connect, Limits, Times
@@ -93,13 +93,15 @@ class Engine:
             policy: the retention policy to read, for statements that name none.
             params: values of `$name`.
             may_change: whether whoever asks may change the store.
-            at_once: whether to give up on what needs the file or many rows.
+            at_once: whether to give up on what needs the file, many rows or much reading.
             rollups: whether roll-ups may be used.
 
         Raises:
             PostponedError: it can't be answered at once.
             Unavailable: the store can't be read at the moment.
         """
+        if at_once and len(text) > LONG_TEXT:
+            raise PostponedError
         try:
             statements = parse(text, params)
         except ParseError as error:

@@ -84,7 +84,8 @@ async def bounded_form(request: Request, most_bytes: int, seconds: float) -> dic
         nonlocal size
         message = await request.receive()
         size += len(message.get("body", b""))
-        _check_size(size, most_bytes)
+        if size > most_bytes:
+            raise BodyError(f"the form is larger than {most_bytes} bytes; ask in several requests", status=413)
         return message
 
     try:

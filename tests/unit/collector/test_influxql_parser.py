@@ -67,3 +67,12 @@ def test_an_error_says_what_would_be_understood_there(text: str, words: str) -> 
 def test_comments_of_both_kinds_are_left_out() -> None:
     text = "/* who\n asks */ SELECT v / 2 -- half\nFROM m /* here */ WHERE h =~ /a\\/*/"
     assert parse(text) == parse("SELECT v / 2 FROM m WHERE h =~ /a\\/*/")
+
+
+@pytest.mark.parametrize(("hosts", "kept"), [(1, True), (400, True), (3000, False)])
+def test_statements_are_kept_unless_they_are_very_long(hosts: int, kept: bool) -> None:
+    text = "SELECT v FROM m WHERE " + " OR ".join(f"host = 'host{number:05}.example.org'" for number in range(hosts))
+    first, second = parse(text), parse(text)
+    assert first == second
+    assert (first[0] is second[0]) is kept
+    assert parse(f"{text} AND time > 1711834200000ms") == parse(f"{text} AND time > 1711834200s")
