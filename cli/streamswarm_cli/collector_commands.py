@@ -6,6 +6,7 @@ from rich.table import Table
 
 from streamswarm_cli.services import COLLECTOR
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.printable import printable
 
 app: Final = typer.Typer(help="The gateway that every point passes.", no_args_is_help=True)
 
@@ -36,7 +37,9 @@ def dead_letters(
         table = Table("refused at", "database", "lines", "status", "answer", title=name, title_justify="left")
         for letter in sinks[name].letters.read():
             count = f"{letter.line_count}{' (some kept)' if letter.partly_kept else ''}"
-            table.add_row(letter.time, letter.database, count, str(letter.status), letter.answer.strip())
+            table.add_row(
+                *map(printable, (letter.time, letter.database, count, str(letter.status), letter.answer.strip()))
+            )
             if lines:
-                table.add_row("", "", "", "", letter.lines)
+                table.add_row("", "", "", "", printable(letter.lines))
         Console(soft_wrap=True, markup=False).print(table)

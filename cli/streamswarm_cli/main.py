@@ -28,6 +28,7 @@ from streamswarm_cli import (
 from streamswarm_cli.services import ML
 from streamswarm_core import __version__
 from streamswarm_core.errors import StreamSwarmError
+from streamswarm_core.printable import printable
 
 app: Final = typer.Typer(
     name="streamswarm",
@@ -94,5 +95,7 @@ def main() -> None:
     try:
         app()
     except StreamSwarmError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(
+            f"[bold red]error:[/] {escape(printable(str(error)))}", highlight=False
+        )
         sys.exit(2)

@@ -18,6 +18,7 @@ from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.clock import from_ns
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.point import Point
+from streamswarm_core.printable import printable
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.wording import format_value
 
@@ -187,14 +188,14 @@ def _rows_table(points: list[Point]) -> Table:
     tags = list(dict.fromkeys(key for point in points for key in point.tags if key not in common))
     measurement = CATALOGUE[points[0].measurement]
     fields = [field for field in measurement.fields if any(field.name in point.fields for point in points)]
-    table = Table(*tags, *(field.name for field in fields), title=titled, title_justify="left", box=SIMPLE)
+    table = Table(*tags, *(field.name for field in fields), title=_shown(titled), title_justify="left", box=SIMPLE)
     for point in points:
         values = (point.fields.get(field.name) for field in fields)
         cells = (
             "" if value is None else format_value(value, field.unit)
             for value, field in zip(values, fields, strict=True)
         )
-        table.add_row(*(point.tags.get(tag, "") for tag in tags), *cells)
+        table.add_row(*(_shown(point.tags.get(tag, "")) for tag in tags), *map(_shown, cells))
     return table
 
 
@@ -209,9 +210,14 @@ def _columns_table(rows: Table) -> Table:
 
 def _point_table(point: Point) -> Table:
     tags = "  ".join(f"{key}={value}" for key, value in point.tags.items())
-    table = Table("field", "value", "meaning", title=f"{point.measurement}  {tags}", title_justify="left")
+    table = Table("field", "value", "meaning", title=_shown(f"{point.measurement}  {tags}"), title_justify="left")
     measurement = CATALOGUE[point.measurement]
     for field in measurement.fields:
         if field.name in point.fields:
-            table.add_row(field.name, format_value(point.fields[field.name], field.unit), field.help)
+            table.add_row(field.name, _shown(format_value(point.fields[field.name], field.unit)), field.help)
     return table
+
+
+def _shown(text: str) -> str:
+    """Text that may come from the network, without markup and escape sequences."""
+    return escape(printable(text))

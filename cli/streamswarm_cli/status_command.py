@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from streamswarm_cli.services import SERVICES, Service
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.hostport import host_port
+from streamswarm_core.printable import printable
 
 _WAIT_SECONDS: Final = 4.0
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to listen, not where to call
@@ -61,7 +62,8 @@ def status(
             health = ServiceHealth("–", str(error), well=False, runs=False)
         found.append(health)
         answer = f"{health.seconds * 1e3:.0f} ms" if health.seconds else "–"
-        table.add_row(one.title, health.status, health.version or "–", answer, health.url, health.details)
+        told = (health.status, health.version or "–", answer, health.url, health.details)
+        table.add_row(one.title, *map(printable, told))
     Console(soft_wrap=True, markup=False).print(table)
     if not all(health.well for health in found if health.runs) or not any(health.runs for health in found):
         raise typer.Exit(1)

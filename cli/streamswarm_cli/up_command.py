@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from streamswarm_cli.services import AGENT, COLLECTOR, CONTROLPLANE, ML, Service
@@ -19,6 +20,7 @@ from streamswarm_cli.supervisor import Child, Supervisor
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
+from streamswarm_core.printable import printable
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import InfluxQLReader, Select
 from streamswarm_core.serve import check_address
@@ -229,7 +231,7 @@ class _Group:
                 quiet = quiet + 1 if rows and len(rows) == seen else 0
         table = Table("measured", "test", "target", "up", "value", title="First points", title_justify="left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(escape(printable(cell)) for cell in row))
         self._console.print(table if rows else "No point has arrived yet; see the logs.")
 
 

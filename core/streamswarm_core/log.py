@@ -2,7 +2,9 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
+
+from streamswarm_core.printable import one_line, printable
 
 
 class _JsonFormatter(logging.Formatter):
@@ -24,10 +26,19 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
+    """A line for each record, but for what belongs to an exception: messages quote what strangers sent."""
+
     def __init__(self, service: str) -> None:
         super().__init__(f"%(asctime)s {service:<12} %(levelname)-7s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
 
     converter = staticmethod(lambda seconds: datetime.fromtimestamp(seconds or 0, UTC).timetuple())
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
+        return printable(super().formatException(ei))
 
 
 def configure(service: str, *, level: str = "info", style: Literal["text", "json"] = "text") -> None:

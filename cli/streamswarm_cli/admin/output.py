@@ -10,6 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from streamswarm_core.printable import printable
+
 _PIPE_WIDTH: Final = 100_000
 """Columns, where no screen says how many there are: nothing is cut off."""
 _LOCAL_TIME: Final = "%Y-%m-%d %H:%M:%S %Z"
@@ -29,7 +31,7 @@ def show_list(items: Iterable[Mapping[str, Any]], columns: Columns, *, as_json: 
         return
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for item in found:
-        table.add_row(*(text_of(_field(item, path)) for path in columns.values()))
+        table.add_row(*(printable(text_of(_field(item, path))) for path in columns.values()))
     _console().print(table)
 
 
@@ -40,7 +42,7 @@ def show_one(item: Mapping[str, Any], *, as_json: bool) -> None:
         return
     table = Table.grid(padding=(0, 2))
     for name, value in item.items():
-        table.add_row(name, text_of(value))
+        table.add_row(printable(name), printable(text_of(value)))
     _console().print(table)
 
 

@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -237,3 +238,24 @@ def test_what_a_service_writes_is_for_its_own_user(service: str, tmp_path: Path)
     written = list((tmp_path / "data").rglob("*"))
     assert len(written) > 2
     assert [path for path in written if path.stat().st_mode & 0o077] == []
+
+
+def test_what_a_server_says_is_no_markup_and_no_escape_sequence(tmp_path: Path) -> None:
+    hostile = b"554 \x1b[2J\x1b]0;owned\x07 [/] [bold]go[/bold] \xc2\x9b31m away\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(hostile)
+                connection.recv(100)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        target = f"127.0.0.1:{listener.getsockname()[1]}"
+        done = streamswarm("probe", "tls", target, "-o", "starttls=smtp", folder=tmp_path)
+        thread.join(20)
+    assert "go" in done.stdout, done.stderr
+    assert "[/]" in done.stdout
+    assert not set(done.stdout) & set("\x1b\x07\x9b")
+    assert "\\x1b[2J" in done.stdout
