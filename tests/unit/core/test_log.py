@@ -20,8 +20,8 @@ def logged(style: Literal["text", "json"], monkeypatch: pytest.MonkeyPatch) -> s
         log.configure("agent", style=style)
         try:
             int(FORGED)
-        except ValueError as error:
-            logging.getLogger("x").error("%s", FORGED, exc_info=error)
+        except ValueError:
+            logging.getLogger("x").exception("%s", FORGED)
     finally:
         root.handlers[:], root.level = handlers, level
     return written.getvalue()
