@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -21,6 +22,7 @@ AgentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1
 SiteName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=63, pattern=SITE)]
 """A site's name, as in the `site` tag; empty for none."""
 
+_LONGEST_NAME, _LONGEST_FACT = 40, 200
 _RESERVED: Final = frozenset({"agent", "site"})
 
 
@@ -72,6 +74,20 @@ def _ip_address(text: str) -> str:
 IpAddress = Annotated[str, AfterValidator(_ip_address), WithJsonSchema(_IP_SCHEMA)]
 
 
+def _facts(told: object) -> object:
+    """What an agent says of its host, cut to what a person reads: every list of agents shows it to everybody."""
+    if not isinstance(told, dict):
+        return told
+    return {
+        str(name)[:_LONGEST_NAME]: value[:_LONGEST_FACT] if isinstance(value, str) else value
+        for name, value in told.items()
+        if isinstance(value, str | int | float | None)
+    }
+
+
+HostFacts = Annotated[dict[str, str | bool | int | float | None], BeforeValidator(_facts)]
+
+
 class Enrolment(BaseModel):
     """What an agent sends to be taken in."""
 
@@ -83,7 +99,7 @@ class Enrolment(BaseModel):
     token: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     name: AgentName
     version: Annotated[str, StringConstraints(max_length=40)] = ""
-    host: dict[str, Any] = Field(default_factory=dict, max_length=40)
+    host: Annotated[HostFacts, Field(max_length=40)] = Field(default_factory=dict)
 
 
 class Enrolled(BaseModel):
@@ -169,7 +185,7 @@ class Heartbeat(BaseModel):
     addresses: list[IpAddress] | None = Field(
         None, max_length=64, description="IP addresses of the host, without loopback and link-local ones."
     )
-    host: Annotated[dict[str, Any], Field(max_length=40)] | None = Field(
+    host: Annotated[HostFacts, Field(max_length=40)] | None = Field(
         None, description="Facts of the host; sent once by each process."
     )
     clock: ClockReading | None = Field(None, description="Null before the first exchange.")

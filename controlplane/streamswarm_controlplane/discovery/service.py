@@ -13,8 +13,9 @@ from streamswarm_controlplane.agents.models import Agent
 from streamswarm_core.hostport import host_port
 
 META: Final = "__meta_streamswarm_"
+# What agents listen on, and no other path: one that was taken over could have Prometheus ask anybody anything.
 _URL: Final = re.compile(
-    r"(?P<scheme>https?)://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[0-9A-Za-z._:-]+)):(?P<port>\d{1,5})(?P<path>/[!-~]*)?"
+    r"(?P<scheme>https?)://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[0-9A-Za-z._:-]+)):(?P<port>\d{1,5})(/metrics)?"
 )
 
 
@@ -39,9 +40,11 @@ def _group(agent: Agent) -> TargetGroup | None:
     if found is None:
         return None
     host = reachable(found["v6"] or found["host"], agent.addresses)
+    if _is_link_local(host):
+        return None
     labels = {
         "__scheme__": found["scheme"],
-        "__metrics_path__": found["path"] or "/metrics",
+        "__metrics_path__": "/metrics",
         "agent": agent.name,
         "site": agent.site,
         f"{META}agent": agent.name,
@@ -75,6 +78,16 @@ def reachable(host: str, addresses: Sequence[Any]) -> str:
     # Who listens on all of IPv6 usually listens on IPv4, too.
     usable = same or (known if listening.version == 6 else [])
     return str(usable[0]) if usable else host
+
+
+def _is_link_local(host: str) -> bool:
+    """Whether it is on Prometheus's own link, where clouds have their metadata services."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (inner or address).is_link_local
 
 
 def _addresses(texts: Iterable[Any]) -> Iterable[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -166,3 +166,20 @@ def test_secrets_among_the_options_reach_the_agent_and_nobody_else(admin: Client
 
     (assignment,) = httpx.get(api(admin, "/agent/assignments"), headers=headers).json()["assignments"]
     assert assignment["params"] == {**secret, "wait": 3}
+
+
+def test_facts_of_a_host_are_cut_to_what_a_person_reads(admin: Client) -> None:
+    agent_id, headers = enrol_agent(admin)
+    at = datetime.now(UTC).isoformat()
+    host = {
+        "hostname": "x" * 100_000,
+        "cpus": 4,
+        "vm": True,
+        "rack": None,
+        "deep": [[{"a": "x" * 100_000}]],
+        "n" * 999: "y",
+    }
+    beat = {"version": "1", "started_at": at, "sent_at": at, "assignments_version": 1, "host": host}
+    httpx.post(f"{admin.url}/api/v1/agent/heartbeat", json=beat, headers=headers).raise_for_status()
+    shown = admin.http.get(f"/agents/{agent_id}").json()["host"]
+    assert shown == {"hostname": "x" * 200, "cpus": 4, "vm": True, "rack": None, "n" * 40: "y"}

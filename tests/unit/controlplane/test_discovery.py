@@ -79,9 +79,20 @@ def test_addresses_of_version_6_have_brackets(admin: Client, exporter: str, targ
     assert discover(admin)[0]["targets"] == [target]
 
 
-def test_what_is_no_exporters_address_is_left_out(admin: Client) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        "javascript:alert(1)",
+        "http://192.0.2.5:8803/admin/delete?all=1",
+        "http://192.0.2.5:8803/",
+        "http://169.254.169.254:80/metrics",
+        "http://[::ffff:169.254.169.254]:80/metrics",
+        "http://[fe80::1]:8803/metrics",
+    ],
+)
+def test_what_is_no_exporters_address_is_left_out(admin: Client, told: str) -> None:
     _, headers = enrol_agent(admin)
-    report(admin, headers, "javascript:alert(1)")
+    report(admin, headers, told)
     assert discover(admin) == []
 
 
