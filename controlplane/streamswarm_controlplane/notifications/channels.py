@@ -29,6 +29,16 @@ def _check_url(url: str) -> str:
     return url
 
 
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL: who gets what is sent.
+
+    >>> origin_of("https://Hooks.example.com/services/T0/B0?key=1")
+    'https://hooks.example.com'
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
 def _check_secret_url(url: SecretStr) -> SecretStr:
     if url.get_secret_value() not in {"", MASK}:
         _check_url(url.get_secret_value())

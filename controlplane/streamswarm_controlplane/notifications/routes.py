@@ -1,4 +1,5 @@
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, status
@@ -28,6 +29,7 @@ from streamswarm_controlplane.notifications.schemas import (
 )
 from streamswarm_controlplane.notifications.secretbox import SecretBox
 from streamswarm_controlplane.pages import Page, PageDep
+from streamswarm_controlplane.users.models import Role
 
 router = APIRouter(tags=["notifications"], route_class=ApiRoute)
 
@@ -41,10 +43,11 @@ BoxDep = Annotated[SecretBox, Depends(_box)]
 
 
 @router.get("/channels", summary="All channels")
-def list_channels(db: SessionDep, page: PageDep, box: BoxDep, _viewer: Viewer) -> Page[ChannelPublic]:
-    """Ordered by name; secrets are asterisks."""
-    query = select(Channel)
-    return page.read(db, query, by=[Channel.name, Channel.id], show=lambda channel: channels.show_channel(channel, box))
+def list_channels(db: SessionDep, page: PageDep, box: BoxDep, viewer: Viewer) -> Page[ChannelPublic]:
+    """Ordered by name; secrets are asterisks, and for all but admins what follows the host in a webhook's URL."""
+    query, whole = select(Channel), viewer.role.includes(Role.ADMIN)
+    show = partial(channels.show_channel, box=box, whole=whole)
+    return page.read(db, query, by=[Channel.name, Channel.id], show=show)
 
 
 @router.post("/channels", status_code=status.HTTP_201_CREATED, summary="Add a channel")
@@ -55,9 +58,10 @@ def create_channel(body: ChannelCreate, db: SessionDep, box: BoxDep, admin: Admi
 
 
 @router.get("/channels/{channel_id}", summary="One channel")
-def get_channel(channel_id: str, db: SessionDep, box: BoxDep, reading: ReadingDep, _viewer: Viewer) -> ChannelPublic:
-    """By id."""
-    return reading.show(channels.show_channel(channels.get_channel(db, channel_id), box))
+def get_channel(channel_id: str, db: SessionDep, box: BoxDep, reading: ReadingDep, viewer: Viewer) -> ChannelPublic:
+    """By id; see the list for what is shown to whom."""
+    whole = viewer.role.includes(Role.ADMIN)
+    return reading.show(channels.show_channel(channels.get_channel(db, channel_id), box, whole=whole))
 
 
 @router.patch("/channels/{channel_id}", summary="Change a channel")

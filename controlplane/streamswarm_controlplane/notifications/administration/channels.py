@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from streamswarm_controlplane.audit.service import Actor, record
+from streamswarm_controlplane.audit.service import MASK, Actor, record
 from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.notifications import outbox
 from streamswarm_controlplane.notifications.administration.names import refuse_taken
-from streamswarm_controlplane.notifications.channels import Webhook, masked, split, unmasked
+from streamswarm_controlplane.notifications.channels import Webhook, masked, origin_of, split, unmasked
 from streamswarm_controlplane.notifications.events import MessageKind
 from streamswarm_controlplane.notifications.models import Channel, Delivery, Rule
 from streamswarm_controlplane.notifications.routing import Route, message
@@ -23,14 +23,17 @@ from streamswarm_core.clock import now
 _TEST_MESSAGE_TIME = timedelta(minutes=2)
 
 
-def show_channel(channel: Channel, box: SecretBox) -> ChannelPublic:
-    """The channel as users see it."""
+def show_channel(channel: Channel, box: SecretBox, *, whole: bool = True) -> ChannelPublic:
+    """The channel as users see it; unless `whole`, of a webhook's URL only where it leads: the rest may be a secret."""
     try:
         hidden = box.open(channel.secrets)
     except SealedError:
         hidden = {}
     columns = {name: getattr(channel, name) for name in ChannelPublic.model_fields if name != "settings"}
-    return ChannelPublic(settings=masked(channel.kind, channel.settings, hidden), **columns)
+    settings = masked(channel.kind, channel.settings, hidden)
+    if not whole and channel.kind == "webhook":
+        settings["url"] = f"{origin_of(settings['url'])}/{MASK}"
+    return ChannelPublic(settings=settings, **columns)
 
 
 def get_channel(db: Session, channel_id: str, *, lock: bool = False) -> Channel:
@@ -74,7 +77,8 @@ def update_channel(db: Session, actor: Actor, channel: Channel, change: ChannelU
     """Change a channel; secrets that come masked stay.
 
     Raises:
-        ApiError: 409 if the name is taken, 422 for another kind or a secret that is missing.
+        ApiError: 409 if the name is taken, 422 for another kind, a secret that is missing, or one that would be
+            shown to another host.
     """
     try:
         stored = box.open(channel.secrets)
@@ -91,6 +95,7 @@ def update_channel(db: Session, actor: Actor, channel: Channel, change: ChannelU
         if change.settings.kind != channel.kind:
             raise ApiError(422, f"a channel stays of its kind, {channel.kind}; add another", field="body.settings.kind")
         values, given = split(change.settings)
+        _refuse_moved(channel, values, given)
         hidden = unmasked(given, stored)
         if channel.kind == "webhook":
             hidden.setdefault("secret", stored.get("secret") or new_signing_secret())
@@ -136,6 +141,35 @@ def _check_secrets(kind: str, values: dict[str, Any], hidden: dict[str, Any]) ->
         raise ApiError(422, "give the URL of the incoming webhook", field="body.settings.url")
     if kind == "email" and bool(values["username"]) != bool(hidden.get("password")):
         raise ApiError(422, "give user name and password, or neither", field="body.settings.password")
+
+
+def _refuse_moved(channel: Channel, values: dict[str, Any], given: dict[str, Any]) -> None:
+    """Keep stored secrets from being shown to somewhere they were not meant for.
+
+    A signing secret is never shown, and a chat's URL is where it leads.
+    """
+    before, after = (_destination(channel.kind, one) for one in (channel.settings, values))
+    if before == after:
+        return
+    masked_headers = [name for name, value in given.get("headers", {}).items() if value == MASK]
+    fields = [*(["password"] if given.get("password") == MASK else []), *(f"headers.{name}" for name in masked_headers)]
+    if fields:
+        raise ApiError(
+            422,
+            f"body.settings.{fields[0]}: what it is shown to changes from {before} to {after}, so give it again",
+            field=f"body.settings.{fields[0]}",
+        )
+
+
+def _destination(kind: str, values: dict[str, Any]) -> str:
+    """Who is shown a channel's secrets, and how."""
+    match kind:
+        case "webhook":
+            return origin_of(values["url"])
+        case "email":
+            return f"{values['host'].lower()}:{values['port']} ({values['security']})"
+        case _:
+            return ""
 
 
 def _audited_channel(channel: Channel, hidden: dict[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,41 @@ def test_secrets_that_come_back_masked_stay_and_new_ones_replace_them(
     database.close()
 
 
+@pytest.mark.parametrize(
+    ("first", "change", "field"),
+    [
+        (WEBHOOK, {"url": "https://evil.test/x"}, "body.settings.headers.Authorization"),
+        (WEBHOOK, {"url": "http://hooks.test/x"}, "body.settings.headers.Authorization"),
+        (EMAIL, {"host": "evil.test"}, "body.settings.password"),
+        (EMAIL, {"port": 2525}, "body.settings.password"),
+    ],
+)
+def test_stored_secrets_are_not_shown_to_another_host(
+    admin: Client, first: dict[str, Any], change: dict[str, Any], field: str
+) -> None:
+    channel = add(admin, "moved", first)
+    path = f"/channels/{channel['id']}"
+    moved = admin.http.patch(path, json={"settings": {**channel["settings"], **change}})
+    assert (moved.status_code, moved.json()["errors"][0]["field"]) == (422, field)
+    assert admin.http.get(path).json()["settings"] == channel["settings"]
+    again = {"headers": {"Authorization": "Bearer new"}} if first["kind"] == "webhook" else {"password": "new"}
+    given = admin.http.patch(path, json={"settings": {**channel["settings"], **change, **again}})
+    assert given.status_code == 200
+
+
+def test_only_admins_see_all_of_a_webhooks_url(admin: Client) -> None:
+    channel = add(admin, "hook", {**WEBHOOK, "url": "https://hooks.test/services/T0/planted-path?key=planted-query"})
+    path = f"/channels/{channel['id']}"
+    assert "planted-path" in admin.http.get(path).text
+    olga = add_user(admin, "olga", "operator")
+    token = admin.http.post("/auth/tokens", json={"name": "reading", "scope": "read"}).json()["token"]
+    with httpx.Client(base_url=admin.http.base_url, headers={"Authorization": f"Bearer {token}"}) as reading:
+        for who in (olga.http, reading):
+            for answer in (who.get("/channels"), who.get(path)):
+                assert "planted-" not in answer.text
+                assert "https://hooks.test/********" in answer.text
+
+
 def test_a_signing_secret_that_is_made_is_told_once(admin: Client) -> None:
     made = add(admin, "hook", {"kind": "webhook", "url": "https://hooks.test/"})
     assert made["signing_secret"].startswith("whsec_")
