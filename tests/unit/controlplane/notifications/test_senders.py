@@ -1,5 +1,6 @@
 """Messages as real servers get them."""
 
+import gzip
 import json
 import ssl
 import time
@@ -14,7 +15,7 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from streamswarm_controlplane.notifications.events import MessageKind
 from streamswarm_controlplane.notifications.guard import Guard
@@ -85,6 +86,15 @@ def test_an_answer_that_is_no_success_says_so_and_a_redirect_is_not_followed(rec
     with pytest.raises(DeliveryError, match="redirects, which isn't followed"):
         post(receiver)
     assert [one.path for one in receiver.requests] == ["/hook", "/hook"]
+
+
+def test_an_answer_that_comes_packed_is_not_unpacked(receiver: Receiver) -> None:
+    packed = gzip.compress(b"unpacked words " * 1_000_000)
+    receiver.answers = [Response(packed, 500, headers={"Content-Encoding": "gzip"})]
+    with pytest.raises(DeliveryError) as failed:
+        post(receiver)
+    assert str(failed.value) == "127.0.0.1: HTTP 500"
+    assert receiver.requests[0].headers["accept-encoding"] == "identity"
 
 
 def test_nobody_there_is_an_error_that_names_the_host() -> None:
