@@ -92,9 +92,11 @@ def oidc_callback(
     streamswarm_oidc: Annotated[str, Cookie(max_length=200, description="Set when the login was begun.")] = "",
 ) -> Response:
     """Sets the session cookie."""
+    begun = False
     try:
         with database.session() as db:
             login = oidc.take(db, state, streamswarm_oidc)
+        begun = True
         claims = provider.claims(login, code, error)
         with database.session() as db:
             user = user_of(db, base, claims)
@@ -102,7 +104,9 @@ def oidc_callback(
             settings = effective(db, base)
             _, secret = sessions.open_session(db, settings, user, method="oidc", address=address, user_agent=agent)
     except ApiError as refused:
-        _note_failure(database, address, refused)
+        # Anybody can ask for this page, as often as they like: what no browser has begun is no failed login.
+        if begun and refused.problem.status != status.HTTP_502_BAD_GATEWAY:
+            _note_failure(database, address, refused)
         if "text/html" not in request.headers.get("Accept", ""):
             raise
         page = _REFUSED.format(why=escape(refused.problem.detail))

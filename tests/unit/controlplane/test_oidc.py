@@ -218,6 +218,18 @@ def test_a_state_is_good_once_and_in_the_browser_that_began_only(browser: Browse
     assert browser.http.get("/api/v1/auth/oidc/callback?code=x&state=made-up").status_code == 401
 
 
+def test_what_nobody_has_begun_leaves_nothing_in_the_audit_log(admin: Client, browser: Browser) -> None:
+    """Its entries stay for ever, and this page is for everybody."""
+    for number in range(3):
+        refused = browser.http.get("/api/v1/auth/oidc/callback", params={"state": f"made-up-{number}", "code": "x"})
+        assert refused.status_code == 401
+    failed = "/audit?action=auth.login_failed"
+    assert admin.http.get(failed).json()["items"] == []
+    begun = browser.begin()
+    browser.http.get(begun.replace("code=", "code=wrong"))
+    assert len(admin.http.get(failed).json()["items"]) == 1
+
+
 def test_a_code_of_another_login_does_not_fit_the_verifier(
     browser: Browser, provider: OpenIdProvider, url: str
 ) -> None:
