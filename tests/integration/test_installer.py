@@ -106,3 +106,20 @@ def test_an_address_with_quotes_stays_an_address(settings: ControlPlaneSettings,
     (tmp_path / "install.sh").write_text(text.replace("#   curl", "#"))
     subprocess.run(["sh", "install.sh", "--help"], cwd=tmp_path, check=True, capture_output=True)
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9, 0.999])
+def test_a_download_that_breaks_off_does_nothing(url: str, tmp_path: Path, share: float) -> None:
+    whole = httpx.get(f"{url}/install.sh").raise_for_status().text
+    root = tmp_path / "host"
+    (root / "opt" / "streamswarm").mkdir(parents=True)
+    done = subprocess.run(
+        ["sh", "-s", "--", "--root", str(root), "--no-systemd", "--remove"],
+        input=whole[: int(len(whole) * share)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert list(root.rglob("*")) == [root / "opt", root / "opt" / "streamswarm"]

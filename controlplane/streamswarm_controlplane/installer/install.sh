@@ -6,6 +6,8 @@
 # It makes a user, a virtual environment, a systemd unit and a credential, and touches nothing else. Running it again
 # upgrades the program and keeps the credential.
 set -eu
+# All of it is read before any of it runs, so that a download that breaks off does nothing.
+{
 
 URL='__URL__'
 PACKAGE='streamswarm[agent]==__VERSION__'
@@ -118,3 +120,6 @@ if [ "$SYSTEMD" = yes ]; then
 else
   say "start it with: STREAMSWARM_DATA=$DATA $PROGRAM/bin/streamswarm agent run"
 fi
+
+exit
+}
