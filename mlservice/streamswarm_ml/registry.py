@@ -78,6 +78,7 @@ class ModelStore:
 
     Raises:
         OSError: the folder can't be made.
+        ConfigError: the key is none, or others can read it.
     """
 
     def __init__(self, folder: Path, *, keep: int = 3, keep_days: int = 7, clock: Callable[[], int] = now_ns) -> None:
