@@ -1,10 +1,14 @@
 import json
 import logging
+import math
 import sys
+import time
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from streamswarm_core.printable import one_line, printable
+
+_SELDOM_SECONDS: Final = 60.0
 
 
 class _JsonFormatter(logging.Formatter):
@@ -41,6 +45,23 @@ class _TextFormatter(logging.Formatter):
         return printable(super().formatException(ei))
 
 
+class _Seldom(logging.Filter):
+    """Lets each warning through once a minute: what anybody can cause at will must not fill a disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        at = time.monotonic()
+        if record.levelno != logging.WARNING:
+            return True
+        if at - self._told.get(str(record.msg), -math.inf) < _SELDOM_SECONDS:
+            return False
+        self._told[str(record.msg)] = at
+        return True
+
+
 def configure(service: str, *, level: str = "info", style: Literal["text", "json"] = "text") -> None:
     """Send this process's log to standard error, in UTC, once; calling it again replaces the first set-up."""
     handler = logging.StreamHandler(sys.stderr)
@@ -48,3 +69,6 @@ def configure(service: str, *, level: str = "info", style: Literal["text", "json
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "uvicorn.access", "urllib3", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Its warnings are of requests that are none, from whoever reaches the port.
+    server = logging.getLogger("uvicorn.error")
+    server.filters[:] = [_Seldom()]

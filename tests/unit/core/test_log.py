@@ -1,12 +1,16 @@
+import asyncio
 import io
 import json
 import logging
 import sys
 from typing import Literal
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
 from streamswarm_core import log
+from tests.support import serve_app
 
 FORGED = "the server says: no\r\n2026-01-01T00:00:00Z agent INFO all is well\x1b[2J\x9b31m"
 
@@ -37,3 +41,27 @@ def test_a_message_is_one_line_whatever_it_quotes(monkeypatch: pytest.MonkeyPatc
 def test_json_stays_one_document_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = logged("json", monkeypatch).splitlines()
     assert json.loads(line)["message"] == FORGED
+
+
+def test_what_strangers_can_cause_at_will_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(url: str) -> None:
+        target = httpx.URL(url)
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection(target.host, target.port)
+            writer.write(b"no HTTP at all\r\n\r\n")
+            await reader.read()
+            writer.close()
+
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    root, server = logging.getLogger(), logging.getLogger("uvicorn.error")
+    handlers, level = root.handlers[:], root.level
+    try:
+        log.configure("agent")
+        with serve_app(Starlette()) as url:
+            asyncio.run(ask(url))
+    finally:
+        root.handlers[:], root.level = handlers, level
+        server.filters.clear()
+    assert written.getvalue().count("Invalid HTTP request received.") == 1
+    assert "Started server process" in written.getvalue()
