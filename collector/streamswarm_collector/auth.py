@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 _FRESH_SECONDS: Final = 5.0
 _REVOCATION_POLL_SECONDS: Final = 5.0
 _MOST_CACHED_TOKENS: Final = 10_000
+_LONGEST_TOKEN: Final = 512
+"""Of one that is introspected, as the control plane takes it."""
+_MOST_STRANGERS: Final = 256
+"""Unknown tokens that the control plane is asked about at the same time: anybody can make some up."""
 
 
 class Bearer(BaseModel):
@@ -92,7 +96,9 @@ class Authenticator:
         self._keys_lock = asyncio.Lock()
         self._revoked: frozenset[str] = frozenset()
         self._revocations_etag = ""
-        self._static: dict[str, tuple[float, Bearer | None]] = {}
+        self._static: dict[str, tuple[float, Bearer]] = {}
+        self._unknown: dict[str, float] = {}
+        self._strangers = 0
 
     async def check(self, token: str, scope: Scope) -> Bearer:
         """Return who presents the token.
@@ -130,21 +136,44 @@ class Authenticator:
         return Bearer(sub=claims.sub, name=claims.name, site=claims.site, scopes=claims.scopes)
 
     async def _introspected(self, token: str) -> Bearer:
+        """Who a static token is of. What was good is kept apart, so tokens that are made up push none of it out."""
+        if len(token) > _LONGEST_TOKEN:
+            raise _unknown()
         key = hash_secret(token)
         asked, bearer = self._static.get(key, (float("-inf"), None))
+        if bearer is None and time.monotonic() - self._unknown.get(key, float("-inf")) <= _FRESH_SECONDS:
+            raise _unknown()
         if time.monotonic() - asked > _FRESH_SECONDS:
             try:
-                bearer = await self._introspect(token)
+                bearer = await (self._introspect(token) if bearer else self._introspect_stranger(token))
             except Unavailable:
-                if key not in self._static:
+                if bearer is None:
                     raise
             else:
-                if len(self._static) >= _MOST_CACHED_TOKENS:
-                    self._static.clear()
-                self._static[key] = (time.monotonic(), bearer)
+                self._remember(key, bearer)
         if bearer is None:
-            raise TokenError("unknown, expired or revoked token")
+            raise _unknown()
         return bearer
+
+    def _remember(self, key: str, bearer: Bearer | None) -> None:
+        for known in (self._static, self._unknown):
+            if len(known) >= _MOST_CACHED_TOKENS:
+                known.clear()
+        if bearer is None:
+            self._static.pop(key, None)
+            self._unknown[key] = time.monotonic()
+        else:
+            self._unknown.pop(key, None)
+            self._static[key] = (time.monotonic(), bearer)
+
+    async def _introspect_stranger(self, token: str) -> Bearer | None:
+        if self._strangers >= _MOST_STRANGERS:
+            raise Unavailable("too many unknown tokens are being asked about; try again in a moment")
+        self._strangers += 1
+        try:
+            return await self._introspect(token)
+        finally:
+            self._strangers -= 1
 
     async def _introspect(self, token: str) -> Bearer | None:
         try:
@@ -180,3 +209,7 @@ class Authenticator:
             return TokenVerifier(json.loads(self._keys_file.read_text()))
         except (OSError, ValueError):
             return TokenVerifier({})
+
+
+def _unknown() -> TokenError:
+    return TokenError("unknown, expired or revoked token")

@@ -179,3 +179,46 @@ def test_every_way_to_send_a_token(headers: dict[str, str], query: str, token: s
     raw = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
     request = Request({"type": "http", "headers": raw, "query_string": query.encode()})
     assert presented_token(request) == token
+
+
+async def test_tokens_that_are_made_up_push_no_good_one_out(
+    url: str, controlplane: ControlPlaneStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A good one has to outlive an outage of the control plane, whatever strangers send meanwhile."""
+    monkeypatch.setattr("streamswarm_collector.auth._MOST_CACHED_TOKENS", 5)
+    controlplane.static["good"] = {"active": True, "sub": "t1", "name": "grafana", "scopes": ["read"]}
+    (tmp_path / "own").write_text("own-token")
+    async with httpx.AsyncClient() as client:
+        authenticator = Authenticator(url, tmp_path / "own", tmp_path, client)
+        await authenticator.check("good", Scope.READ)
+        for number in range(20):
+            with pytest.raises(TokenError, match="unknown"):
+                await authenticator.check(f"made-up-{number}", Scope.READ)
+        asked = controlplane.introspections
+        await authenticator.check("good", Scope.READ)
+        for token in ("made-up-19", "x" * 513):
+            with pytest.raises(TokenError, match="unknown"):
+                await authenticator.check(token, Scope.READ)
+        assert controlplane.introspections == asked
+
+
+async def test_a_token_that_was_revoked_is_not_remembered_as_good(
+    authenticator: Authenticator, controlplane: ControlPlaneStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamswarm_collector.auth._FRESH_SECONDS", -1)
+    controlplane.static["good"] = {"active": True, "sub": "t1", "name": "grafana", "scopes": ["read"]}
+    await authenticator.check("good", Scope.READ)
+    controlplane.static.clear()
+    with pytest.raises(TokenError):
+        await authenticator.check("good", Scope.READ)
+    controlplane.static["good"] = {"active": True, "sub": "t1", "name": "grafana", "scopes": ["read"]}
+    await authenticator.check("good", Scope.READ)
+
+
+async def test_the_control_plane_is_asked_about_few_unknown_tokens_at_a_time(
+    authenticator: Authenticator, controlplane: ControlPlaneStandIn
+) -> None:
+    checks = [authenticator.check(f"made-up-{number}", Scope.READ) for number in range(400)]
+    answers = await asyncio.gather(*checks, return_exceptions=True)
+    assert sum(isinstance(one, Unavailable) for one in answers) == 400 - controlplane.introspections
+    assert controlplane.introspections == 256
