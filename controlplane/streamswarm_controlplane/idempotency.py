@@ -39,6 +39,8 @@ _KEPT: Final = timedelta(hours=24)
 _ABANDONED: Final = timedelta(minutes=2)
 _LARGEST_ANSWER: Final = 1_000_000
 _NONCE_BYTES: Final = 12
+_HEADERS: Final = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+"""Of every answer that says nothing else: what one caller may see is for no proxy to keep for the next."""
 
 
 class KeptAnswer(Base):
@@ -205,6 +207,8 @@ class ApiRoute(APIRoute):
                 request.state.request_digest = hashlib.sha256(await request.body()).digest()
             try:
                 response = await handle(request)
+                for name, value in _HEADERS.items():
+                    response.headers.setdefault(name, value)
                 claim: Claim | None = getattr(request.state, "claim", None)
                 if claim is not None:
                     await run_in_threadpool(claim.keep, response)

@@ -127,3 +127,10 @@ def test_generated_passwords_differ_and_are_strong_enough_for_our_own_rules() ->
 
 def test_names_that_look_alike_after_normalisation_are_the_same() -> None:
     assert fold_username("\ufb01lip") == fold_username("FILIP")
+
+
+def test_no_proxy_keeps_what_one_caller_may_see_for_the_next(admin: Client) -> None:
+    for path in ("/auth/me", "/users", "/tests", "/agents", "/keys"):
+        headers = admin.http.get(path).headers
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("private, no-cache", "nosniff")
+    assert admin.http.get("/audit/export").headers["cache-control"] == "no-store"
