@@ -74,6 +74,7 @@ def test_one_line_installs_enrols_upgrades_and_removes(
         assert token not in first.stdout + first.stderr
         credential = (root / "var/lib/streamswarm/agent/credential.json").read_text()
         environment = (root / "etc/streamswarm/agent.env").read_text().splitlines()
+        assert (root / "etc/streamswarm/agent.env").stat().st_mode & 0o777 == 0o600
         assert f"STREAMSWARM_AGENT_CONTROLPLANE_URL={url}" in environment
         assert "STREAMSWARM_AGENT_COLLECTOR_URL=http://127.0.0.1:8801" in environment
         again = install(server, script, root, "--package", str(wheel))

@@ -94,6 +94,8 @@ if [ ! -e "$ENVIRONMENT" ]; then
     [ -z "$NAME" ] || say "STREAMSWARM_AGENT_NAME=$NAME"
   } > "$ENVIRONMENT"
 fi
+# Keys and passwords come to stand there, and systemd reads it as root.
+chmod 600 "$ENVIRONMENT"
 
 as_agent() {
   if [ -n "$ROOT" ]; then "$@"; else setpriv --reuid streamswarm --regid streamswarm --clear-groups "$@"; fi
