@@ -12,6 +12,7 @@ from streamswarm_cli.services import SERVICES
 
 PROGRAM: Final = Path("/opt/streamswarm/bin/streamswarm")
 EXIT_CONFIG: Final = 2
+_DATA: Final = "/var/lib/streamswarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,22 @@ class Unit:
         memory: beyond which the kernel ends it.
         after: what it starts after.
         raw: whether it opens raw sockets and reads the host's devices and processes.
+        secrets: of the folder `secrets`, those that are not for it; "" for all of it.
     """
 
     what: str
     memory: str
     after: str = "network-online.target"
     raw: bool = False
+    secrets: tuple[str, ...] = ("",)
 
 
 UNITS: Final = {
-    "controlplane": Unit("control plane, with the console", "2G", "network-online.target postgresql.service"),
-    "collector": Unit("collector, which takes and keeps the points", "4G"),
-    "ml": Unit("ML service, which scores the series", "4G"),
+    "controlplane": Unit(
+        "control plane, with the console", "2G", "network-online.target postgresql.service", secrets=()
+    ),
+    "collector": Unit("collector, which takes and keeps the points", "4G", secrets=("ml.token",)),
+    "ml": Unit("ML service, which scores the series", "4G", secrets=("collector.token",)),
     "agent": Unit("agent, which measures", "512M", raw=True),
 }
 
@@ -62,6 +67,9 @@ def text_of(service: str, program: Path) -> str:
     else:
         confined = "PrivateDevices=yes\nPrivateUsers=yes\nProtectProc=invisible\n"
         capabilities, families = "", ""
+    others = [other for other in UNITS if other != service]
+    others += ["/".join(filter(None, ("secrets", secret))) for secret in own.secrets]
+    hidden = " ".join(f"-{_DATA}/{other}" for other in others)
     return f"""\
 [Unit]
 Description=StreamSwarm {own.what}
@@ -71,8 +79,8 @@ After={own.after}
 [Service]
 ExecStart={program} {service} run
 EnvironmentFile=-/etc/streamswarm/{service}.env
-Environment=STREAMSWARM_DATA=/var/lib/streamswarm
-WorkingDirectory=/var/lib/streamswarm
+Environment=STREAMSWARM_DATA={_DATA}
+WorkingDirectory={_DATA}
 User=streamswarm
 Group=streamswarm
 StateDirectory=streamswarm
@@ -84,6 +92,8 @@ RestartSec=2
 RestartPreventExitStatus={EXIT_CONFIG}
 TimeoutStopSec=30
 LimitNOFILE=65536
+# Memory holds keys and passwords.
+LimitCORE=0
 MemoryMax={own.memory}
 # What it prints goes to the journal, which keeps itself within bounds: journalctl -u streamswarm-{service}
 StandardOutput=journal
@@ -102,6 +112,8 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectSystem=strict
+# What other services keep on the same host, such as the key that the control plane signs with.
+InaccessiblePaths={hidden}
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK{families}
 RestrictNamespaces=yes
 RestrictRealtime=yes

@@ -23,6 +23,15 @@ def test_only_the_agent_keeps_a_capability() -> None:
     assert capabilities == {"controlplane": 0, "collector": 0, "ml": 0, "agent": 2}
 
 
+def test_no_unit_reaches_what_others_keep() -> None:
+    for service in UNITS:
+        (line,) = [one for one in text_of(service, PROGRAM).splitlines() if one.startswith("InaccessiblePaths=")]
+        hidden = {path.removeprefix("-/var/lib/streamswarm/") for path in line.partition("=")[2].split()}
+        assert {one for one in UNITS if one in hidden} == set(UNITS) - {service}
+        tokens = {"agent": {"secrets"}, "collector": {"secrets/ml.token"}, "ml": {"secrets/collector.token"}}
+        assert {one for one in hidden if one.startswith("secrets")} == tokens.get(service, set())
+
+
 @pytest.mark.needs("systemd-analyze", "systemd")
 @pytest.mark.parametrize("service", UNITS)
 def test_systemd_understands_a_unit_and_finds_it_hard(service: str, tmp_path: Path) -> None:
