@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import tempfile
@@ -40,3 +41,22 @@ def test_what_a_killed_one_left_is_removed_and_what_a_living_one_has_stays(
         for one in (killed, living):
             one.kill()
             one.communicate()
+
+
+@pytest.mark.timeout(60)
+def test_what_others_put_into_the_temporary_folder_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pipe, links, elsewhere = (tmp_path / f"streamswarm-metrics-{name}" for name in ("pipe", "links", "else"))
+    precious = tmp_path / "precious"
+    for folder in (pipe, links, precious):
+        folder.mkdir()
+    (precious / "lock").touch()
+    os.mkfifo(pipe / "lock")
+    (links / "lock").symlink_to(precious / "lock")
+    elsewhere.symlink_to(precious)
+    with metrics_folder():
+        pass
+    assert (precious / "lock").exists()
+    assert links.exists()
