@@ -5,7 +5,7 @@ from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.maintenance import service
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
-from streamswarm_controlplane.maintenance.schemas import MaintenanceCreate, MaintenancePublic
+from streamswarm_controlplane.maintenance.schemas import MaintenanceChanged, MaintenanceCreate, MaintenancePublic
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_core.clock import now
 
@@ -31,9 +31,9 @@ def list_active_windows(db: SessionDep, page: PageDep, _viewer: Viewer) -> Page[
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Add a maintenance window")
-def create_window(body: MaintenanceCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> MaintenancePublic:
+def create_window(body: MaintenanceCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> MaintenanceChanged:
     """Once, or recurring by a cron expression."""
-    return service.public(service.create_window(db, operator.actor, body), now())
+    return service.changed(service.create_window(db, operator.actor, body), now())
 
 
 @router.get("/{window_id}", summary="One maintenance window")
@@ -45,11 +45,11 @@ def get_window(window_id: str, db: SessionDep, reading: ReadingDep, _viewer: Vie
 @router.put("/{window_id}", summary="Change a maintenance window")
 def replace_window(
     window_id: str, body: MaintenanceCreate, db: SessionDep, changing: ChangingDep, operator: Operator
-) -> MaintenancePublic:
+) -> MaintenanceChanged:
     """All of it: what isn't given is as in a new one."""
     window = service.get_window(db, window_id, lock=True)
     changing.check(service.public(window, now()))
-    return changing.show(service.public(service.replace_window(db, operator.actor, window, body), now()))
+    return changing.show(service.changed(service.replace_window(db, operator.actor, window, body), now()))
 
 
 @router.post("/{window_id}/end", summary="End a maintenance window")

@@ -92,3 +92,11 @@ class MaintenancePublic(BaseModel):
     active_until: datetime | None = Field(description="The end of the present silence.")
     next_start_at: datetime | None
     over: bool = Field(description="Whether it never will again.")
+
+
+class MaintenanceChanged(MaintenancePublic):
+    """A window after a change, with what somebody should know of it."""
+
+    MEASURED: ClassVar = MaintenancePublic.MEASURED | {"warnings"}
+
+    warnings: list[str] = Field([], description="What is allowed, but may not be meant, such as a window of the past.")

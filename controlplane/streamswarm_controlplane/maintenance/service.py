@@ -12,7 +12,7 @@ from streamswarm_controlplane.assignments.selection import parse, selects
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.lookup import get_or_404, names_of
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
-from streamswarm_controlplane.maintenance.schemas import MaintenanceCreate, MaintenancePublic
+from streamswarm_controlplane.maintenance.schemas import MaintenanceChanged, MaintenanceCreate, MaintenancePublic
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.clock import now
@@ -87,6 +87,21 @@ def public(window: MaintenanceWindow, at: datetime) -> MaintenancePublic:
     )
 
 
+def changed(window: MaintenanceWindow, at: datetime) -> MaintenanceChanged:
+    """The window as it is shown after a change, with a warning if it silences nothing.
+
+    It is no mistake as such: who enters a window afterwards spares the models what was measured in it.
+    """
+    shown = public(window, at)
+    warnings = []
+    if shown.over:
+        warnings.append(
+            f"it is over, so that it silences no alert (it is {at:%Y-%m-%d %H:%M} UTC now); the ML service leaves out "
+            "what was measured in it"
+        )
+    return MaintenanceChanged(**shown.model_dump(), warnings=warnings)
+
+
 def query_windows() -> Select[MaintenanceWindow]:
     """All windows."""
     return select(MaintenanceWindow)
@@ -105,10 +120,9 @@ def create_window(db: Session, actor: Actor, new: MaintenanceCreate) -> Maintena
     """Add a window.
 
     Raises:
-        ApiError: 404 for an unknown agent or test, 422 for a selector that can't be read, or times that are over.
+        ApiError: 404 for an unknown agent or test, 422 for a selector that can't be read.
     """
     window = MaintenanceWindow(created_by=actor.name, created_at=now(), updated_at=now(), **_checked(db, new))
-    _refuse_over(window)
     db.add(window)
     db.flush()
     record(db, actor, "maintenance.create", window.name, after=_audited(db, window))
@@ -119,13 +133,11 @@ def replace_window(db: Session, actor: Actor, window: MaintenanceWindow, new: Ma
     """Make another window of it.
 
     Raises:
-        ApiError: as `create_window`; one whose times are left as they are may be over.
+        ApiError: as `create_window`.
     """
-    before, times = _audited(db, window), _times(window)
+    before = _audited(db, window)
     for name, value in _checked(db, new).items():
         setattr(window, name, value)
-    if _times(window) != times:
-        _refuse_over(window)
     window.updated_at = now()
     record(db, actor, "maintenance.update", window.name, before=before, after=_audited(db, window))
     return window
@@ -174,26 +186,6 @@ def _checked(db: Session, new: MaintenanceCreate) -> dict[str, object]:
     values = new.model_dump()
     values["cron"] = new.cron or ""
     return values
-
-
-def _times(window: MaintenanceWindow) -> tuple[object, ...]:
-    return window.starts_at, window.ends_at, window.cron, window.zone, window.duration
-
-
-def _refuse_over(window: MaintenanceWindow) -> None:
-    """Let no window pass that will never silence anything: alerts of the past have been told.
-
-    Raises:
-        ApiError: 422.
-    """
-    at = now()
-    if active_until(window, at) is not None or next_start(window, at) is not None:
-        return
-    if window.ends_at is not None and window.ends_at <= at:
-        raise ApiError(422, f"ends_at: give a time after now, {at:%Y-%m-%dT%H:%M:%SZ}", field="body.ends_at")
-    raise ApiError(
-        422, "cron: none of its moments lies ahead; take others, or bounds that they fit in", field="body.cron"
-    )
 
 
 def _audited(db: Session, window: MaintenanceWindow) -> dict[str, object]:

@@ -41,6 +41,7 @@ ON_BOTH = frozenset(
         "test_lease",
         "test_limits",
         "test_migrations",
+        "test_names",
         "test_outbox",
         "test_pages",
         "test_problems",

@@ -139,8 +139,6 @@ def test_a_window_is_changed_only_by_who_has_read_it_as_it_is(admin: Client) -> 
         ({"everything": True, "cron": "0 2 * *", "duration": 3600}, "five fields"),
         ({"everything": True, "starts_at": "2030-01-01T10:00"}, "has no time zone"),
         ({"selector": "site="}, "a value at the end"),
-        ({"everything": True, "starts_at": moment(-3), "ends_at": moment(-2)}, "ends_at: give a time after now, 20"),
-        ({"everything": True, "cron": "0 2 * * *", "duration": 60, "ends_at": moment(-0.5)}, "a time after now"),
     ],
 )
 def test_windows_that_make_no_sense_are_refused(admin: Client, more: dict[str, object], said: str) -> None:
@@ -150,15 +148,28 @@ def test_windows_that_make_no_sense_are_refused(admin: Client, more: dict[str, o
     assert said in answer.json()["detail"]
 
 
-def test_a_window_that_is_over_takes_another_note_but_no_other_times_of_the_past(admin: Client) -> None:
-    body = {"name": "Upgrade", "starts_at": moment(-1), "ends_at": moment(1), "everything": True}
-    path = f"/maintenance/{window(admin, **body)['id']}"
-    ended = admin.http.post(f"{path}/end").json()
-    over = {**body, "ends_at": ended["ends_at"], "note": "took longer than planned"}
-    assert admin.http.put(path, json=over).json()["over"]
-    refused = admin.http.put(path, json={**over, "starts_at": moment(-5), "ends_at": moment(-4)})
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.ends_at")
-    assert admin.http.get(path).json()["ends_at"] == ended["ends_at"]
+@pytest.mark.parametrize(
+    ("times", "over"),
+    [
+        ({"starts_at": moment(-3), "ends_at": moment(-2)}, True),
+        ({"starts_at": None, "ends_at": moment(-0.5), "cron": "0 2 * * *", "duration": 60}, True),
+        ({"starts_at": moment(-3), "ends_at": moment(2)}, False),
+        ({"starts_at": moment(2), "ends_at": moment(3)}, False),
+        ({"starts_at": None, "ends_at": None, "cron": "0 2 * * *", "duration": 60}, False),
+    ],
+)
+def test_a_window_that_silences_nothing_as_it_is_over_is_taken_with_a_warning(
+    admin: Client, times: dict[str, object], over: bool
+) -> None:
+    body = {"name": "Upgrade", "everything": True, **times}
+    made = window(admin, **body)
+    assert [("silences no alert" in one, "UTC now" in one) for one in made["warnings"]] == [(True, True)] * over
+    path = f"/maintenance/{made['id']}"
+    etag = admin.http.get(path).headers["ETag"]
+    changed = admin.http.put(path, json={**body, "note": "ask Kim"}, headers={"If-Match": etag})
+    assert bool(changed.json()["warnings"]) == over
+    again = admin.http.put(path, json=body, headers={"If-Match": changed.headers["ETag"]})
+    assert again.status_code == 200
 
 
 def test_an_agent_or_test_that_is_not_there_is_named(admin: Client) -> None:

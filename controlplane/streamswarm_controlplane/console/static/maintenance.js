@@ -151,10 +151,9 @@ if (mayChange) {
     event.preventDefault();
     showProblem(null);
     try {
-      if (edited) await api.put(`/maintenance/${edited.id}`, read(), etag);
-      else await api.post("/maintenance", read());
+      const made = edited ? await api.put(`/maintenance/${edited.id}`, read(), etag) : await api.post("/maintenance", read());
       form.hidden = true;
-      say("");
+      say(made.warnings.length ? `Saved. Mind that ${made.warnings.join("; ")}.` : "", made.warnings.length > 0);
       await load();
     } catch (problem) {
       showProblem(problem);
