@@ -96,6 +96,39 @@ def test_labels_that_are_none_are_refused_and_the_others_are_kept_whole(page: Pa
     expect(page.locator("#enrolment tr")).to_contain_text("filter=a=b")
 
 
+def test_on_a_phone_every_list_is_read_without_scrolling_sideways(page: Page, url: str) -> None:
+    token = call(url, "/enrolment-tokens", {"site": "berlin", "labels": {"provider": "Acme Networks", "rack": "a-12"}})
+    enrol = {"token": token["token"], "name": "berlin-branch-office-with-a-long-name-1"}
+    agent = httpx.post(f"{url}/api/v1/agent/enrol", json=enrol).raise_for_status().json()["agent_id"]
+    target = "https://shop.example.net/a/rather/long/path"
+    body: dict[str, object] = {"name": "Shop", "probe": "http", "target": target, "agent_ids": [agent]}
+    test = call(url, "/tests", body)
+    call(url, f"/tests/{test['id']}/run", {})
+    settings = {"kind": "webhook", "url": "http://127.0.0.1:9/hooks/a-long-path/of-the-operations-centre"}
+    channel = call(url, "/channels", {"name": "NOC", "settings": settings})
+    call(url, "/rules", {"name": "All", "channel_ids": [channel["id"]]})
+    ends = {"ends_at": "2031-01-06T02:00:00Z"}
+    call(url, "/maintenance", {"name": "Upgrade", "starts_at": "2030-01-05T22:00:00Z", "agent_ids": [agent], **ends})
+    matcher = {"label": "agent", "operator": "=", "value": enrol["name"]}
+    call(url, "/silences", {"matchers": [matcher], "comment": "new line card", **ends})
+    call(url, "/users", {"username": "kim", "role": "operator", "email": "kim.someone@branch.example.org"})
+    call(url, "/tokens", {"name": "grafana", "scopes": ["read"]})
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = """() => [document.documentElement, ...document.querySelectorAll(".scroll")]
+        .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText)"""
+    for path in ("agents", "tests", "maintenance", "alerts", "notifications", "profile", "tokens", "users", "audit"):
+        page.goto(f"{url}/{path}")
+        if path == "tests":
+            page.locator("tr[data-test=shop]").get_by_role("button", name="Shop", exact=True).click()
+            expect(page.locator("#run-rows tr")).to_have_count(1)
+        expect(page.locator("tbody tr").first).to_be_visible()
+        assert page.evaluate(wide) == [], path
+    named = page.locator("#rows tr").first.locator("td").first
+    assert named.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Time"'
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert named.evaluate("cell => getComputedStyle(cell, '::before').content") == "none"
+
+
 def test_a_little_loss_is_not_shown_as_none(page: Page) -> None:
     script = """async (values) => {
         const { formatValue } = await import('/static/format.js');
