@@ -143,3 +143,37 @@ def test_times_keep_their_seconds_in_a_form_that_changes_something_else(
     expect(page.locator("tr[data-window=Upgrade]")).to_contain_text("ask Kim")
     found = ask(other, "GET", window_path)
     assert (found["starts_at"], found["ends_at"]) == ("2031-03-01T08:00:17Z", "2031-03-01T09:30:59.123456Z")
+
+
+def test_agents_are_found_and_ticked_by_the_dozen_and_one_that_came_meanwhile_stays(
+    page: Page, url: str, other: httpx.Client
+) -> None:
+    ids = {name: enrol(other, name) for name in (f"{site}-{n}" for site in ("berlin", "paris") for n in range(6))}
+    body = {"name": "Office", "probe": "icmp", "target": "127.0.0.1", "agent_ids": [ids["paris-0"]]}
+    test_id = ask(other, "POST", "/tests", body)["id"]
+    page.goto(f"{url}/tests")
+    page.locator("tr[data-test=office]").get_by_role("button", name="Edit").click()
+    expect(page.locator("#agent-count")).to_have_text("1 of 12 chosen")
+    ask(other, "POST", "/assignments", {"test_id": test_id, "agent_id": ids["paris-5"]})
+    page.fill("#agent-search", "berlin")
+    page.click("#agents-all")
+    page.uncheck("#agents label:has-text('berlin-3') input")
+    expect(page.locator("#agent-count")).to_have_text("6 of 12 chosen")
+    page.click("#submit")
+    expect(page.locator("#form")).to_be_hidden()
+    rows = ask(other, "GET", f"/assignments?test_id={test_id}")["items"]
+    names = {agent_id: name for name, agent_id in ids.items()}
+    expected = {"berlin-0", "berlin-1", "berlin-2", "berlin-4", "berlin-5", "paris-0", "paris-5"}
+    assert {names[row["agent_id"]] for row in rows} == expected
+
+
+def test_the_agents_in_a_state_are_one_click_away(page: Page, url: str, other: httpx.Client) -> None:
+    ids = [enrol(other, f"berlin-{number}") for number in range(3)]
+    other.post(f"/agents/{ids[1]}/revoke").raise_for_status()
+    page.goto(f"{url}/agents")
+    expect(page.locator("#states button")).to_have_text(["all 3", "✕ revoked 1", "… never seen 2"])
+    page.click("#states [data-state=revoked]")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    expect(page.locator("#rows tr")).to_contain_text("berlin-1")
+    page.click("#states [data-state='']")
+    expect(page.locator("#rows tr")).to_have_count(3)

@@ -81,6 +81,22 @@ def unassign(db: Session, actor: Actor, assignment_id: str) -> None:
     bump(db, [row.agent_id])
 
 
+def assign_only(db: Session, actor: Actor, test: TestPlan, agent_ids: Iterable[str]) -> None:
+    """Let these agents run a test by hand, and no others; those of its selector stay.
+
+    Raises:
+        ApiError: 404 for an unknown agent, 409 for one that can't bear it.
+    """
+    wanted = list(dict.fromkeys(agent_ids))
+    explicit = select(AssignmentRow).where(AssignmentRow.test_id == test.id, AssignmentRow.explicit)
+    present = {row.agent_id: row.id for row in db.scalars(explicit)}
+    for agent_id in present.keys() - set(wanted):
+        unassign(db, actor, present[agent_id])
+    for agent_id in wanted:
+        if agent_id not in present:
+            assign(db, actor, test, agent_id)
+
+
 def end_runs(db: Session, assignment_ids: Iterable[str], why: str) -> None:
     """Close the run records of assignments that an agent has no more."""
     db.execute(

@@ -73,6 +73,9 @@ class TestUpdate(BaseModel):
     interval: Interval | None = None
     timeout: Timeout | None = None
     schedule: Schedule | None = None
+    agent_ids: Annotated[list[str], Field(max_length=10_000)] | None = Field(
+        None, description="Agents that have it by hand, in place of those that have it now; the selector's stay."
+    )
     selector: SelectorText | None = None
     thresholds: Thresholds | None = None
     objective: Objective | None = Field(None, description="Null takes it away.")

@@ -98,12 +98,13 @@ def update_test(db: Session, actor: Actor, test: TestPlan, change: TestUpdate) -
 
     Raises:
         ApiError: 409 if the name is taken or an agent can't bear it, 422 for what the probe doesn't take, or for
-            secrets that would go to another host.
+            secrets that would go to another host, 404 for an unknown agent.
     """
     spec = checks.find_spec(test.probe)
     before, load = audited(test), limits.load_of(test)
     values = {name: getattr(change, name) for name in change.model_fields_set}
     values = {name: value for name, value in values.items() if value is not None or name == "objective"}
+    agent_ids = values.pop("agent_ids", None)
     if "name" in values and fold_name(values["name"]) != fold_name(test.name):
         values["name_key"] = claim_name(db, values["name"], test.id)
     if "target" in values:
@@ -130,6 +131,8 @@ def update_test(db: Session, actor: Actor, test: TestPlan, change: TestUpdate) -
     agents = [row.agent for row in db.scalars(select(AssignmentRow).where(AssignmentRow.test_id == test.id))]
     limits.refuse_overload(db, agents, test, load)
     record(db, actor, "test.update", test.key, before=before, after=audited(test))
+    if agent_ids is not None:
+        assignments.assign_only(db, actor, test, agent_ids)
     if "selector" in values:
         selection.reselect_test(db, actor, test)
     if before != audited(test):

@@ -113,3 +113,23 @@ def test_an_agent_that_moves_or_is_deleted_takes_its_runs_with_it(admin: Client)
     admin.http.delete(f"/agents/{agent.id}", params={"series": "keep"}).raise_for_status()
     (run, _) = items(admin, "/runs")
     assert (run["agent_id"], run["agent_name"], run["status"]) == (None, "a", "stopped")
+
+
+def test_agents_by_hand_are_replaced_as_a_whole_and_those_of_the_selector_stay(admin: Client) -> None:
+    one, two, three = (PlayedAgent(admin, name) for name in ("one", "two", "three"))
+    test = add_test(admin, one, two, selector="agent in (two,three)")
+
+    def having() -> dict[str, tuple[bool, bool]]:
+        names = {agent.id: agent.name for agent in (one, two, three)}
+        rows = items(admin, "/assignments", test_id=test["id"])
+        return {names[row["agent_id"]]: (row["explicit"], row["selected"]) for row in rows}
+
+    path = f"/tests/{test['id']}"
+    admin.http.patch(path, json={"agent_ids": [three.id, three.id], "interval": 7}).raise_for_status()
+    assert having() == {"two": (False, True), "three": (True, True)}
+    assert one.tests() == []
+    unknown = admin.http.patch(path, json={"agent_ids": [one.id, "nobody"], "interval": 9})
+    assert (unknown.status_code, admin.http.get(path).json()["interval"]) == (404, 7)
+    assert having() == {"two": (False, True), "three": (True, True)}
+    admin.http.patch(path, json={"selector": "", "agent_ids": []}).raise_for_status()
+    assert having() == {}

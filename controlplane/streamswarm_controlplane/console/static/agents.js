@@ -10,6 +10,7 @@ const role = document.body.dataset.role;
 const mayChange = role === "operator" || role === "admin";
 const ICONS = { online: "✓", late: "◌", offline: "✕", draining: "‖", revoked: "✕", "never seen": "…" };
 let agents = [];
+let state = "";
 
 async function load() {
   agents = await api.all("/agents");
@@ -18,13 +19,29 @@ async function load() {
 
 function draw() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const shown = agents.filter((agent) => words.every((word) => haystack(agent).includes(word)));
+  const found = agents.filter((agent) => words.every((word) => haystack(agent).includes(word)));
+  drawStates(found);
+  const shown = found.filter((agent) => !state || agent.state === state);
   refill(document.getElementById("rows"), shown.map(row));
   const empty = document.getElementById("empty");
   empty.hidden = shown.length > 0;
   empty.textContent = agents.length
     ? "Nothing matches the filter."
     : "No agent is enrolled yet. Add one, and run the command that is shown on its host.";
+}
+
+// How many are online, offline and so on; a click leaves only those.
+function drawStates(found) {
+  const place = document.getElementById("states");
+  const counts = new Map(Object.keys(ICONS).map((name) => [name, found.filter((agent) => agent.state === name).length]));
+  if (!counts.get(state)) state = "";
+  const button = (name, text) => element("button", { class: "quiet small", type: "button", "data-state": name,
+    "aria-pressed": String(state === name), onclick: () => { state = name; draw(); place.querySelector(`[data-state="${name}"]`)?.focus(); } }, text);
+  const held = place.contains(document.activeElement) && document.activeElement.dataset.state;
+  place.replaceChildren(button("", `all ${found.length}`),
+    ...[...counts].filter(([, count]) => count).map(([name, count]) => button(name, `${ICONS[name]} ${name} ${count}`)));
+  if (held !== false) place.querySelector(`[data-state="${held}"]`)?.focus();
+  place.hidden = agents.length === 0;
 }
 
 function haystack(agent) {

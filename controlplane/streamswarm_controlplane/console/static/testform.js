@@ -7,6 +7,11 @@ import { ScheduleEditor } from "./schedule.js";
 import { readThresholds, thresholdLine } from "./thresholds.js";
 
 const byId = (id) => document.getElementById(id);
+const FEW = 10;
+
+function describe(agent) {
+  return [agent.name, agent.site, ...Object.entries(agent.labels).map(([name, value]) => `${name}=${value}`)].join("\n").toLowerCase();
+}
 
 export class TestForm {
   constructor(form, saved) {
@@ -20,6 +25,10 @@ export class TestForm {
     form.probe.addEventListener("change", () => this.drawProbe({}, []));
     byId("add-threshold").addEventListener("click", () => byId("thresholds").append(thresholdLine(this.probe())));
     this.field("selector").addEventListener("input", () => this.previewSelector());
+    byId("agents").addEventListener("change", () => this.countAgents());
+    byId("agent-search").addEventListener("input", () => this.filterAgents());
+    byId("agents-all").addEventListener("click", () => this.tickAgents(true));
+    byId("agents-none").addEventListener("click", () => this.tickAgents(false));
     form.addEventListener("reset", () => this.close());
     form.addEventListener("submit", (event) => { event.preventDefault(); this.save(); });
   }
@@ -56,10 +65,13 @@ export class TestForm {
     this.field("objective-days").value = test?.objective?.days ?? "";
     const mine = new Set(assignments.filter((one) => one.test_id === test?.id && one.explicit).map((one) => one.agent_id));
     const living = agents.filter((agent) => agent.state !== "revoked");
-    byId("agents").replaceChildren(...living.map((agent) => element("label", {},
+    byId("agents").replaceChildren(...living.map((agent) => element("label", { "data-find": describe(agent) },
       element("input", { type: "checkbox", name: "agent", value: agent.id,
         checked: test ? mine.has(agent.id) : living.length === 1 }), ` ${agent.name}`)));
     byId("no-agents").hidden = living.length > 0;
+    byId("agent-tools").hidden = living.length < FEW;
+    byId("agent-search").value = "";
+    this.filterAgents();
     this.schedule.write(test?.schedule);
     this.drawProbe(test?.params || {}, test?.thresholds || []);
     this.previewSelector();
@@ -129,10 +141,7 @@ export class TestForm {
       const body = this.read();
       let made;
       if (this.test) {
-        const changed = await api.change(`/tests/${this.test.id}`, body, this.etag);
-        this.etag = changed.etag;
-        made = changed.body;
-        await this.assign(this.test, new Set(chosen));
+        made = (await api.change(`/tests/${this.test.id}`, { ...body, ...await this.wanted(chosen) }, this.etag)).body;
       } else {
         made = await api.post("/tests", { ...body, probe: this.form.probe.value, agent_ids: chosen });
       }
@@ -146,15 +155,29 @@ export class TestForm {
     }
   }
 
-  // Only what was ticked or unticked here: an agent that somebody else has added meanwhile keeps the test.
-  async assign(test, wanted) {
-    const explicit = (rows) => rows.filter((one) => one.test_id === test.id && one.explicit);
-    const before = new Set(explicit(this.known.assignments).map((one) => one.agent_id));
-    for (const agent_id of wanted) if (!before.has(agent_id)) await api.post("/assignments", { test_id: test.id, agent_id });
-    const gone = [...before].filter((agent_id) => !wanted.has(agent_id));
-    if (!gone.length) return;
-    for (const row of explicit(await api.all(`/assignments?test_id=${test.id}`))) {
-      if (gone.includes(row.agent_id)) await api.delete(`/assignments/${row.id}`);
-    }
+  // All agents that are to have it by hand; one that somebody else has added meanwhile keeps the test.
+  async wanted(chosen) {
+    const ids = (rows) => rows.filter((one) => one.test_id === this.test.id && one.explicit).map((one) => one.agent_id);
+    const [before, present] = [ids(this.known.assignments), ids(await api.all(`/assignments?test_id=${this.test.id}`))];
+    const same = chosen.length === before.length && before.every((id) => chosen.includes(id));
+    return same ? {} : { agent_ids: [...new Set([...chosen, ...present.filter((id) => !before.includes(id))])] };
+  }
+
+  // With hundreds of agents nobody finds one by looking, or ticks them one by one.
+  filterAgents() {
+    const words = byId("agent-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const label of byId("agents").children) label.hidden = !words.every((word) => label.dataset.find.includes(word));
+    this.countAgents();
+  }
+
+  countAgents() {
+    const boxes = [...byId("agents").querySelectorAll("input")];
+    const chosen = boxes.filter((box) => box.checked).length;
+    byId("agent-count").textContent = `${chosen} of ${boxes.length} chosen`;
+  }
+
+  tickAgents(on) {
+    for (const label of byId("agents").children) if (!label.hidden) label.querySelector("input").checked = on;
+    this.countAgents();
   }
 }
