@@ -27,6 +27,7 @@ class Api:
             headers[CSRF_HEADER] = credentials.csrf
             cookies[SESSION_COOKIE] = credentials.session
         self.url = credentials.url
+        self._lists: dict[str, list[dict[str, Any]]] = {}
         self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, cookies=cookies, timeout=60)
 
     def __enter__(self) -> Self:
@@ -52,6 +53,8 @@ class Api:
             answer = self._http.request(method, path, json=body, params=query, headers=more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"{self.url}: {error or type(error).__name__}") from None
+        if method != "GET":
+            self._lists.pop(f"/{path.split('/')[1]}", None)
         if answer.is_success:
             return answer
         raise _refusal(answer)
@@ -82,7 +85,10 @@ class Api:
         known = self._by_id(path, name)
         if known is not None:
             return known
-        found = [item for item in self.items(path) if name in {str(item.get("id")), str(item.get(by))}]
+        # Whoever names hundreds of agents reads their list once.
+        if path not in self._lists:
+            self._lists[path] = list(self.items(path))
+        found = [item for item in self._lists[path] if name in {str(item.get("id")), str(item.get(by))}]
         exact = [item for item in found if str(item.get("id")) == name] or found
         noun = path.strip("/").replace("-", " ").removesuffix("s")
         if len(exact) > 1:

@@ -8,7 +8,7 @@ import typer
 
 from streamswarm_cli.admin import bodies, credentials, output
 from streamswarm_cli.admin.api import Api
-from streamswarm_core.errors import ConfigError
+from streamswarm_core.errors import ConfigError, StreamSwarmError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
@@ -93,6 +93,7 @@ def create_from(
     *,
     as_json: bool,
     ready: Callable[[Api, dict[str, Any]], dict[str, Any]] | None = None,
+    skip_existing: bool = False,
 ) -> None:
     """Add what a file holds, with what is given on the command line in each, or what is given alone.
 
@@ -102,18 +103,36 @@ def create_from(
         file: YAML or JSON; None for none.
         as_json: how to print what came of it.
         ready: makes names ids, and the like.
+        skip_existing: leave out what is there already, by what it is called.
     """
     made = []
+    found = bodies.documents(file) if file else [{}]
     with connect() as api:
-        for body in bodies.documents(file) if file else [{}]:
+        known = _known(api, noun) if skip_existing else set()
+        for number, body in enumerate(found, 1):
             whole = {**body, **given}
-            made.append(api.send("POST", noun.path, body=ready(api, whole) if ready else whole).json())
+            called = str(whole.get("name") or whole.get(noun.by) or number)
+            if known & {str(whole.get(noun.by)), str(whole.get("name"))}:
+                typer.echo(f"{noun.title} {called}: is there already", err=True)
+                continue
+            try:
+                made.append(api.send("POST", noun.path, body=ready(api, whole) if ready else whole).json())
+            except StreamSwarmError as error:
+                if len(found) == 1:
+                    raise
+                place = f"{noun.title} {called}, number {number} of {len(found)}"
+                raise ConfigError(f"{place}: {error}; {len(made)} before it are made, and none behind it") from None
     if as_json:
         output.show_json(made[0] if len(made) == 1 and not file else made)
     elif len(made) == 1:
         output.show_one(made[0], as_json=False)
     else:
         output.show_list(made, noun.columns, as_json=False)
+
+
+def _known(api: Api, noun: Noun) -> set[str]:
+    """What those that there are are called."""
+    return {str(item[name]) for item in api.items(noun.path) for name in {noun.by, "name"} if item.get(name)}
 
 
 def add_update(app: typer.Typer, noun: Noun) -> None:

@@ -1,3 +1,4 @@
+import json
 from typing import Annotated, Any, Final
 
 import typer
@@ -24,6 +25,9 @@ TESTS: Final = Noun(
         "options": "params",
     },
 )
+MASK: Final = "********"
+"""What the API says in place of a secret."""
+_OWN: Final = frozenset({"id", "generation", "created_at", "updated_at"})
 RUN_COLUMNS: Final = {
     "made": "created_at",
     "test": "test_key",
@@ -61,9 +65,12 @@ def create(
     ] = None,
     fields: Set = None,
     file: File = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out those whose key or name is taken already.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Add a test, or those of a file, which may name `agents` instead of `agent_ids`."""
+    """Add a test, or those of a file, which may name `agents` instead of `agent_ids`; `export` writes such a file."""
     given: dict[str, Any] = {
         "probe": probe,
         "target": target,
@@ -76,7 +83,7 @@ def create(
         **bodies.assignments(fields or ()),
     }
     known = {field: one for field, one in given.items() if one is not None}
-    noun.create_from(TESTS, known, file, as_json=as_json, ready=_with_agent_ids)
+    noun.create_from(TESTS, known, file, as_json=as_json, ready=_with_agent_ids, skip_existing=skip_existing)
 
 
 def _usual_name(probe: str | None, target: str | None) -> str | None:
@@ -85,6 +92,8 @@ def _usual_name(probe: str | None, target: str | None) -> str | None:
 
 
 def _with_agent_ids(api: Api, body: dict[str, Any]) -> dict[str, Any]:
+    if MASK in json.dumps(body.get("params", {})):
+        raise ConfigError(f"params: {MASK} stands for a secret that was not exported; write it, or leave it out")
     names = body.pop("agents", None)
     if names:
         body["agent_ids"] = [api.find(AGENTS.path, str(name), AGENTS.by)["id"] for name in names]
@@ -108,25 +117,56 @@ def resume(name: Name, *, as_json: Json = False) -> None:
 
 @app.command("assign")
 def assign(
-    name: Name, agent: Annotated[str, typer.Argument(help="The agent's name or id.")], *, as_json: Json = False
+    name: Name,
+    agents: Annotated[list[str], typer.Argument(help="The agents' names or ids.")],
+    *,
+    as_json: Json = False,
 ) -> None:
-    """Let an agent run a test."""
+    """Let agents run a test."""
     with noun.connect() as api:
-        test, runner = api.find(TESTS.path, name, TESTS.by), api.find(AGENTS.path, agent, AGENTS.by)
-        made = api.send("POST", "/assignments", body={"test_id": test["id"], "agent_id": runner["id"]}).json()
-    output.show_one(made, as_json=as_json)
+        test = api.find(TESTS.path, name, TESTS.by)
+        runners = [api.find(AGENTS.path, agent, AGENTS.by) for agent in agents]
+        bodies_of = [{"test_id": test["id"], "agent_id": runner["id"]} for runner in runners]
+        made = [api.send("POST", "/assignments", body=body).json() for body in bodies_of]
+    if len(made) == 1:
+        output.show_one(made[0], as_json=as_json)
+    else:
+        output.show_list(made, {"id": "id", "agent": "agent_id", "warnings": "warnings"}, as_json=as_json)
 
 
 @app.command("unassign")
-def unassign(name: Name, agent: Annotated[str, typer.Argument(help="The agent's name or id.")]) -> None:
-    """Let an agent stop running a test."""
+def unassign(name: Name, agents: Annotated[list[str], typer.Argument(help="The agents' names or ids.")]) -> None:
+    """Let agents stop running a test."""
     with noun.connect() as api:
-        test, runner = api.find(TESTS.path, name, TESTS.by), api.find(AGENTS.path, agent, AGENTS.by)
+        test = api.find(TESTS.path, name, TESTS.by)
+        runs = {one["agent_id"]: one["id"] for one in api.items("/assignments", test_id=test["id"])}
+        for agent in agents:
+            runner = api.find(AGENTS.path, agent, AGENTS.by)
+            if runner["id"] not in runs:
+                raise ConfigError(f"the agent {agent} doesn't run the test {name}")
+            api.send("DELETE", f"/assignments/{runs[runner['id']]}")
+
+
+@app.command("export")
+def export() -> None:
+    """Print all tests as `create -f` takes them, with their agents by name; secrets have to be filled in."""
+    with noun.connect() as api:
+        names = {agent["id"]: agent["name"] for agent in api.items(AGENTS.path)}
+        agents: dict[str, list[str]] = {}
         for one in api.items("/assignments"):
-            if (one["test_id"], one["agent_id"]) == (test["id"], runner["id"]):
-                api.send("DELETE", f"/assignments/{one['id']}")
-                return
-    raise ConfigError(f"the agent {agent} doesn't run the test {name}")
+            if one["explicit"]:
+                agents.setdefault(one["test_id"], []).append(names[one["agent_id"]])
+        found = [_portable(test, sorted(agents.get(test["id"], []))) for test in api.items(TESTS.path)]
+    secret = [test["key"] for test in found if MASK in json.dumps(test["params"])]
+    if secret:
+        typer.echo(f"the API doesn't tell secrets; write those of {', '.join(secret)} in place of {MASK}", err=True)
+    output.show_json(found)
+
+
+def _portable(test: dict[str, Any], agents: list[str]) -> dict[str, Any]:
+    """A test without what only the control plane that it comes from knows."""
+    kept = {field: one for field, one in test.items() if field not in _OWN and one not in (None, "", [])}
+    return {**kept, **({"agents": agents} if agents else {})}
 
 
 noun.add_delete(app, TESTS)
