@@ -60,6 +60,8 @@ def reselect_test(db: Session, actor: Actor, test: TestPlan) -> None:
     ids = {agent.id for agent in wanted}
     for agent in wanted:
         _select(db, actor, test, agent, rows.get(agent.id))
+    db.flush()
+    bump(db, [agent.id for agent in new])
     _deselect(db, actor, [row for row in rows.values() if row.selected and row.agent_id not in ids])
 
 
@@ -83,6 +85,9 @@ def reselect_agent(db: Session, actor: Actor, agent: Agent) -> None:
             continue
         wanted.add(test.id)
         _select(db, actor, test, agent, rows.get(test.id))
+    db.flush()
+    if wanted - rows.keys():
+        bump(db, [agent.id])
     _deselect(db, actor, [row for row in rows.values() if row.selected and row.test_id not in wanted])
 
 
@@ -92,8 +97,6 @@ def _select(db: Session, actor: Actor, test: TestPlan, agent: Agent, row: Assign
         return
     db.add(AssignmentRow(test_id=test.id, agent_id=agent.id, explicit=False, selected=True, created_at=now()))
     record(db, actor, "assignment.select", f"{test.key}@{agent.name}", after={"selector": test.selector})
-    db.flush()
-    bump(db, [agent.id])
 
 
 def _deselect(db: Session, actor: Actor, rows: Sequence[AssignmentRow]) -> None:

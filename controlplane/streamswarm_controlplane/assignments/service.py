@@ -84,17 +84,36 @@ def unassign(db: Session, actor: Actor, assignment_id: str) -> None:
 def assign_only(db: Session, actor: Actor, test: TestPlan, agent_ids: Iterable[str]) -> None:
     """Let these agents run a test by hand, and no others; those of its selector stay.
 
+    Of hundreds of agents it asks the database little more than of one, so that none of them waits for it.
+
     Raises:
         ApiError: 404 for an unknown agent, 409 for one that can't bear it.
     """
     wanted = list(dict.fromkeys(agent_ids))
-    explicit = select(AssignmentRow).where(AssignmentRow.test_id == test.id, AssignmentRow.explicit)
-    present = {row.agent_id: row.id for row in db.scalars(explicit)}
-    for agent_id in present.keys() - set(wanted):
-        unassign(db, actor, present[agent_id])
+    rows = {row.agent_id: row for row in db.scalars(select(AssignmentRow).where(AssignmentRow.test_id == test.id))}
+    added = [agent_id for agent_id in wanted if agent_id not in rows]
+    known = {agent.id: agent for agent in db.scalars(select(Agent).where(Agent.id.in_(added)))}
+    for agent_id in added:
+        if agent_id not in known:
+            raise ApiError(404, f"no agent with the id {agent_id}", field="body.agent_ids")
+    limits.refuse_overload(db, known.values(), test)
+    at = now()
+    for agent_id in added:
+        db.add(AssignmentRow(test_id=test.id, agent_id=agent_id, explicit=True, selected=False, created_at=at))
+        record(db, actor, "assignment.create", f"{test.key}@{known[agent_id].name}")
+    taken = [row for row in rows.values() if row.explicit and row.agent_id not in wanted]
+    for row in taken:
+        record(db, actor, "assignment.delete", f"{test.key}@{row.agent.name}")
+        row.explicit = False
     for agent_id in wanted:
-        if agent_id not in present:
-            assign(db, actor, test, agent_id)
+        if agent_id in rows:
+            rows[agent_id].explicit = True
+    gone = [row for row in taken if not row.selected]
+    end_runs(db, [row.id for row in gone], "the test was taken from the agent")
+    for row in gone:
+        db.delete(row)
+    db.flush()
+    bump(db, [*added, *(row.agent_id for row in gone)])
 
 
 def end_runs(db: Session, assignment_ids: Iterable[str], why: str) -> None:
