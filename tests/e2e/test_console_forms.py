@@ -156,6 +156,8 @@ def test_agents_are_found_and_ticked_by_the_dozen_and_one_that_came_meanwhile_st
     expect(page.locator("#agent-count")).to_have_text("1 of 12 chosen")
     ask(other, "POST", "/assignments", {"test_id": test_id, "agent_id": ids["paris-5"]})
     page.fill("#agent-search", "berlin")
+    page.press("#agent-search", "Enter")
+    expect(page.locator("#form")).to_be_visible()
     page.click("#agents-all")
     page.uncheck("#agents label:has-text('berlin-3') input")
     expect(page.locator("#agent-count")).to_have_text("6 of 12 chosen")

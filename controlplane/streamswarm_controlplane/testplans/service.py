@@ -87,8 +87,7 @@ def create_test(db: Session, actor: Actor, new: TestCreate) -> TestPlan:
     db.add(test)
     db.flush()
     record(db, actor, "test.create", key, after=audited(test))
-    for agent_id in dict.fromkeys(new.agent_ids):
-        assignments.assign(db, actor, test, agent_id)
+    assignments.assign_only(db, actor, test, new.agent_ids)
     selection.reselect_test(db, actor, test)
     return test
 

@@ -27,6 +27,7 @@ export class TestForm {
     this.field("selector").addEventListener("input", () => this.previewSelector());
     byId("agents").addEventListener("change", () => this.countAgents());
     byId("agent-search").addEventListener("input", () => this.filterAgents());
+    byId("agent-search").addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
     byId("agents-all").addEventListener("click", () => this.tickAgents(true));
     byId("agents-none").addEventListener("click", () => this.tickAgents(false));
     form.addEventListener("reset", () => this.close());
