@@ -1,10 +1,15 @@
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
 
 from streamswarm_core.reflector.settings import ReflectorSettings
 from streamswarm_core.settings import ServiceSettings, is_loopback
+
+_LEAST_MEMORY: Final = 64
+_LEAST_DAYS: Final = 1 / 24
+_MOST_DAYS: Final = 100_000
 
 
 class InfluxSinkSettings(BaseModel):
@@ -44,13 +49,13 @@ class CollectorSettings(ReflectorSettings, ServiceSettings, table="collector"):
     flush_seconds: float = Field(1.0, ge=0.01, le=60, description="How long the embedded store collects rows.")
     retention_days: float | None = Field(
         None,
-        ge=0,
         description="Days that points of `bucket` are kept, 0 for ever; not set: as its retention policy says, "
         "which is for ever until it is altered.",
     )
     cold_days: int = Field(
         7,
         ge=0,
+        le=_MOST_DAYS,
         description="Whole UTC days before today that stay in the store's table; older ones go to Parquet; 0: none do.",
     )
     maintenance_seconds: float = Field(
@@ -58,7 +63,7 @@ class CollectorSettings(ReflectorSettings, ServiceSettings, table="collector"):
         ge=1,
         description="Time between two rounds of retention, rolling up, freezing of old days and joining of files.",
     )
-    store_memory: str = Field("1GB", pattern=r"^\d+(MB|GB)$", description="Memory the embedded store may use.")
+    store_memory: str = Field("1GB", description="Memory the embedded store may use, in MB or GB.")
     rollups: bool = Field(
         True,
         description="Whether the embedded store keeps sums of minutes and hours that long queries are answered from.",
@@ -100,6 +105,41 @@ class CollectorSettings(ReflectorSettings, ServiceSettings, table="collector"):
     def token_path(self) -> Path:
         """Where the token for introspection is."""
         return self.token_file or self.data / "secrets" / "collector.token"
+
+    @field_validator("bucket")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if "/" in name or "\n" in name:
+            raise ValueError(f"{name!r} can't be a database's name: it has no / and no line break")
+        return name
+
+    @field_validator("store_memory")
+    @classmethod
+    def _is_enough(cls, memory: str) -> str:
+        written = re.fullmatch(r"(\d{1,9})(MB|GB)", memory, re.ASCII)
+        if written is None or int(written[1]) * (1000 if written[2] == "GB" else 1) < _LEAST_MEMORY:
+            raise ValueError(
+                f"{memory!r} is not understood or too little; at least {_LEAST_MEMORY}MB, such as 512MB or 2GB"
+            )
+        return memory
+
+    @field_validator("retention_days")
+    @classmethod
+    def _is_kept(cls, days: float | None) -> float | None:
+        if days and not _LEAST_DAYS <= days <= _MOST_DAYS:
+            raise ValueError(f"{days:g} is not from an hour (0.042) to {_MOST_DAYS} days; 0 keeps points for ever")
+        return days
+
+    @field_validator("sinks")
+    @classmethod
+    def _have_names_of_their_own(cls, sinks: tuple[InfluxSinkSettings, ...]) -> tuple[InfluxSinkSettings, ...]:
+        names = [sink.name for sink in sinks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"two sinks are called {', '.join(twice)}; each needs a name of its own, for its position in the log"
+            )
+        return sinks
 
     @model_validator(mode="after")
     def _check(self) -> Self:

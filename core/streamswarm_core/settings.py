@@ -14,13 +14,14 @@ which reads `STREAMSWARM_COLLECTOR_PORT` or `[collector] port = 8801`. `STREAMSW
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from pydantic_settings.sources import EnvSettingsSource, InitSettingsSource
 
 from streamswarm_core.errors import ConfigError
@@ -92,6 +93,10 @@ class ServiceSettings(BaseSettings):
             return cls(**{key: value for key, value in overrides.items() if value is not None})
         except ValidationError as error:
             raise ConfigError(_explain(cls, error)) from None
+        except SettingsError as error:
+            named = re.search(r'field "(\w+)"', str(error))
+            field = named[1] if named else ""
+            raise ConfigError(f"{variable_name(cls, field)} (or [{cls.table}] {field}): not valid JSON") from None
 
     def effective(self) -> dict[str, str]:
         """The values in force by setting name, secrets masked, for `streamswarm config show`."""
@@ -164,7 +169,8 @@ def _explain(cls: type[ServiceSettings], error: ValidationError) -> str:
     for problem in error.errors():
         field = str(problem["loc"][0]) if problem["loc"] else ""
         name = field if field.startswith(PREFIX) else variable_name(cls, field)
-        lines.append(f"{name} (or [{cls.table}] {field.removeprefix(PREFIX).lower()}): {problem['msg']}")
+        where = f"{name} (or [{cls.table}] {field.removeprefix(PREFIX).lower()})" if field else f"[{cls.table}]"
+        lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)
 
 
