@@ -6,6 +6,7 @@ disk: one thread writes, and one fsync serves every batch that waited for it (gr
 """
 
 import asyncio
+import errno
 import itertools
 import logging
 import os
@@ -17,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -33,6 +35,8 @@ _MOST_RECORD_BYTES: Final = 256 * 1024 * 1024
 _MOST_BATCHES_PER_SYNC: Final = 1024
 _WORTH_RELEASING: Final = 1_000_000
 """Bytes from which the open segment is begun anew when nobody needs what it holds."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Wal:
         self._segment_bytes = segment_bytes
         self._queue: queue.SimpleQueue[_Waiting | _NewSegment | None] = queue.SimpleQueue()
         self._last_lsn = self._recover()
-        self._segment = self._open_segment(self._last_lsn + 1)
+        self._path, self._segment = self._open_segment(self._last_lsn + 1)
         self._sizes = threading.Lock()
         self._current_bytes = self._segment.tell()
         self._sealed: dict[Path, int] = {path: path.stat().st_size for path in self.segments() if path != self._path}
@@ -84,6 +88,7 @@ class Wal:
         self._landmarks = Landmarks((_first_lsn(path), path.stat().st_mtime) for path in self.segments()[:-1])
         self._appended = threading.Condition()
         self._failure: OSError | None = None
+        self._full: tuple[float, OSError] | None = None
         self._thread = threading.Thread(target=self._write_forever, name="wal-writer", daemon=True)
         self._thread.start()
 
@@ -170,8 +175,12 @@ class Wal:
 
     @property
     def failure(self) -> str | None:
-        """Why nothing is taken any more, or None."""
-        return str(self._failure) if self._failure else None
+        """Why nothing is taken, or was not a moment ago; None if all is well."""
+        full = self._full
+        # Who sends nothing for that long because of it has to find out when there is room again.
+        lately = full[1] if full and time.monotonic() - full[0] < _FULL_SECONDS else None
+        why = self._failure or lately
+        return str(why) if why else None
 
     def close(self) -> None:
         """Write what is queued and stop the thread."""
@@ -205,11 +214,16 @@ class Wal:
                 os.truncate(path, good_bytes)
         return last
 
-    def _open_segment(self, first: int) -> BinaryIO:
-        self._path = self._folder / f"{first:020d}{_SUFFIX}"
-        segment = self._path.open("ab")
-        sync(self._folder)  # its name, not only its content
-        return segment
+    def _open_segment(self, first: int) -> tuple[Path, FileIO]:
+        path = self._folder / f"{first:020d}{_SUFFIX}"
+        segment = FileIO(path, "ab")
+        try:
+            sync(self._folder)  # its name, not only its content
+        except OSError:
+            segment.close()
+            path.unlink()
+            raise
+        return path, segment
 
     def _write_forever(self) -> None:
         while True:
@@ -236,15 +250,15 @@ class Wal:
 
     def _commit(self, waiting: list[_Waiting]) -> None:
         first = self._last_lsn + 1
+        frames = b"".join(_frame(first + offset, item.payload) for offset, item in enumerate(waiting))
         try:
-            self._segment.write(b"".join(_frame(first + offset, item.payload) for offset, item in enumerate(waiting)))
-            self._segment.flush()
+            self._write(frames)
             os.fdatasync(self._segment.fileno())
         except OSError as error:
-            # After a failed fsync the kernel may have dropped the pages: nothing may be acknowledged any more.
-            self._failure = error
-            _refuse(waiting, error)
+            self._undo(error)
+            _refuse(waiting, self._failure or error)
             return
+        self._full = None
         self._landmarks.add(first, time.time())
         with self._appended:
             self._last_lsn = first + len(waiting) - 1
@@ -264,13 +278,38 @@ class Wal:
         if self._current_bytes >= self._segment_bytes:
             self._begin_segment()
 
+    def _write(self, frames: bytes) -> None:
+        rest = memoryview(frames)
+        while rest:
+            rest = rest[os.write(self._segment.fileno(), rest) :]
+
+    def _undo(self, error: OSError) -> None:
+        """Take back what was not acknowledged: a disk that is full takes the next batch when there is room again.
+
+        After any other failure the kernel may have dropped pages: nothing may be acknowledged any more.
+        """
+        if error.errno in _NO_ROOM:
+            try:
+                os.ftruncate(self._segment.fileno(), self._current_bytes)
+            except OSError as second:
+                error = second
+            else:
+                self._full = (time.monotonic(), error)
+                return
+        self._failure = OSError(f"{error}; restart the collector")
+
     def _begin_segment(self) -> None:
         if not self._current_bytes:
+            return
+        try:
+            path, segment = self._open_segment(self._last_lsn + 1)
+        except OSError as error:
+            log.warning("%s grows on: no other segment can be begun: %s", self._path.name, error)
             return
         with self._sizes:
             self._sealed[self._path] = self._current_bytes
             self._segment.close()
-            self._segment, self._current_bytes = self._open_segment(self._last_lsn + 1), 0
+            self._path, self._segment, self._current_bytes = path, segment, 0
 
 
 @dataclass(frozen=True, slots=True)

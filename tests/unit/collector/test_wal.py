@@ -1,11 +1,16 @@
 import asyncio
+import os
+import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from streamswarm_collector.wal import Wal
 from streamswarm_core.errors import Unavailable
+from tests.support import eventually
 
 
 def payloads(wal: Wal, after: int = 0) -> list[bytes]:
@@ -157,4 +162,75 @@ def test_a_record_that_cannot_be_handed_on_stops_the_log_and_is_there_after_a_re
     wal = Wal(tmp_path)
     assert payloads(wal) == [b"one", b"two"]
     assert append(wal, b"three") == [3]
+    wal.close()
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """As if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_written_again_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wal = Wal(tmp_path)
+    append(wal, b"one")
+    (segment,) = wal.segments()
+    whole = segment.read_bytes()
+    with no_file_larger_than(len(whole) + 500):
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=r"log can't be written: .*File too large"):
+                append(wal, b"x" * 1_000)
+            assert segment.read_bytes() == whole
+        assert "File too large" in str(wal.failure)
+        assert append(wal, b"two") == [2]  # it fits
+        assert str(wal.failure) == "None"
+        with pytest.raises(Unavailable):
+            append(wal, b"x" * 1_000)
+    monkeypatch.setattr("streamswarm_collector.wal._FULL_SECONDS", 0)
+    assert str(wal.failure) == "None"  # to be tried again by whoever heeds it
+    assert append(wal, b"three", b"x" * 1_000) == [3, 4]
+    assert payloads(wal) == [b"one", b"two", b"three", b"x" * 1_000]
+    wal.close()
+    wal = Wal(tmp_path)
+    assert payloads(wal) == [b"one", b"two", b"three", b"x" * 1_000]
+    wal.close()
+
+
+def test_after_any_other_failure_of_the_disk_nothing_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    wal = Wal(tmp_path)
+    append(wal, b"one")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        with pytest.raises(Unavailable, match="Input/output error; restart the collector"):
+            append(wal, b"two")
+    with pytest.raises(Unavailable, match="restart the collector"):
+        append(wal, b"two")
+    wal.close()
+
+
+def test_a_segment_that_can_not_be_begun_does_not_end_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    wal = Wal(tmp_path, segment_bytes=100)
+    with monkeypatch.context() as patched:
+        patched.setattr("streamswarm_collector.wal.sync", fail)
+        assert append(wal, b"x" * 200) == [1]
+        assert append(wal, b"y" * 200) == [2]
+        eventually(lambda: caplog.text.count("grows on: no other segment can be begun"), lambda count: count == 2)
+        assert len(wal.segments()) == 1
+    assert append(wal, b"z" * 200) == [3]
+    eventually(wal.segments, lambda segments: len(segments) == 2)
+    assert append(wal, b"one more") == [4]
+    assert payloads(wal) == [b"x" * 200, b"y" * 200, b"z" * 200, b"one more"]
     wal.close()
