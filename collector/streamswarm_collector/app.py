@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -93,8 +94,11 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     async def ready(_request: Request) -> Response:
         return JSONResponse({"status": "ready"})
 
-    async def ping(_request: Request) -> Response:
-        return Response(status_code=204, headers={"X-Influxdb-Version": "1.8.10", "X-Influxdb-Build": "OSS"})
+    async def ping(request: Request) -> Response:
+        headers = {"X-Influxdb-Version": "1.8.10", "X-Influxdb-Build": "OSS"}
+        if request.query_params.get("verbose", "") in {"", "0", "false"}:
+            return Response(status_code=204, headers=headers)
+        return JSONResponse({"version": headers["X-Influxdb-Version"]}, headers=headers)
 
     async def exposition(request: Request) -> Response:
         pipeline.observe()
@@ -112,7 +116,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
             Route("/metrics", exposition),
         ],
         lifespan=lifespan,
-        exception_handlers={404: _not_here},
+        exception_handlers={404: _not_here, 405: _not_so},
     )
 
 
@@ -120,6 +124,14 @@ async def _not_here(request: Request, _error: Exception) -> Response:
     """For who points a tool of another version of InfluxDB's API here, or a browser."""
     path = request.url.path
     return refuse(404, f"there is no {path[:100]}; there are {_PATHS}", v2=path.startswith("/api/"))
+
+
+async def _not_so(request: Request, error: Exception) -> Response:
+    path = request.url.path
+    allowed = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
+    answer = refuse(405, f"{request.method} {path} is not answered; {allowed} is", v2=path.startswith("/api/"))
+    answer.headers["Allow"] = allowed
+    return answer
 
 
 class _Collector(Starlette):

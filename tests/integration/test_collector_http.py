@@ -2,6 +2,7 @@ import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 
 import httpx
 import pytest
@@ -192,10 +193,48 @@ def test_what_is_not_there_says_what_is(url: str, path: str, key: str) -> None:
     assert answer.json()[key].startswith(f"there is no {path}; there are /write and /api/v2/write")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed", "key"),
+    [
+        ("PUT", "/query", "GET, POST", "error"),
+        ("GET", "/write", "POST", "error"),
+        ("DELETE", "/api/v2/write", "POST", "message"),
+        ("POST", "/ping", "GET, HEAD", "error"),
+    ],
+)
+def test_a_method_that_is_not_answered_is_told_which_is(
+    url: str, method: str, path: str, allowed: str, key: str
+) -> None:
+    answer = httpx.request(method, url + path)
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) >= set(allowed.split(", "))
+    assert answer.json()[key] == f"{method} {path} is not answered; {answer.headers['Allow']} is"
+
+
+def test_who_asks_while_the_collector_is_stopped_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamswarm_core.serve.STOP_SECONDS", 1)
+    hosts = " OR ".join(f"host='{number}'" for number in range(20_000))
+    settings = CollectorSettings(data=tmp_path, auth=False)
+    with ThreadPoolExecutor(3) as threads:
+        with serve_app(create_app(settings)) as url:
+            httpx.post(f"{url}/write?db=streamswarm", content=b"m,host=a v=1 1").raise_for_status()
+            asked = [
+                {"db": "streamswarm", "q": f"SELECT v FROM m WHERE {hosts} OR host = '{name}'"}
+                for name in ("a", "b", "c")
+            ]
+            answers = [threads.submit(httpx.post, f"{url}/query", data=one, timeout=60) for one in asked]
+            sleep(0.5)  # until they have come
+        statuses = {answer.result().status_code for answer in answers}
+        stopped = [answer.result().json() for answer in answers if answer.result().status_code == 503]
+    assert statuses <= {200, 503}
+    assert {one["error"] for one in stopped} == {"the collector is being stopped; ask again in a moment"}
+
+
 def test_ping_health_and_metrics(url: str) -> None:
     httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1\nm v=x 1")
     ping = httpx.get(f"{url}/ping")
     assert (ping.status_code, ping.headers["X-Influxdb-Version"]) == (204, "1.8.10")
+    assert httpx.get(f"{url}/ping?verbose=true").json() == {"version": "1.8.10"}
     assert httpx.get(f"{url}/health").json()["status"] == "pass"
     metrics = httpx.get(f"{url}/metrics").text
     assert "streamswarm_collector_points_total 1.0" in metrics

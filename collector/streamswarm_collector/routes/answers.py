@@ -10,6 +10,7 @@ _V2_CODES: Final = {
     401: "unauthorized",
     403: "forbidden",
     404: "not found",
+    405: "method not allowed",
     408: "request timeout",
     413: "request too large",
     415: "unsupported media type",

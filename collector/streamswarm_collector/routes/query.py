@@ -149,7 +149,11 @@ class QueryRoute:
             # Handing a query to a thread takes longer than answering one of a few recent rows.
             status, documents = answer(at_once=True)
         except PostponedError:
-            status, documents = await asyncio.get_running_loop().run_in_executor(self._threads, answer)
+            try:
+                status, documents = await asyncio.get_running_loop().run_in_executor(self._threads, answer)
+            except asyncio.CancelledError:
+                # Only the end of the server cancels a request, and answers 500 if nobody else does.
+                raise Unavailable("the collector is being stopped; ask again in a moment") from None
         return (_Table if in_csv else _Document)(b"".join(documents), status)
 
 
