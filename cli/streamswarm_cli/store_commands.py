@@ -179,6 +179,8 @@ def _span(start: str | None, stop: str | None) -> tuple[int, int]:
             bounds[place] = conditions.parse_time(text)
         except errors.ParseError:
             raise ConfigError(f"{option} {text}: write 2024-01-31 or 2024-01-31T12:00:00Z") from None
+    if bounds[0] >= bounds[1]:
+        raise ConfigError(f"no time is from --start {start} on and before --stop {stop}; give a later --stop")
     return bounds[0], bounds[1]
 
 

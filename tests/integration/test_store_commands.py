@@ -216,6 +216,7 @@ def test_parquet_has_times_tags_and_fields_by_name(filled: Path, tmp_path: Path)
         (("export", "x", "--measurement", "nope"), "no measurement 'nope' in streamswarm"),
         (("export", "x", "--bucket", "nope"), "database not found: nope"),
         (("export", "x", "--start", "soon"), "--start soon: write 2024-01-31"),
+        (("export", "x", "--start", "2024-05-01", "--stop", "2024-04-01"), "before --stop 2024-04-01; give a later"),
         (("export", "no/such/folder/x"), "No such file or directory"),
         (("import", "nope.lp"), "nope.lp: no such file"),
         (("import", "bad.csv"), "bad.csv: column 'oops'"),
