@@ -1,23 +1,21 @@
 """Targets as people write them, and what they resolve to."""
 
 import ipaddress
-import re
 import socket
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.lookups import look_up
 from streamswarm_core.probespecs import Family
+from streamswarm_core.probespecs.model import read_host
 
 _FAMILIES = {
     Family.ANY: socket.AF_UNSPEC,
     Family.IPV4: socket.AF_INET,
     Family.IPV6: socket.AF_INET6,
 }
-_NAME: Final = re.compile(r"[^\s/:@\[\]?#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +75,13 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY, *, on_i
     written_out = _literal(host.strip("[]"), port, family)
     if written_out is not None:
         return written_out if on_interface else _with_interface(written_out)
-    if not _NAME.fullmatch(host):
-        detail = f"{host!r} is no host name and no address; takes one of them, without scheme, port or path"
-        raise ProbeFault(Fault.BAD_TARGET, detail)
+    try:
+        read_host(host)
+    except ValueError as error:
+        raise ProbeFault(Fault.BAD_TARGET, str(error)) from None
     started = time.monotonic()
     try:
         found = await look_up(host, _FAMILIES[family])
-    except UnicodeError:
-        raise ProbeFault(Fault.BAD_TARGET, f"{host!r} is no host name") from None
     except OSError as error:
         fault = from_os_error(error)
         raise ProbeFault(fault.fault, f"{host}: {fault.detail}") from None
@@ -134,10 +131,17 @@ def _read_address(host: str, port: int, family: Family) -> Address | None:
             host, port, family=_FAMILIES[family], type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
         )
     except OSError:
-        wrong_family = family not in {Family.ANY, _family_of(bare)}
-        detail = f"{host} is no {family} address" if wrong_family else f"{host}: this host has no interface {interface}"
-        raise ProbeFault(Fault.BAD_TARGET, detail) from None
+        raise ProbeFault(Fault.BAD_TARGET, _what_is_wrong(bare, interface, family)) from None
     return Address(found[0][0], found[0][4], None)  # type: ignore[arg-type]
+
+
+def _what_is_wrong(bare: str, interface: str, family: Family) -> str:
+    host = f"{bare}%{interface}" if interface else bare
+    if family not in {Family.ANY, _family_of(bare)}:
+        return f"{host} is no {family} address"
+    if not ipaddress.ip_address(bare).is_link_local:
+        return f"{host}: only a link-local address has an interface; write {bare}"
+    return f"{host}: this host has no interface {interface}"
 
 
 _remembered = lru_cache(16_384)(_read_address)

@@ -20,7 +20,8 @@ from streamswarm_core.patterns import check_pattern
 from streamswarm_core.probespecs.demand import SHORT_EXCHANGE, Lane, Need, RunCost
 
 _NAME: Final = re.compile(r"[^\s/:@%\[\]?#]+")
-_DIGITS: Final = re.compile("[0-9.]+")
+# No such name can be (WHATWG URL, 3.5); resolvers take 10.1 for 10.0.0.1 and 0x7f.1 for 127.0.0.1, which nobody meant.
+_ENDS_IN_A_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 
 
 def read_host(written: str) -> str:
@@ -31,10 +32,13 @@ def read_host(written: str) -> str:
 
     >>> read_host("ns1.example.com"), read_host("[2001:db8::1]"), read_host("fe80::1%eth0")
     ('ns1.example.com', '2001:db8::1', 'fe80::1%eth0')
+    >>> read_host("10.1")
+    Traceback (most recent call last):
+    ValueError: '10.1' is no host name and no IP address; takes one of them, without scheme, port or path
     """
     bare = written[1:-1] if written.startswith("[") and written.endswith("]") else written
     try:
-        if _NAME.fullmatch(bare) and not _DIGITS.fullmatch(bare):
+        if _NAME.fullmatch(bare) and not _ENDS_IN_A_NUMBER.fullmatch(bare):
             # Labels of 1 to 63 bytes.
             bare.encode("idna")
         else:

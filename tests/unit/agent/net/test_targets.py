@@ -18,13 +18,22 @@ async def _refusal(host: str, family: Family = Family.ANY) -> str:
     return caught.value.detail
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:80", "http://127.0.0.1/", "a b", " ", "user@host", "", "[]"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:80", "10.1", "300.1.1.1", "0x7f.1", "42", "http://127.0.0.1/", "a b", " ", "user@host", "", "[]"],
+)
 async def test_what_can_be_no_host_is_not_looked_up_and_says_what_is_accepted(host: str) -> None:
     assert "takes one of them, without scheme, port or path" in await _refusal(host)
 
 
 async def test_an_address_of_an_interface_that_is_not_there_names_the_interface() -> None:
     assert await _refusal("fe80::1%nope0") == "fe80::1%nope0: this host has no interface nope0"
+
+
+@pytest.mark.parametrize("host", ["::1%lo", "127.0.0.1%lo"])
+async def test_an_address_that_needs_no_interface_is_to_be_written_without(host: str) -> None:
+    bare = host.partition("%")[0]
+    assert await _refusal(host) == f"{host}: only a link-local address has an interface; write {bare}"
 
 
 async def test_an_address_of_the_other_family_says_so() -> None:
