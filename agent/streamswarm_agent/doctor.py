@@ -16,6 +16,7 @@ from typing import Final
 import httpx
 
 from streamswarm_agent.enrol import credential_path, load_credential
+from streamswarm_agent.faults import without_number
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.probespecs import SPECS
@@ -214,7 +215,7 @@ def _peer(name: str, url: str, variable: str) -> Finding:
     try:
         answer = httpx.get(f"{url}/health", timeout=_ANSWER_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        found = f"the {name} {url} can't be reached: {error}"
+        found = f"the {name} {url} can't be reached: {without_number(error)}"
         return Finding("agent", State.LACKING, found, f"start it, or correct {variable}")
     if answer.status_code >= 500:
         found = f"the {name} {url} answers HTTP {answer.status_code}"

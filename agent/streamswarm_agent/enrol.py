@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from streamswarm_agent.faults import without_number
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__, problem
 from streamswarm_core.errors import ConfigError
@@ -105,7 +106,9 @@ def enrol(settings: AgentSettings, *, token: str) -> Credential:
     try:
         answer = httpx.post(f"{settings.controlplane_url}/api/v1/agent/enrol", json=request, timeout=15)
     except httpx.HTTPError as error:
-        raise ConfigError(f"the control plane {settings.controlplane_url} can't be reached: {error}") from None
+        raise ConfigError(
+            f"the control plane {settings.controlplane_url} can't be reached: {without_number(error)}"
+        ) from None
     if answer.status_code != httpx.codes.CREATED:
         raise ConfigError(f"not enrolled: {_detail(answer)}")
     try:

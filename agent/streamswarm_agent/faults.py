@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -80,6 +81,15 @@ _BY_TLS_REASON: Final = {
 def _in_words(reason: str) -> str:
     """OpenSSL's reason, and before it what it means."""
     return f"{_BY_TLS_REASON[reason]} ({reason})" if reason in _BY_TLS_REASON else reason
+
+
+def without_number(error: Exception) -> str:
+    """What an error of a library says, without the operating system's number before it.
+
+    >>> without_number(OSError("[Errno 111] Connection refused"))
+    'Connection refused'
+    """
+    return re.sub(r"^\[Errno -?[0-9]+\] ", "", str(error))
 
 
 def from_os_error(error: OSError) -> ProbeFault:

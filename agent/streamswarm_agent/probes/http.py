@@ -162,6 +162,8 @@ def _unfinished(run: HttpRun, wait: float) -> str:
         reached = f"{run.redirects} redirects were followed"
     elif run.answer is not None and run.answer.status is not None:
         reached = "the answer's body is not complete"
+    elif run.phases.first_byte is not None:
+        reached = "what came is not the head of an HTTP answer, or not all of it"
     elif run.phases.request is not None:
         reached = "the request was sent, and no answer came"
     elif run.phases.connect is not None:

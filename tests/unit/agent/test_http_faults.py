@@ -1,5 +1,6 @@
 """The http probe against servers that redirect oddly, hang up, flood, or speak something else."""
 
+import asyncio
 import gzip
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.lab.servers.web import server_context
 from tests.support import find_free_port
 from tests.unit.agent.running import run
 from tests.unit.agent.servers import http_server as small_server
-from tests.unit.agent.servers import noting_server, response, silent_server
+from tests.unit.agent.servers import noting_server, response, silent_server, tcp_server
 
 HERE = "127.0.0.1"
 DAY = 86_400
@@ -252,3 +253,14 @@ async def test_a_redirect_to_what_is_no_web_server_is_the_servers_fault_and_not_
         point = await run("http", f"http://{HERE}:{port}/", context)
     assert point.fields["error"] == Fault.UNEXPECTED_ANSWER
     assert str(point.fields["error_detail"]).startswith(f"the server redirects to nowhere: {location!r}")
+
+
+async def test_a_server_that_speaks_something_else_and_waits_is_not_said_to_be_silent(context: Context) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.test ESMTP\r\n")
+        await reader.read(-1)
+
+    async with tcp_server(greet) as target:
+        point = await run("http", f"http://{target}/", context, wait=0.3)
+    assert point.fields["error"] == Fault.TIMEOUT
+    assert "what came is not the head of an HTTP answer" in str(point.fields["error_detail"])

@@ -215,7 +215,9 @@ def _bind(opened: socket.socket, family: socket.AddressFamily, source: str) -> N
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, source.encode())
         except OSError as error:
-            raise ProbeFault(Fault.BAD_TARGET, f"source {source!r}: no address, and as interface: {error}") from None
+            raise ProbeFault(
+                Fault.BAD_TARGET, f"source {source!r}: no address, and as interface: {error.strerror}"
+            ) from None
         return
     if address.version != (4 if family == socket.AF_INET else 6):
         raise ProbeFault(Fault.BAD_TARGET, f"source {source} is not of the target's IP version")
