@@ -226,6 +226,32 @@ async def test_a_redirect_elsewhere_does_not_carry_credentials_along(context: Co
     assert b"accept-language: de" in there[0].lower()
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("X-Auth-Token", False),
+        ("PRIVATE-TOKEN", False),
+        ("X-Vault-Token", False),
+        ("Ocp-Apim-Subscription-Key", False),
+        ("X-Session-Id", False),
+        ("Proxy-Authorization", False),
+        ("Accept-Language", True),
+        ("X-Forwarded-Proto", True),
+    ],
+)
+async def test_no_header_that_reads_like_a_secret_goes_along_to_another_server(
+    context: Context, name: str, kept: bool
+) -> None:
+    async with (
+        noting_server(response(200)) as (elsewhere, there),
+        noting_server(response(302, Location=f"http://{HERE}:{elsewhere}/x")) as (port, here),
+    ):
+        point = await run("http", f"http://{HERE}:{port}/", context, headers={name: "v4lue"})
+    assert (point.fields["up"], point.fields["redirects"]) == (1, 1)
+    assert b"v4lue" in here[0]
+    assert (b"v4lue" in there[0]) == kept
+
+
 @pytest.mark.parametrize(("status", "method", "body"), [(303, b"GET", b""), (302, b"GET", b""), (307, b"POST", b"{}")])
 async def test_a_redirected_post_stays_one_only_where_it_should(
     context: Context, status: int, method: bytes, body: bytes
