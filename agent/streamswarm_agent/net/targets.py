@@ -84,7 +84,9 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY, *, on_i
         found = await look_up(host, _FAMILIES[family])
     except OSError as error:
         fault = from_os_error(error)
-        raise ProbeFault(fault.fault, f"{host}: {fault.detail}") from None
+        narrowed = fault.fault is Fault.NO_SUCH_NAME and family is not Family.ANY
+        asked = f"; only {family} addresses were asked for" if narrowed else ""
+        raise ProbeFault(fault.fault, f"{host}: {fault.detail}{asked}") from None
     kind, (address, _, *scope) = found[0]
     return Address(kind, (address, port, *scope), time.monotonic() - started)  # type: ignore[arg-type]
 

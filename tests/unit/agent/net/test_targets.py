@@ -66,6 +66,12 @@ async def test_a_name_that_is_not_there_is_named() -> None:
         await resolve("no-such-name.invalid")
 
 
+async def test_a_name_without_an_address_of_the_family_says_that_no_other_was_asked_for() -> None:
+    with pytest.raises(ProbeFault, match=r"; only ipv6 addresses were asked for$") as caught:
+        await resolve("no-such-name.invalid", family=Family.IPV6)
+    assert caught.value.fault is Fault.NO_SUCH_NAME
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", ""])
 def test_a_port_out_of_range_says_the_range(port: str) -> None:
     with pytest.raises(ProbeFault, match="a port from 1 to 65535"):
