@@ -264,3 +264,26 @@ async def test_a_server_that_speaks_something_else_and_waits_is_not_said_to_be_s
         point = await run("http", f"http://{target}/", context, wait=0.3)
     assert point.fields["error"] == Fault.TIMEOUT
     assert "what came is not the head of an HTTP answer" in str(point.fields["error_detail"])
+
+
+SETTINGS = bytes(3) + b"\4" + bytes(5)
+RESET = bytes([0, 0, 4, 3, 0, 0, 0, 0, 1])
+GO_AWAY = bytes([0, 0, 8, 7, 0, 0, 0, 0, 0]) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "fault", "words"),
+    [
+        (RESET, 7, Fault.RESET, "the server reset the stream with REFUSED_STREAM"),
+        (RESET, 13, Fault.RESET, "the server reset the stream with HTTP_1_1_REQUIRED: set http2 to false"),
+        (GO_AWAY, 11, Fault.PROTOCOL, "the server ended HTTP/2 with ENHANCE_YOUR_CALM"),
+        (GO_AWAY, 77, Fault.PROTOCOL, "the server ended HTTP/2 with error 77"),
+    ],
+)
+async def test_an_error_of_http2_has_its_name(
+    authority: Authority, context: Context, frame: bytes, code: int, fault: Fault, words: str
+) -> None:
+    tls = server_context(authority.certificate(HERE), protocols=("h2",))
+    async with small_server(SETTINGS + frame + bytes([0, 0, 0, code]), tls=tls) as port:
+        point = await run("http", f"https://{HERE}:{port}/", context, ca_file=str(authority.path))
+    assert (point.fields["error"], point.fields["error_detail"]) == (fault, words)

@@ -4,6 +4,7 @@ from typing import Final
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
@@ -20,6 +21,19 @@ _SETTINGS: Final = {
 }
 # RFC 9113, section 8.2.2: a connection's own matters have no headers in HTTP/2.
 _FORBIDDEN: Final = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host"})
+
+
+def _named(code: int | None) -> str:
+    """An error code of RFC 9113, section 7, as the RFC writes it.
+
+    >>> _named(7), _named(13), _named(77)
+    ('REFUSED_STREAM', 'HTTP_1_1_REQUIRED: set http2 to false', 'error 77')
+    """
+    try:
+        name = h2.errors.ErrorCodes(code or 0).name
+    except ValueError:
+        return f"error {code}"
+    return f"{name}: set http2 to false" if code == h2.errors.ErrorCodes.HTTP_1_1_REQUIRED else name
 
 
 class Http2:
@@ -105,7 +119,7 @@ class Http2:
         if isinstance(event, h2.events.ConnectionTerminated):
             self._going_away = True
             if event.error_code:
-                raise ProbeFault(Fault.PROTOCOL, f"the server ended HTTP/2 with error {event.error_code!s}")
+                raise ProbeFault(Fault.PROTOCOL, f"the server ended HTTP/2 with {_named(event.error_code)}")
         elif getattr(event, "stream_id", None) != stream:
             return False
         elif isinstance(event, h2.events.ResponseReceived):
@@ -121,5 +135,5 @@ class Http2:
             answer.body.feed(event.data or b"")
             self._http.acknowledge_received_data(event.flow_controlled_length or 0, stream)
         elif isinstance(event, h2.events.StreamReset):
-            raise ProbeFault(Fault.RESET, f"the server reset the stream with error {event.error_code!s}")
+            raise ProbeFault(Fault.RESET, f"the server reset the stream with {_named(event.error_code)}")
         return isinstance(event, h2.events.StreamEnded)
