@@ -61,3 +61,29 @@ def test_a_name_server_that_does_not_answer_keeps_nothing_else_waiting_not_even_
     assert (answered, threads) == (0, 41)
     assert len(set(questions)) == 2 * 41
     assert fault == "resolver_failure: late.example.: no name server has answered within 0.1 s"
+
+
+_WITH_HOSTS = 'mount --bind "$0" /etc/hosts && exec "$@"'
+
+
+@pytest.mark.parametrize(
+    ("probe", "target"), [("tcp", "both.test:9"), ("http", "http://both.test:9/"), ("tls", "both.test:9")]
+)
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        (["127.0.0.9", "127.0.0.10"], "127.0.0.9, the first of 2 addresses: Connection refused"),
+        (["127.0.0.9"], "127.0.0.9: Connection refused"),
+    ],
+)
+def test_a_fault_of_a_name_says_which_of_its_addresses_was_tried(
+    path: PathBuilder, tmp_path: FilePath, probe: str, target: str, addresses: list[str], words: str
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("".join(f"{address} both.test\n" for address in addresses))
+    line = path(hops=0, relay=False)
+    asked = [sys.executable, "-m", "streamswarm_cli", "probe", probe, target, "-o", "family=ipv4", "--json"]
+    command = ["unshare", "--mount", "sh", "-c", _WITH_HOSTS, str(hosts), *asked]
+    said, _ = line.near.popen(command).communicate(timeout=60)
+    fields = json.loads(said)["fields"]
+    assert (fields["error"], fields["error_detail"]) == ("refused", words)

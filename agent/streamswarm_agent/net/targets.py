@@ -26,11 +26,24 @@ class Address:
         family: AF_INET or AF_INET6.
         sockaddr: as the socket module takes it.
         resolve: seconds that the name took; None for a literal address.
+        others: how many more the name has; only the first is measured, so that a run says which one it was.
     """
 
     family: socket.AddressFamily
     sockaddr: tuple[str, int] | tuple[str, int, int, int]
     resolve: float | None
+    others: int = 0
+
+    @property
+    def chosen(self) -> str:
+        """What to put before the words of a fault where the target doesn't say which address it is of.
+
+        >>> Address(socket.AF_INET, ("192.0.2.1", 80), 0.01, others=1).chosen
+        '192.0.2.1, the first of 2 addresses: '
+        """
+        if self.resolve is None:
+            return ""
+        return f"{self.host}, the first of {self.others + 1} addresses: " if self.others else f"{self.host}: "
 
     @property
     def host(self) -> str:
@@ -88,7 +101,8 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY, *, on_i
         asked = f"; only {family} addresses were asked for" if narrowed else ""
         raise ProbeFault(fault.fault, f"{host}: {fault.detail}{asked}") from None
     kind, (address, _, *scope) = found[0]
-    return Address(kind, (address, port, *scope), time.monotonic() - started)  # type: ignore[arg-type]
+    others = len({where[0] for _, where in found}) - 1
+    return Address(kind, (address, port, *scope), time.monotonic() - started, others)  # type: ignore[arg-type]
 
 
 def literal(host: str, family: Family = Family.ANY, *, on_interface: bool = False) -> Address | None:

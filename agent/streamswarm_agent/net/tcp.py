@@ -118,10 +118,12 @@ async def shake_hands(address: Address, wait: float, handshake: Handshake) -> so
         opened.close()
         if handshake.icmp is not None and handshake.icmp.prohibited:
             # IPv6 calls this EACCES, as if this host forbade it.
-            raise ProbeFault(Fault.UNREACHABLE, f"{handshake.icmp.offender} says that a filter forbids it") from None
-        if isinstance(error, TimeoutError):
-            raise ProbeFault(Fault.TIMEOUT, f"not connected within {wait:g} s") from None
-        raise from_os_error(error) from None
+            fault = ProbeFault(Fault.UNREACHABLE, f"{handshake.icmp.offender} says that a filter forbids it")
+        elif isinstance(error, TimeoutError):
+            fault = ProbeFault(Fault.TIMEOUT, f"not connected within {wait:g} s")
+        else:
+            fault = from_os_error(error)
+        raise ProbeFault(fault.fault, f"{address.chosen}{fault.detail}") from None
     except BaseException:
         opened.close()
         raise

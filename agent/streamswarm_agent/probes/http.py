@@ -169,7 +169,7 @@ def _unfinished(run: HttpRun, wait: float) -> str:
     elif run.phases.connect is not None:
         reached = "connected, and TLS was not agreed on"
     elif run.address is not None:
-        reached = "not connected"
+        reached = f"{run.address.chosen}not connected"
     else:
         reached = "the name was not looked up"
     return f"not done within {wait:g} s: {reached}"
