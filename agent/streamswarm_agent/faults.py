@@ -63,6 +63,11 @@ _BY_ERRNO: Final = {
 }
 
 
+_IN_OTHER_WORDS: Final = {
+    errno.EMSGSIZE: "larger than the MTU of the link here, or than what is known to fit the path",
+}
+"""Where the system's own ("Message too long") say neither what nor where."""
+
 _NO_TLS: Final = "what answers there doesn't speak TLS"
 _NO_VERSION: Final = "the server takes none of the TLS versions that were offered"
 _BY_TLS_REASON: Final = {
@@ -93,7 +98,11 @@ def without_number(error: Exception) -> str:
 
 
 def from_os_error(error: OSError) -> ProbeFault:
-    """Sort what the operating system or TLS says into the closed set."""
+    """Sort what the operating system or TLS says into the closed set.
+
+    >>> str(from_os_error(OSError(errno.EMSGSIZE, "")))
+    'too_big: larger than the MTU of the link here, or than what is known to fit the path'
+    """
     if isinstance(error, TimeoutError):
         return ProbeFault(Fault.TIMEOUT, "no answer in time")
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -103,5 +112,5 @@ def from_os_error(error: OSError) -> ProbeFault:
     if isinstance(error, socket.gaierror):
         missing = error.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
         return ProbeFault(Fault.NO_SUCH_NAME if missing else Fault.RESOLVER_FAILURE, error.strerror or str(error))
-    detail = os.strerror(error.errno) if error.errno else str(error)
+    detail = _IN_OTHER_WORDS.get(error.errno or 0) or (os.strerror(error.errno) if error.errno else str(error))
     return ProbeFault(_BY_ERRNO.get(error.errno or 0, Fault.UNREACHABLE), detail)
