@@ -287,3 +287,28 @@ async def test_an_error_of_http2_has_its_name(
     async with small_server(SETTINGS + frame + bytes([0, 0, 0, code]), tls=tls) as port:
         point = await run("http", f"https://{HERE}:{port}/", context, ca_file=str(authority.path))
     assert (point.fields["error"], point.fields["error_detail"]) == (fault, words)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+            "switches to another protocol",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel",
+            "before the body was complete (received 3 bytes, expected 9)",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            "before the body was complete (incomplete chunked read)",
+        ),
+        (b"<html>hello</html>", "before the head of its answer was complete, or speaks no HTTP"),
+    ],
+)
+async def test_what_ends_an_answer_is_said_in_words_about_the_answer(context: Context, said: bytes, words: str) -> None:
+    async with small_server(said) as port:
+        point = await run("http", f"http://{HERE}:{port}/", context)
+    assert (point.fields["up"], point.fields["error"]) == (0, Fault.PROTOCOL)
+    assert words in str(point.fields["error_detail"])

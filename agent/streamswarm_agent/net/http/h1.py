@@ -29,7 +29,7 @@ class Http1:
         try:
             await self._read(answer, phases, asked)
         except h11.RemoteProtocolError as error:
-            raise ProbeFault(Fault.PROTOCOL, f"the answer is no valid HTTP: {error}") from None
+            raise ProbeFault(Fault.PROTOCOL, _in_words(error)) from None
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
 
@@ -68,3 +68,16 @@ class Http1:
             elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
                 break
         phases.transfer = time.monotonic() - begun
+
+
+def _in_words(error: h11.RemoteProtocolError) -> str:
+    """What h11 says, where it speaks of the answer and not of itself."""
+    words = str(error)
+    if "_SWITCH" in words:
+        return "the server switches to another protocol (status 101), which it wasn't asked for"
+    if words.startswith("peer closed connection without sending complete message body"):
+        told = words.partition("(")[2].rstrip(")")
+        return f"the server closed the connection before the body was complete ({told})"
+    if words == "peer unexpectedly closed connection":
+        return "the server closed the connection before the head of its answer was complete, or speaks no HTTP"
+    return f"the answer is no valid HTTP: {words}"
