@@ -40,14 +40,17 @@ TIMES = {
 YEAR_ONE = -62135596800
 
 
-def modules(trust: Path) -> dict[str, object]:
+def modules(trust: Path, own: Path) -> dict[str, object]:
     tls = {"ca_file": str(trust)}
+    mutual = {**tls, "cert_file": str(own), "key_file": str(own)}
     insecure = {"insecure_skip_verify": True}
     query = {"query_name": "www.lab.test", "query_type": "A"}
     return {
         "http_2xx": {"prober": "http"},
         "http_tls": {"prober": "http", "http": {"tls_config": tls}},
         "http_tls_1_1": {"prober": "http", "http": {"tls_config": tls, "enable_http2": False}},
+        "http_mutual": {"prober": "http", "http": {"tls_config": mutual}},
+        "tls_mutual": {"prober": "tcp", "tcp": {"tls": True, "tls_config": mutual}},
         "http_insecure": {"prober": "http", "http": {"tls_config": insecure}},
         "http_post_2xx": {"prober": "http", "timeout": "5s", "http": {"method": "POST", "body": "{}"}},
         "http_gzip": {
@@ -129,6 +132,9 @@ TARGETS = {
     "failing": "http://127.0.0.1:{http}/status/503",
     "text": "http://127.0.0.1:{http}/text/5000",
     "secure": "https://127.0.0.1:{https}/",
+    "unfinished": "http://127.0.0.1:{http}/unfinished",
+    "picky": "https://127.0.0.1:{picky}/",
+    "tls-picky": "127.0.0.1:{picky}",
     "expired": "https://127.0.0.1:{expired}/",
     "tcp": "127.0.0.1:{ssh}",
     "closed": "127.0.0.1:{closed}",
@@ -147,7 +153,9 @@ CASES = [
     ("http_tls_1_1", "secure"),
     *(("http_insecure", name) for name in ("secure", "expired")),
     ("http_post_2xx", "web"),
-    ("http_gzip", "text"),
+    *(("http_gzip", name) for name in ("text", "unfinished")),
+    *(("http_mutual", name) for name in ("picky", "secure")),
+    ("tls_mutual", "tls-picky"),
     ("http_one", "redirecting"),
     *((f"http_{name}", "web") for name in ("no_hello", "hello", "good_bye", "header", "no_header", "missing_header")),
     ("http_must_tls", "web"),
@@ -195,15 +203,16 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     authority = Authority(folder)
     right = authority.certificate(HERE, "localhost")
     file = folder / "blackbox.yml"
-    file.write_text(yaml.safe_dump({"modules": modules(authority.path)}))
+    file.write_text(yaml.safe_dump({"modules": modules(authority.path, authority.certificate("agent.lab.test"))}))
     with ExitStack() as stack:
         web = stack.enter_context(http_server())
         secure = stack.enter_context(http_server(certificate=right))
+        picky = stack.enter_context(http_server(certificate=right, clients=authority.path))
         expired = stack.enter_context(http_server(certificate=authority.certificate(HERE, kind="expired")))
         zone = {"lab.test": ["SOA ns.lab.test. root.lab.test. 2026112501 1 2 3 4"]}
         names = stack.enter_context(dns_server(certificate=right, zone=zone))
         ssh = stack.enter_context(tcp_server(banner="SSH-2.0-lab\r\n"))
-        ports = {"http": web.port, "https": secure.port, "expired": expired.port, "ssh": ssh.port}
+        ports = {"http": web.port, "https": secure.port, "expired": expired.port, "picky": picky.port, "ssh": ssh.port}
         ports |= {"dns": names.port, "dot": names.ports["tls"], "closed": find_free_port()}
         theirs = ""
         if shutil.which("prometheus-blackbox-exporter"):

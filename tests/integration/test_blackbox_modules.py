@@ -25,6 +25,14 @@ from tests.support import serve_app
         ({"prober": "http", "http": {"bearer_token_file": "/nowhere"}}, "/nowhere: No such file"),
         ({"prober": "dns"}, "the prober dns needs dns.query_name"),
         ({"prober": "dns", "dns": {"query_name": "x", "dns_over_tls": True}}, "needs transport_protocol: tcp"),
+        ({"prober": "http", "http": {"tls_config": {"cert_file": "/own.pem"}}}, "cert_file and key_file go together"),
+        (
+            {
+                "prober": "dns",
+                "dns": {"query_name": "x", "tls_config": {"cert_file": "/own.pem", "key_file": "/own.pem"}},
+            },
+            "tls_config.cert_file isn't known here for the prober dns",
+        ),
         ("nonsense", "valid dictionary"),
     ],
 )

@@ -33,6 +33,7 @@ class HttpOptions(Listening):
     Attributes:
         certificate: a file with key and chain; None serves in the clear.
         newest_tls: the newest version, such as "TLSv1_2"; None for all.
+        clients: the authority whose clients are served; everybody is if None.
         http2: offer it by ALPN.
         accept_ms: how long connections wait in the kernel's backlog.
         handshake_ms: how long the TLS handshake waits for the server.
@@ -40,6 +41,7 @@ class HttpOptions(Listening):
 
     certificate: Path | str | None = None
     newest_tls: str | None = None
+    clients: Path | str | None = None
     http2: bool = True
     accept_ms: float = 0.0
     handshake_ms: float = 0.0
@@ -90,7 +92,7 @@ async def serve(options: HttpOptions) -> dict[str, int]:
     """Listen, and answer in the background."""
     protocols = ("h2", "http/1.1") if options.http2 else ("http/1.1",)
     tls = (
-        server_context(options.certificate, newest=options.newest_tls, protocols=protocols)
+        server_context(options.certificate, newest=options.newest_tls, protocols=protocols, clients=options.clients)
         if options.certificate
         else None
     )

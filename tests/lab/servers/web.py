@@ -118,11 +118,18 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
 
 
 def server_context(
-    certificate: Path | str, *, newest: str | None = None, protocols: tuple[str, ...] = ()
+    certificate: Path | str,
+    *,
+    newest: str | None = None,
+    protocols: tuple[str, ...] = (),
+    clients: Path | str | None = None,
 ) -> ssl.SSLContext:
-    """A server's TLS; `newest` is the newest version it speaks, such as "TLSv1_2"."""
+    """A server's TLS; `newest` is the newest version it speaks, such as "TLSv1_2", `clients` who signs its clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
     if newest is not None:
         context.maximum_version = ssl.TLSVersion[newest]
     if protocols:
