@@ -4,6 +4,7 @@ A phase takes at least as many round trips as its protocol needs. An upper bound
 """
 
 import itertools
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,40 @@ async def test_a_path_that_loses_queries_is_seen_through_with_retries(path: Path
         line.set(loss=0.0)
         answered = await run("dns", "www.lab.test", context, server=line.target, wait=5, retries=2)
     assert (answered.fields["up"], answered.fields["retries"]) == (1, 0)
+
+
+_ANSWER_EARLY = """
+import socket, sys, time
+with socket.create_server(("0.0.0.0", 80)) as listening:
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    print("ready", flush=True)
+    while True:
+        connection, _ = listening.accept()
+        connection.recv(500)
+        if sys.argv[1] == "answers":
+            connection.sendall(b"HTTP/1.1 413 Too Large\\r\\nConnection: close\\r\\nContent-Length: 3\\r\\n\\r\\nbig")
+            time.sleep(0.2)
+            connection.close()
+        else:
+            time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("does", ["answers", "stalls"])
+async def test_an_answer_to_half_a_request_is_one_and_a_stalled_request_is_not_taken_for_silence(
+    path: PathBuilder, context: Context, does: str
+) -> None:
+    line = path(hops=0, delay_ms=5)
+    # Else the kernel takes the whole body at once, whatever the server does with it.
+    line.near.sysctl({"ipv4/tcp_wmem": "4096 16384 16384"})
+    server = line.far.popen([sys.executable, "-c", _ANSWER_EARLY, does])
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    with line.near.entered():
+        point = await run("http", f"http://{line.target}/", context, method="POST", body="x" * 1_000_000, wait=3)
+    if does == "answers":
+        assert (point.fields["error"], point.fields["status"]) == (Fault.UNEXPECTED_ANSWER, 413)
+        assert point.fields["error_detail"] == "status 413 instead of 2xx"
+    else:
+        assert point.fields["error"] == Fault.TIMEOUT
+        assert "the server didn't take all of the request" in str(point.fields["error_detail"])

@@ -166,8 +166,12 @@ def _unfinished(run: HttpRun, wait: float) -> str:
         reached = "what came is not the head of an HTTP answer, or not all of it"
     elif run.phases.request is not None:
         reached = "the request was sent, and no answer came"
-    elif run.phases.connect is not None:
+    elif (
+        run.phases.connect is not None and run.phases.tls is None and run.url is not None and run.url.scheme == "https"
+    ):
         reached = "connected, and TLS was not agreed on"
+    elif run.phases.connect is not None:
+        reached = "the server didn't take all of the request"
     elif run.address is not None:
         reached = f"{run.address.chosen}not connected"
     else:

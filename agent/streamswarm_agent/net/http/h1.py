@@ -23,11 +23,20 @@ class Http1:
         """See HttpConnection."""
         message = self._write(request)
         started = time.monotonic()
-        await self._wire.send(message)
+        unsent: OSError | None = None
+        try:
+            await self._wire.send(message)
+        except OSError as error:
+            # A server may answer, and close, before it has taken a body that it doesn't want: too large, not allowed.
+            unsent = error
         asked = time.monotonic()
         phases.request = asked - started
         try:
             await self._read(answer, phases, asked)
+        except (OSError, ProbeFault):
+            if unsent is not None and answer.status is None:
+                raise unsent from None
+            raise
         except h11.RemoteProtocolError as error:
             raise ProbeFault(Fault.PROTOCOL, _in_words(error)) from None
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
