@@ -73,8 +73,6 @@ class BandwidthParams(ProbeParams):
     def _as_the_method_has_it(self) -> Self:
         if self.port is not None and self.method is BandwidthMethod.SPEEDTEST:
             raise ValueError("port is for method reflector and iperf3; a Speedtest Mini server's is in its URL")
-        if self.key and self.method is not BandwidthMethod.REFLECTOR:
-            raise ValueError(f"key is for method reflector, not {self.method}")
         return self
 
 
