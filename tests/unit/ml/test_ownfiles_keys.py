@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from streamswarm_core.errors import ConfigError
-from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.ownfiles import KEY_BYTES, load_or_create_key
+from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.state import StateFile
 
 
