@@ -37,8 +37,10 @@ _MOST_CACHED_SERIES: Final = 200_000
 
 MOST_FIELDS: Final = 4096
 """Of a measurement. A store has a column for each, four in a roll-up; the more there are, the longer one more takes."""
-MOST_MEASUREMENTS: Final = 20_000
-"""Of all databases, beside our own. A store has a table for each, which takes 17 kB of memory for good."""
+MOST_MEASUREMENTS: Final = 5_000
+"""Of all databases, beside our own. A store has a table for each, which takes memory and milliseconds of each start."""
+MOST_FIELDS_IN_ALL: Final = 50_000
+"""Of all measurements of all databases, beside the catalogue's."""
 
 _KIND_TYPES: Final = {
     Kind.FLOAT: FieldType.FLOAT,
@@ -63,6 +65,8 @@ class FieldTypes:
         self._types: dict[tuple[str, str], dict[str, FieldType]] = {}
         self.foreign = 0
         """Measurements that are not in the catalogue, of all databases."""
+        self.fields = 0
+        """Fields that are not in the catalogue, of all measurements of all databases."""
 
     def known(self, database: str, measurement: str) -> Mapping[str, FieldType]:
         """The same as `of` to look at: what is asked for is not remembered by that."""
@@ -85,12 +89,18 @@ class FieldTypes:
 
     def learn(self, database: str, measurement: str, stored: Mapping[str, FieldType]) -> None:
         """Take over what a store already holds."""
-        self.of(database, measurement).update(stored)
+        self.add(database, measurement, stored)
+
+    def add(self, database: str, measurement: str, fresh: Mapping[str, FieldType]) -> None:
+        """Know further fields of a measurement."""
+        known = self.of(database, measurement)
+        self.fields += sum(name not in known for name in fresh)
+        known.update(fresh)
 
     def forget(self, database: str, measurement: str | None = None) -> None:
         """Drop what is known of a measurement, or of a whole database."""
         for key in [key for key in self._types if key[0] == database and measurement in (None, key[1])]:
-            del self._types[key]
+            self.fields -= len(self._types.pop(key)) - len(_declared(key[1]))
             self.foreign -= key[1] not in CATALOGUE
 
 
@@ -162,7 +172,8 @@ class Parser:
             except ExpiredError as error:
                 batch.refused.append(RefusedLine(number, str(error), "retention"))
             else:
-                self._types.of(database, measurement).update(fresh_types)
+                if fresh_types:
+                    self._types.add(database, measurement, fresh_types)
                 batch.rows.append(row)
                 batch.foreign += measurement not in CATALOGUE
                 batch.lines.append(_canonical_line(row))
@@ -184,17 +195,19 @@ class Parser:
             by_measurement.setdefault(series[1], []).append((series[0], fields, time))
         if not self._types.have_room(database, by_measurement):
             return None
-        batch = Batch(database)
+        batch, fresh = Batch(database), 0
         for measurement, lines in by_measurement.items():
             block = read_block(measurement, lines, factor, received_ns)
-            if block is None or not self._types_agree(database, block):
+            more = None if block is None else self._count_fresh(database, block)
+            if block is None or more is None:
                 return None
+            fresh += more
             batch.blocks.append(block)
             batch.foreign += 0 if measurement in CATALOGUE else len(lines)
             batch.lines += [
                 f"{key} {fields} {time_ns}" for (key, fields, _), time_ns in zip(lines, block.times, strict=True)
             ]
-        return batch
+        return None if fresh and self._types.fields + fresh > MOST_FIELDS_IN_ALL else batch
 
     def _all_admitted(self, bulk: Batch, writer: str) -> bool:
         """Whether all series may be there; if not, reading line by line says which lines have to go."""
@@ -210,7 +223,7 @@ class Parser:
 
     def _learn_types(self, bulk: Batch) -> None:
         for block in bulk.blocks:
-            self._types.of(bulk.database, block.measurement).update(block_types(block))
+            self._types.add(bulk.database, block.measurement, block_types(block))
 
     def _series_or_none(self, key: str, stamp: Mapping[str, str], stamp_key: str) -> tuple[str, str] | None:
         """The series of a line's key; None if the key is wrong, for the slow path to say how."""
@@ -219,11 +232,13 @@ class Parser:
         except LineError:
             return None
 
-    def _types_agree(self, database: str, block: Block) -> bool:
+    def _count_fresh(self, database: str, block: Block) -> int | None:
+        """How many fields are new; None if some don't fit, for the slow path to say how."""
         known = self._types.known(database, block.measurement)
         types = block_types(block)
-        few = len(known.keys() | types.keys()) <= MOST_FIELDS
-        return few and all(known.get(name, kind) is kind for name, kind in types.items())
+        fresh = sum(name not in known for name in types)
+        fits = not fresh or len(known) + fresh <= MOST_FIELDS
+        return fresh if fits and all(known.get(name, kind) is kind for name, kind in types.items()) else None
 
     def _fast_row(
         self, line: str, factor: int, received_ns: int, stamp: Mapping[str, str], stamp_key: str
@@ -301,6 +316,11 @@ class Parser:
             raise LineError(
                 f'too many fields: measurement "{measurement}" has {len(known)} and can have {MOST_FIELDS}; what '
                 "differs from thing to thing, such as a number in a field's name, belongs into a tag"
+            )
+        if fresh and self._types.fields + len(fresh) > MOST_FIELDS_IN_ALL:
+            raise LineError(
+                f"too many fields: all measurements together have {self._types.fields} and can have "
+                f"{MOST_FIELDS_IN_ALL} beside StreamSwarm's own; put what differs from thing to thing into a tag"
             )
         return fresh
 

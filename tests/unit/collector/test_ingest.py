@@ -260,3 +260,26 @@ def test_what_is_refused_leaves_nothing_behind() -> None:
     body = "\n".join(f"m{number} v=1" for number in range(5))
     assert len(parser.parse(body, database="d", precision="ns", received_ns=7, stamp={}).refused) == 4
     assert types.foreign == 1
+
+
+@pytest.mark.parametrize("form", ["{}=1", '{}=1,s="line by line"'])
+def test_all_measurements_together_have_so_many_fields(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr("streamswarm_collector.ingest.MOST_FIELDS_IN_ALL", 6)
+    types = FieldTypes()
+    parser = Parser(types)
+
+    def parse(*lines: str) -> Batch:
+        return parser.parse("\n".join(lines), database="d", precision="ns", received_ns=7, stamp={})
+
+    assert not parse(f"a {form.format('x')},y=1", f"b {form.format('x')}").refused
+    (refused,) = parse("icmp rtt_avg=0.1", f"a {form.format('x')}", "c p=1,q=1,r=1,s=1,t=1,u=1").refused
+    assert (refused.number, refused.reason[:52]) == (
+        3,
+        "too many fields: all measurements together have " + str(types.fields) + " an",
+    )
+    assert not parse("icmp rtt_avg=0.1,sent=1i").refused
+    before = types.fields
+    types.forget("d", "a")
+    assert types.fields < before
+    types.forget("d")
+    assert (types.fields, types.foreign) == (0, 0)
