@@ -203,7 +203,9 @@ class StoreWriter:
                     self._take_entries(bucket, measurement, entries)
             except Exception as error:
                 # Going on would store later records and so skip these for ever; the next start reads them again.
-                self._broken = self.failure = f"points can't be taken: {error}; restart the collector"
+                with self._news:
+                    self._broken = self.failure = f"points can't be taken: {error}; restart the collector"
+                    self._news.notify_all()
                 raise
             self._taken_lsn = lsn
 
