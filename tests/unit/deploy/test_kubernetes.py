@@ -45,6 +45,9 @@ def test_every_file_is_applied() -> None:
 def test_a_pod_can_do_no_more_than_it_has_to(name: str) -> None:
     assert pod(name)["securityContext"]["runAsNonRoot"] is True
     assert pod(name)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    # At each start Kubernetes would give the group all files else, keys too, which services then don't trust.
+    assert pod(name)["securityContext"].get("fsGroupChangePolicy", "OnRootMismatch") == "OnRootMismatch"
+    assert ("fsGroupChangePolicy" in pod(name)["securityContext"]) == ("fsGroup" in pod(name)["securityContext"])
     assert pod(name)["automountServiceAccountToken"] is False
     security = container(name)["securityContext"]
     assert security["readOnlyRootFilesystem"] is True
