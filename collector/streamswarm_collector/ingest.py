@@ -38,7 +38,7 @@ _MOST_CACHED_SERIES: Final = 200_000
 MOST_FIELDS: Final = 4096
 """Of a measurement. A store has a column for each, four in a roll-up; the more there are, the longer one more takes."""
 MOST_MEASUREMENTS: Final = 3_000
-"""Of all databases, beside our own. A store has a table for each: 256 kB of its memory, and milliseconds of each start."""
+"""Of all databases, beside our own. A store has a table for each: 256 kB of its memory, milliseconds of each start."""
 MOST_FIELDS_IN_ALL: Final = 50_000
 """Of all measurements of all databases, beside the catalogue's."""
 
