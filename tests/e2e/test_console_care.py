@@ -149,3 +149,4 @@ def test_every_unit_of_the_catalogue_is_shown_with_a_value(page: Page) -> None:
     shown = dict(zip(units, page.evaluate(script, units), strict=True))
     assert [unit for unit, text in shown.items() if text == "45.5"] == []
     assert (shown["degrees Celsius"], shown["hertz"]) == ("45.5 °C", "45.5 Hz")
+    assert (shown["bytes per second"], shown["bytes per second of a link"]) == ("45.5 B/s", "364 bit/s")

@@ -49,7 +49,7 @@ SECONDS = Unit("seconds", "seconds", "s")
 BYTES = Unit("bytes", "bytes", "bytes")
 BYTES_PER_SECOND = Unit("bytes per second", "bytes_per_second", "Bps")
 BITS_PER_SECOND = Unit("bits per second", "bytes_per_second", "bps", scale=1 / 8)
-LINE_RATE = Unit("bytes per second", "bytes_per_second", "bps", times=8)
+LINE_RATE = Unit("bytes per second of a link", "bytes_per_second", "bps", times=8)
 """What goes over a link: counted in bytes, and read in bits per second as the link's own speed is."""
 RATIO = Unit("ratio 0..1", "ratio", "percentunit")
 CELSIUS = Unit("degrees Celsius", "celsius", "celsius")

@@ -18,6 +18,7 @@ export function formatValue(value, unit) {
     case "score 0..1": return value.toFixed(2);
     case "bytes": return scaled(value, "B");
     case "bytes per second": return scaled(value, "B/s");
+    case "bytes per second of a link": return scaled(value * 8, "bit/s");
     case "bits per second": return scaled(value, "bit/s");
     case "hertz": return scaled(value, "Hz");
     case "metres": return scaled(value, "m");
