@@ -1,6 +1,7 @@
 """InfluxQL for the embedded store: text in, the JSON document that InfluxDB would answer out."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from streamswarm_core.clock import from_ns, now_ns
 
 _EPOCH_NS: Final[Mapping[str, int]] = {**ast.DURATION_UNITS, "n": 1}
 _ROWS_AT_ONCE: Final = 100_000
+_STATEMENTS_AT_ONCE: Final = 32
 _OUT_OF_RANGE: Final = "a time or an integer of the answer does not fit into 64 bits; ask for a shorter range"
 _TOO_DEEP: Final = ParseError("error parsing query: calculations or subqueries are nested too deeply")
 _OF_SERVER: Final = frozenset(
@@ -53,7 +55,7 @@ class Engine:
         now_ns: what `now()` means.
         limits: what one statement may cost.
         administrator: carries out statements that change the store; None refuses them.
-        seconds: how long a statement may work on the file.
+        seconds: how long a statement may work on the file, and the last of a request may begin after the first.
     """
 
     def __init__(
@@ -110,10 +112,14 @@ class Engine:
             return _not_understood(_TOO_DEEP)
         limits = self._limits_at_once if at_once else self._limits
         limits = limits if rollups else replace(limits, rollups_from=None)
+        if at_once and len(statements) > _STATEMENTS_AT_ONCE:
+            raise PostponedError
         results: list[dict[str, Any]] = []
+        rows, deadline = 0, time.monotonic() + self._seconds
         for number, statement in enumerate(statements):
             notes: list[str] = []
             try:
+                self._check_spent(rows, limits, deadline)
                 series = self._answer(
                     statement, database, policy, limits, notes, may_change=may_change, at_once=at_once
                 )
@@ -138,10 +144,23 @@ class Engine:
             if series:
                 times = _times_as(epoch, statement.zone) if isinstance(statement, ast.Select) else None
                 result["series"] = [one for part in series for one in part.rendered(times)]
+                rows += sum(len(one.get("values", ())) for one in result["series"])
             if notes:
                 result["messages"] = [{"level": "info", "text": note} for note in dict.fromkeys(notes)]
             results.append(result)
         return QueryReply(200, {"results": results})
+
+    def _check_spent(self, rows: int, limits: Limits, deadline: float) -> None:
+        """Bound a request: each statement is bounded by itself, and a thousand in one would not be.
+
+        Raises:
+            ExecutionError: the statements before have taken all of it.
+        """
+        if rows > limits.rows or time.monotonic() > deadline:
+            spent = f"{limits.rows} rows" if rows > limits.rows else f"{self._seconds:g} s"
+            raise ExecutionError(
+                f"the statements before have taken the {spent} that one request may; send fewer at a time"
+            )
 
     def _answer(
         self,
