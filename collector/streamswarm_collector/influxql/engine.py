@@ -127,18 +127,8 @@ class Engine:
                 return _not_understood(error)
             except RecursionError:
                 return _not_understood(_TOO_DEEP)
-            except (ExecutionError, RefusedError) as error:
-                results.append({"statement_id": number, "error": str(error)})
-                continue
-            except duckdb.OutOfRangeException:
-                results.append({"statement_id": number, "error": _OUT_OF_RANGE})
-                continue
-            except duckdb.InterruptException:
-                message = f"query timeout: it took longer than {self._seconds:g} s; ask for less"
-                results.append({"statement_id": number, "error": message})
-                continue
-            except duckdb.Error as error:
-                results.append({"statement_id": number, "error": str(error).splitlines()[0]})
+            except (ExecutionError, RefusedError, duckdb.Error) as error:
+                results.append({"statement_id": number, "error": self._words(error)})
                 continue
             result: dict[str, Any] = {"statement_id": number}
             if series:
@@ -149,6 +139,17 @@ class Engine:
                 result["messages"] = [{"level": "info", "text": note} for note in dict.fromkeys(notes)]
             results.append(result)
         return QueryReply(200, {"results": results})
+
+    def _words(self, error: Exception) -> str:
+        match error:
+            case duckdb.OutOfRangeException():
+                return _OUT_OF_RANGE
+            case duckdb.InterruptException():
+                return f"query timeout: it took longer than {self._seconds:g} s; ask for less"
+            case duckdb.Error():
+                return str(error).splitlines()[0]
+            case _:
+                return str(error)
 
     def _check_spent(self, rows: int, limits: Limits, deadline: float) -> None:
         """Bound a request: each statement is bounded by itself, and a thousand in one would not be.
