@@ -85,7 +85,8 @@ def _facts(told: object) -> object:
     }
 
 
-HostFacts = Annotated[dict[str, str | bool | int | float | None], BeforeValidator(_facts)]
+HostFacts = Annotated[dict[str, Any], BeforeValidator(_facts)]
+"""What is no text, number or truth value is left out, not refused: an agent may be newer."""
 
 
 class Enrolment(BaseModel):
