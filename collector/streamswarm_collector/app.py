@@ -34,8 +34,15 @@ _PATHS: Final = (
 )
 
 
-def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns) -> Starlette:
+def create_app(
+    settings: CollectorSettings, *, clock: Callable[[], int] = now_ns, on_fatal: Callable[[], None] = lambda: None
+) -> Starlette:
     """Put the collector together; its files are opened here, its tasks run with the app's lifespan.
+
+    Args:
+        settings: the collector's settings.
+        clock: nanoseconds since the epoch.
+        on_fatal: as in EmbeddedStore.
 
     Raises:
         ConfigError: the data folder or the store's file can't be used.
@@ -45,7 +52,7 @@ def create_app(settings: CollectorSettings, *, clock: Callable[[], int] = now_ns
     metrics.registry.register(reflector)
     try:
         settings.folder.mkdir(parents=True, exist_ok=True)
-        pipeline = Pipeline(settings, metrics, clock)
+        pipeline = Pipeline(settings, metrics, clock, on_fatal)
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
     client = httpx.AsyncClient(timeout=5.0)

@@ -1,4 +1,6 @@
 import gc
+import os
+import signal
 import sys
 from typing import Final
 
@@ -22,9 +24,14 @@ def run(settings: CollectorSettings) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_YOUNG_OBJECTS)
     serve(
-        create_app(settings),
+        create_app(settings, on_fatal=_end),
         settings,
         host=settings.host,
         port=settings.port,
         limit_concurrency=settings.max_connections,
     )
+
+
+def _end() -> None:
+    """Whoever started the collector starts it again, which opens the file anew."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -54,13 +54,20 @@ class Pipeline:
         settings: the collector's settings.
         metrics: to be kept up to date.
         clock: the time by which points expire and days become cold.
+        on_fatal: as in EmbeddedStore.
 
     Raises:
         ConfigError: the store's file can't be used.
         OSError: the folder can't be used.
     """
 
-    def __init__(self, settings: CollectorSettings, metrics: CollectorMetrics, clock: Clock = now_ns) -> None:
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        metrics: CollectorMetrics,
+        clock: Clock = now_ns,
+        on_fatal: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._types = FieldTypes()
@@ -78,6 +85,7 @@ class Pipeline:
                 rollups=settings.rollups,
                 rollup_rows=settings.rollup_rows,
                 on_flush=metrics.flush.observe,
+                on_fatal=on_fatal,
             )
             self._embedded = EmbeddedSink(self.store, self.wal)
             self._embedded.replay()

@@ -37,6 +37,7 @@ class EmbeddedStore:
         rollups: whether roll-ups are kept; without, those in the file are removed.
         rollup_rows: rows of one series that a window has to hold on average for a roll-up to be kept.
         on_flush: told how many seconds a flush took.
+        on_fatal: told that DuckDB has given up the file: nothing works until it is opened anew.
 
     Raises:
         ConfigError: the file is used by another process or is no store.
@@ -52,12 +53,18 @@ class EmbeddedStore:
         rollups: bool = True,
         rollup_rows: float = 12,
         on_flush: Callable[[float], None] = lambda _seconds: None,
+        on_fatal: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = open_file(path, memory_limit)
         self.path = path
         self.cold = ColdTier(path.with_suffix(".cold"))
         self._writer = StoreWriter(
-            self._connection, self.cold, flush_seconds=flush_seconds, recent_bytes=recent_bytes, on_flush=on_flush
+            self._connection,
+            self.cold,
+            flush_seconds=flush_seconds,
+            recent_bytes=recent_bytes,
+            on_flush=on_flush,
+            on_fatal=on_fatal,
         )
         self._catalog = self._writer.catalog
         if not rollups:

@@ -41,6 +41,7 @@ class StoreWriter:
         flush_seconds: how long rows may wait in memory for company before they are written to the file.
         recent_bytes: memory for recent rows.
         on_flush: told how many seconds a flush took.
+        on_fatal: told that DuckDB has given up the file, which has to be opened anew.
 
     Attributes:
         catalog: what there is; to be changed within `changing` only.
@@ -59,11 +60,13 @@ class StoreWriter:
         flush_seconds: float,
         recent_bytes: int,
         on_flush: Callable[[float], None],
+        on_fatal: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._flush_seconds = flush_seconds
         self._recent_bytes = recent_bytes
         self._on_flush = on_flush
+        self._on_fatal = on_fatal
         self._changes: list[Change] = []
         self._changes_made = self._changes_stored = 0
         self.catalog = Catalog(self._changed, cold)
@@ -203,11 +206,14 @@ class StoreWriter:
                     self._take_entries(bucket, measurement, entries)
             except Exception as error:
                 # Going on would store later records and so skip these for ever; the next start reads them again.
-                with self._news:
-                    self._broken = self.failure = f"points can't be taken: {error}; restart the collector"
-                    self._news.notify_all()
+                self._give_up(f"points can't be taken: {error}")
                 raise
             self._taken_lsn = lsn
+
+    def _give_up(self, why: str) -> None:
+        with self._news:
+            self._broken = self.failure = f"{why}; restart the collector"
+            self._news.notify_all()
 
     def _take_entries(self, bucket: str, measurement: str, entries: Sequence[Entry]) -> None:
         table = self.catalog.table(bucket, measurement)
@@ -232,7 +238,7 @@ class StoreWriter:
                 return
             self._write_until_done()
             self._limit_recent()
-            if closing:
+            if closing or self._broken:
                 return
 
     def _gather(self) -> None:
@@ -258,6 +264,11 @@ class StoreWriter:
                     self._commit(pieces[0])
                     pieces.popleft()
                 self._commit([*rest, _position(lsn)])
+            except duckdb.FatalException as error:
+                log.exception("the store's file has to be opened anew; the log keeps what isn't in it")
+                self._give_up(str(error).splitlines()[0])
+                self._on_fatal()
+                return
             except duckdb.Error as error:
                 self.failure = str(error).splitlines()[0]
                 log.exception("the store can't be written; trying again")
