@@ -206,6 +206,7 @@ class StoreWriter:
                     self._take_entries(bucket, measurement, entries)
             except Exception as error:
                 # Going on would store later records and so skip these for ever; the next start reads them again.
+                log.exception("the store takes no more points; the log keeps them")
                 self._give_up(f"points can't be taken: {error}")
                 raise
             self._taken_lsn = lsn
@@ -233,8 +234,7 @@ class StoreWriter:
                 closing = self.closing
             try:
                 self.take()
-            except Exception:
-                log.exception("the store takes no more points; the log keeps them")
+            except Exception:  # noqa: BLE001 - take() has logged it
                 return
             self._write_until_done()
             self._limit_recent()
