@@ -70,7 +70,9 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (settings.folder / "keys.json").write_text(json.dumps(key.jwks()))
     scopes = frozenset(Scope) - {Scope.AGENT}
     token = key.issue(subject="compat", name="compat", scopes=scopes, lifetime=3600)
-    with serve_app(create_app(settings)) as url:
+    with pytest.MonkeyPatch.context() as patch, serve_app(create_app(settings)) as url:
+        # Every test writes to a database of its own.
+        patch.setattr("streamswarm_collector.pipeline.MOST_DATABASES", 10_000)
         yield Server("collector", url, token)
 
 

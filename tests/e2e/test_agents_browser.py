@@ -70,7 +70,7 @@ def test_agents_are_edited_drained_restarted_and_deleted(admin: Client, page: Pa
     page.fill("[name=labels]", "role=edge\nprovider = acme")
     admin.http.patch(f"/agents/{agent}", json={"site": "munich"}).raise_for_status()
     page.click("#edit button[type=submit]")
-    expect(page.locator("#edit-problem")).to_contain_text("has changed since you read it")
+    expect(page.locator("#edit-problem")).to_contain_text("Somebody else has changed it")
     page.click("#cancel-edit")
     row.get_by_role("button", name="Edit").click()
     page.fill("[name=new_name]", "munich-1")

@@ -25,7 +25,7 @@ async def echo(request: Request) -> Response:
 
 @pytest.fixture
 def url(protocol: type[HeadTimer], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(protocol, "head_seconds", 1.0)
+    monkeypatch.setattr(protocol, "head_seconds", 0.5)
     app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"])])
     with serve_app(app, http=protocol) as served:
         yield served
@@ -80,9 +80,9 @@ def test_a_body_and_an_idle_connection_may_take_longer_than_a_head(url: str) -> 
     with connect(url) as slow:
         for end in (b"cd", b"ef"):
             slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
-            assert not select.select([slow], [], [], 2.5)[0]
+            assert not select.select([slow], [], [], 1.2)[0]
             slow.sendall(end)
             answer = b""
             while not answer.endswith(b"ab" + end):
                 answer += slow.recv(1000)
-            assert not select.select([slow], [], [], 2.5)[0]
+            assert not select.select([slow], [], [], 1.2)[0]
