@@ -10,9 +10,9 @@ trap 'rm -f "$said"' EXIT
 trap 'kill "$beside" 2>/dev/null; exit 130' INT TERM
 
 "${MAKE:-make}" --no-print-directory lint || { kill "$beside"; exit 1; }
-# Three at a time, whatever the number of cores: many of them wait for a server, a timer or a disk. With four, two
-# cores are too few for those of the lab and for timers.
-"$bin/pytest" -n 3 --dist loadgroup -q --ignore tests/integration/test_api_schema.py "$@"
+# Four at a time, whatever the number of cores: many of them wait for a server, a timer or a disk. Those of the lab, one
+# after the other, take the processors from the others.
+"$bin/pytest" -n 4 --dist loadgroup -q --ignore tests/integration/test_api_schema.py "$@"
 status=$?
 wait "$beside" || status=1
 echo "The API held against its description:"
