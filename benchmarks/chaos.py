@@ -34,7 +34,10 @@ def processes(stack: Stack) -> dict[str, psutil.Process]:
     """The services that run now, by name."""
     found = {}
     for child in psutil.Process(stack.process.pid).children():
-        words = child.cmdline()
+        try:
+            words = child.cmdline()
+        except psutil.Error:  # it is just ending
+            continue
         if words[-1:] == ["run"]:
             found[words[-2]] = child
     return found
