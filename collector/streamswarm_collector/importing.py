@@ -16,7 +16,8 @@ from typing import BinaryIO, Final, TextIO
 
 from streamswarm_collector.batch import RefusedLine
 from streamswarm_collector.exporting import FIELD, TAG
-from streamswarm_collector.ingest import FieldTypes, Parser, canonical_series_key
+from streamswarm_collector.fieldtypes import FieldTypes
+from streamswarm_collector.ingest import Parser, canonical_series_key
 from streamswarm_collector.pipeline import learn_types
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_core.errors import ConfigError, LineError

@@ -6,15 +6,17 @@ core, which is also what the fast path is tested against.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from streamswarm_collector import fieldtypes
 from streamswarm_collector.batch import Batch, Block, RefusedLine, Row
 from streamswarm_collector.bulk import ESCAPED_BYTE, block_types, cut_lines, is_utf8, read_block
+from streamswarm_collector.fieldtypes import FieldTypes, field_type
 from streamswarm_collector.series import ANYONE, SeriesLimitError, SeriesLimits
 from streamswarm_collector.store.schema import FieldType
-from streamswarm_core.catalogue import CATALOGUE, Kind
+from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.errors import LineError
 from streamswarm_core.lineprotocol import (
     BLANK,
@@ -34,79 +36,6 @@ from streamswarm_core.point import FieldValue, Point
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?i?\Z", re.ASCII)
 _PLAIN_TIME: Final = re.compile(r"-?\d{1,19}\Z", re.ASCII)
 _MOST_CACHED_SERIES: Final = 200_000
-
-MOST_FIELDS: Final = 4096
-"""Of a measurement. A store has a column for each, four in a roll-up; the more there are, the longer one more takes."""
-MOST_MEASUREMENTS: Final = 3_000
-"""Of all databases, beside our own. A store has a table for each: 256 kB of its memory, milliseconds of each start."""
-MOST_FIELDS_IN_ALL: Final = 50_000
-"""Of all measurements of all databases, beside the catalogue's."""
-
-_KIND_TYPES: Final = {
-    Kind.FLOAT: FieldType.FLOAT,
-    Kind.INTEGER: FieldType.INTEGER,
-    Kind.STRING: FieldType.STRING,
-}
-
-
-def field_type(value: FieldValue) -> FieldType:
-    """The stored type of a parsed value."""
-    if isinstance(value, bool):
-        return FieldType.BOOLEAN
-    if isinstance(value, int):
-        return FieldType.INTEGER
-    return FieldType.FLOAT if isinstance(value, float) else FieldType.STRING
-
-
-class FieldTypes:
-    """Types of fields by database and measurement: the catalogue's for our own, else the first that was stored."""
-
-    def __init__(self) -> None:
-        self._types: dict[tuple[str, str], dict[str, FieldType]] = {}
-        self.foreign = 0
-        """Measurements that are not in the catalogue, of all databases."""
-        self.fields = 0
-        """Fields that are not in the catalogue, of all measurements of all databases."""
-
-    def known(self, database: str, measurement: str) -> Mapping[str, FieldType]:
-        """The same as `of` to look at: what is asked for is not remembered by that."""
-        types = self._types.get((database, measurement))
-        return _declared(measurement) if types is None else types
-
-    def of(self, database: str, measurement: str) -> dict[str, FieldType]:
-        """The known types of a measurement, to be added to."""
-        key = (database, measurement)
-        types = self._types.get(key)
-        if types is None:
-            types = self._types[key] = _declared(measurement)
-            self.foreign += measurement not in CATALOGUE
-        return types
-
-    def have_room(self, database: str, measurements: Iterable[str]) -> bool:
-        """Whether there may be all of these measurements."""
-        fresh = sum(one not in CATALOGUE and (database, one) not in self._types for one in measurements)
-        return not fresh or self.foreign + fresh <= MOST_MEASUREMENTS
-
-    def learn(self, database: str, measurement: str, stored: Mapping[str, FieldType]) -> None:
-        """Take over what a store already holds."""
-        self.add(database, measurement, stored)
-
-    def add(self, database: str, measurement: str, fresh: Mapping[str, FieldType]) -> None:
-        """Know further fields of a measurement."""
-        known = self.of(database, measurement)
-        self.fields += sum(name not in known for name in fresh)
-        known.update(fresh)
-
-    def forget(self, database: str, measurement: str | None = None) -> None:
-        """Drop what is known of a measurement, or of a whole database."""
-        for key in [key for key in self._types if key[0] == database and measurement in (None, key[1])]:
-            self.fields -= len(self._types.pop(key)) - len(_declared(key[1]))
-            self.foreign -= key[1] not in CATALOGUE
-
-
-def _declared(measurement: str) -> dict[str, FieldType]:
-    declared = CATALOGUE.get(measurement)
-    return {field.name: _KIND_TYPES[field.kind] for field in declared.fields} if declared else {}
 
 
 class Parser:
@@ -207,7 +136,7 @@ class Parser:
             batch.lines += [
                 f"{key} {fields} {time_ns}" for (key, fields, _), time_ns in zip(lines, block.times, strict=True)
             ]
-        return None if fresh and self._types.fields + fresh > MOST_FIELDS_IN_ALL else batch
+        return None if fresh and self._types.fields + fresh > fieldtypes.MOST_FIELDS_IN_ALL else batch
 
     def _all_admitted(self, bulk: Batch, writer: str) -> bool:
         """Whether all series may be there; if not, reading line by line says which lines have to go."""
@@ -237,7 +166,7 @@ class Parser:
         known = self._types.known(database, block.measurement)
         types = block_types(block)
         fresh = sum(name not in known for name in types)
-        fits = not fresh or len(known) + fresh <= MOST_FIELDS
+        fits = not fresh or len(known) + fresh <= fieldtypes.MOST_FIELDS
         return fresh if fits and all(known.get(name, kind) is kind for name, kind in types.items()) else None
 
     def _fast_row(
@@ -298,8 +227,8 @@ class Parser:
         known = self._types.known(database, measurement)
         if not known and not self._types.have_room(database, [measurement]):
             raise LineError(
-                f"too many measurements: there are {self._types.foreign} and can be {MOST_MEASUREMENTS}; what differs "
-                "from thing to thing, such as a number in a measurement's name, belongs into a tag"
+                f"too many measurements: there are {self._types.foreign} and can be {fieldtypes.MOST_MEASUREMENTS}; "
+                "what differs from thing to thing, such as a number in a measurement's name, belongs into a tag"
             )
         fresh: dict[str, FieldType] = {}
         for name, value in fields.items():
@@ -312,15 +241,16 @@ class Parser:
                     f'field type conflict: input field "{name}" on measurement "{measurement}" is type {given}, '
                     f"already exists as type {stored}"
                 )
-        if fresh and len(known) + len(fresh) > MOST_FIELDS:
+        if fresh and len(known) + len(fresh) > fieldtypes.MOST_FIELDS:
             raise LineError(
-                f'too many fields: measurement "{measurement}" has {len(known)} and can have {MOST_FIELDS}; what '
-                "differs from thing to thing, such as a number in a field's name, belongs into a tag"
+                f'too many fields: measurement "{measurement}" has {len(known)} and can have {fieldtypes.MOST_FIELDS}; '
+                "what differs from thing to thing, such as a number in a field's name, belongs into a tag"
             )
-        if fresh and self._types.fields + len(fresh) > MOST_FIELDS_IN_ALL:
+        if fresh and self._types.fields + len(fresh) > fieldtypes.MOST_FIELDS_IN_ALL:
             raise LineError(
                 f"too many fields: all measurements together have {self._types.fields} and can have "
-                f"{MOST_FIELDS_IN_ALL} beside StreamSwarm's own; put what differs from thing to thing into a tag"
+                f"{fieldtypes.MOST_FIELDS_IN_ALL} beside StreamSwarm's own; put what differs from thing to thing "
+                "into a tag"
             )
         return fresh
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from streamswarm_collector.auth import ANYBODY
 from streamswarm_collector.batch import Batch
-from streamswarm_collector.ingest import FieldTypes, Parser, canonical_series_key
+from streamswarm_collector.fieldtypes import FieldTypes
+from streamswarm_collector.ingest import Parser, canonical_series_key
 from streamswarm_collector.intake import Intake
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.series import ANYONE, SeriesLimits

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamswarm_collector.fieldtypes import FieldTypes
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.source import Limits
-from streamswarm_collector.ingest import FieldTypes, Parser
+from streamswarm_collector.ingest import Parser
 from streamswarm_collector.store.embedded import EmbeddedStore
 from tests.integration.influxql_queries import (
     DATABASES,

@@ -8,7 +8,7 @@ from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.bulk import block_types
-from streamswarm_collector.ingest import field_type
+from streamswarm_collector.fieldtypes import field_type
 from streamswarm_collector.store.catalog import Catalog, Table
 from streamswarm_collector.store.recent import ALL_TIME, Chunk, ColumnValues, RecentRows
 from streamswarm_collector.store.rollups import minutes_of

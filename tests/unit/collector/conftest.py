@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from streamswarm_collector.batch import Row
-from streamswarm_collector.ingest import FieldTypes, Parser
+from streamswarm_collector.fieldtypes import FieldTypes
+from streamswarm_collector.ingest import Parser
 from streamswarm_collector.store.embedded import EmbeddedStore
 
 Write = Callable[..., None]

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from streamswarm_collector.fieldtypes import FieldTypes
 from streamswarm_collector.influxql.engine import Engine
-from streamswarm_collector.ingest import FieldTypes, Parser
+from streamswarm_collector.ingest import Parser
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.freezing import freeze
 from streamswarm_core.lineprotocol import PRECISION_NS

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamswarm_collector.batch import Batch, Row, split_payload
-from streamswarm_collector.ingest import MOST_FIELDS, FieldTypes, Parser, canonical_series_key, parse_rows
+from streamswarm_collector.fieldtypes import MOST_FIELDS, FieldTypes
+from streamswarm_collector.ingest import Parser, canonical_series_key, parse_rows
 from streamswarm_collector.series import SeriesLimits
 from streamswarm_core.errors import LineError
 from streamswarm_core.lineprotocol import parse_line
@@ -234,7 +235,7 @@ def test_a_type_that_is_known_otherwise_is_refused_from_bulk_bodies_too() -> Non
 
 @pytest.mark.parametrize("form", ["{} v=1", '{} v=1,s="line by line"'])
 def test_a_measurement_too_many_is_refused_and_our_own_never_are(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr("streamswarm_collector.ingest.MOST_MEASUREMENTS", 3)
+    monkeypatch.setattr("streamswarm_collector.fieldtypes.MOST_MEASUREMENTS", 3)
     types = FieldTypes()
     parser = Parser(types)
 
@@ -264,7 +265,7 @@ def test_what_is_refused_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize("form", ["{}=1", '{}=1,s="line by line"'])
 def test_all_measurements_together_have_so_many_fields(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr("streamswarm_collector.ingest.MOST_FIELDS_IN_ALL", 6)
+    monkeypatch.setattr("streamswarm_collector.fieldtypes.MOST_FIELDS_IN_ALL", 6)
     types = FieldTypes()
     parser = Parser(types)
 

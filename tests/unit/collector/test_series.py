@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from streamswarm_collector.batch import Batch
-from streamswarm_collector.ingest import FieldTypes, Parser
+from streamswarm_collector.fieldtypes import FieldTypes
+from streamswarm_collector.ingest import Parser
 from streamswarm_collector.series import SeriesLimitError, SeriesLimits
 
 
