@@ -23,10 +23,11 @@ from lark.lexer import PatternStr
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.builder import StatementBuilder
 from streamswarm_collector.influxql.errors import ParseError
+from streamswarm_core.lineprotocol import INT64_MAX
 
 LONG_TEXT: Final = 4_000
 """Characters of InfluxQL, from which on reading it keeps everybody else in a thread waiting noticeably."""
-_TIME_BOUND: Final = re.compile(r"(\b(?i:time)\s*[<>]=?\s*)(\d{9,19})(ns|u|ms|s|m|h)?\b")
+_TIME_BOUND: Final = re.compile(r"(\b(?i:time)\s*[<>]=?\s*)(\d{9,19})(ns|u|ms|s|m)?\b")
 _MARKS: Final = [str(4_611_686_018_427_380_000 + place) for place in range(64)]
 """What stands for the times of a shape; so late that nobody asks for them."""
 
@@ -95,16 +96,19 @@ def parse(text: str, parameters: Mapping[str, object] | None = None) -> tuple[as
 
 def _parse_remembered(text: str) -> tuple[ast.Statement, ...]:
     known = next(one for one in _CACHES if len(text) <= one.longest)
-    # What is between two times, and of each time the comparison, the number and the unit
+    # What is between two times, and of each time the comparison, the number and the unit (which a mark goes without:
+    # marks are so late that only nanoseconds of them are less than 64 bits)
     pieces = _TIME_BOUND.split(text)
     if len(pieces) == 1:
         return known.read(text)
-    numbers, units = pieces[2::4], pieces[3::4]
-    pieces[2::4] = _MARKS[: len(numbers)] if len(numbers) <= len(_MARKS) else numbers
+    times = list(map(_literal, pieces[2::4], pieces[3::4]))
+    if len(times) > len(_MARKS) or any(isinstance(one, ast.Duration) and one.nanoseconds > INT64_MAX for one in times):
+        return known.read(text)
+    pieces[2::4], pieces[3::4] = _MARKS[: len(times)], [None] * len(times)
     bound = known.read_shape(tuple(pieces))
     if bound is None:
         return known.read(text)
-    return tuple(one(list(map(_literal, numbers, units))) for one in bound)
+    return tuple(one(times) for one in bound)
 
 
 def _read(text: str) -> tuple[ast.Statement, ...]:
@@ -118,9 +122,7 @@ def _read(text: str) -> tuple[ast.Statement, ...]:
 
 def _read_shape(pieces: tuple[str | None, ...]) -> tuple[_Bound, ...] | None:
     """Statements that take their times; None where not every mark was found in a WHERE, or nothing understood."""
-    marks = list(map(_literal, pieces[2::4], pieces[3::4]))
-    if len(marks) > len(_MARKS):
-        return None
+    marks = [ast.Number(int(mark or 0)) for mark in pieces[2::4]]
     try:
         statements = _read("".join(filter(None, pieces)))
     except ParseError:

@@ -87,3 +87,9 @@ def test_a_number_that_no_64_bits_hold_is_refused_and_the_store_goes_on(
 def test_a_duration_of_more_than_292_years_is_refused() -> None:
     with pytest.raises(ParseError, match="invalid duration 15251w; at most 106751d"):
         parse("SELECT mean(v) FROM m GROUP BY time(15251w)")
+
+
+def test_a_time_of_more_than_292_years_is_refused_whatever_was_read_before() -> None:
+    parse("SELECT v FROM m WHERE time > 153000000m")
+    with pytest.raises(ParseError, match="invalid duration 999000000m; at most 106751d"):
+        parse("SELECT v FROM m WHERE time > 999000000m")

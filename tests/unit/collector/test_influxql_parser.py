@@ -29,6 +29,16 @@ def test_a_statement_whose_shape_was_seen_is_read_as_if_it_were_the_first(shape:
         assert parse(text) == parse(text, {"unused": 1})
 
 
+@pytest.mark.parametrize("unit", ["", "ns", "u", "ms", "s", "m"])
+def test_a_statement_that_differs_only_in_its_times_is_not_read_again(unit: str) -> None:
+    shape = f"SELECT mean(v) FROM m WHERE time >= {{}}{unit} AND time < {{}}{unit} AND host = '{unit}'"
+    (first,), (second,) = parse(shape.format(100_000_000, 100_000_600)), parse(shape.format(100_000_001, 100_000_601))
+    assert isinstance(first, ast.Select)
+    assert isinstance(second, ast.Select)
+    assert first.where != second.where
+    assert first.columns is second.columns
+
+
 def test_the_time_stands_where_it_was_written() -> None:
     (statement,) = parse("SELECT v FROM m WHERE time > 1700000000s")
     assert isinstance(statement, ast.Select)
