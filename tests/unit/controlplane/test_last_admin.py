@@ -31,13 +31,14 @@ class Accounts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        Base.metadata.create_all(engine)
-        self.db = Session(engine)
+        self.engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        Base.metadata.create_all(self.engine)
+        self.db = Session(self.engine)
         self.names = (f"user-{number}" for number in itertools.count())
 
     def teardown(self) -> None:
         self.db.close()
+        self.engine.dispose()
 
     def users(self) -> list[User]:
         return list(self.db.scalars(select(User).order_by(User.username_key)))
