@@ -33,6 +33,7 @@ from streamswarm_controlplane.results import routes as results
 from streamswarm_controlplane.runs import routes as runs
 from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.sites import routes as sites
 from streamswarm_controlplane.sysconfig import routes as sysconfig
 from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_controlplane.testplans import action_routes as testactions
@@ -57,6 +58,7 @@ _ROUTERS: Final = (
     agents.router,
     enrolment.router,
     credentials.router,
+    sites.router,
     testplans.router,
     testactions.router,
     runs.router,

@@ -11,6 +11,7 @@ from streamswarm_controlplane.jobs.models import Lease
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
 from streamswarm_controlplane.notifications.models import Alert, Channel, Delivery, Rule, RuleGroup, Silence
 from streamswarm_controlplane.runs.models import RunRecord
+from streamswarm_controlplane.sites.models import Site
 from streamswarm_controlplane.sysconfig.models import ConfigChange, ConfigValue
 from streamswarm_controlplane.testplans.models import Marker, TestPlan
 from streamswarm_controlplane.tokens.models import ApiToken, StaticToken
@@ -42,6 +43,7 @@ __all__ = [
     "RuleGroup",
     "RunRecord",
     "Silence",
+    "Site",
     "StaticToken",
     "TestPlan",
     "User",

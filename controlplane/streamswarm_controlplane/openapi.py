@@ -33,6 +33,7 @@ _TAGS: Final = {
     "auth": "Logging in and out, and the caller's own password.",
     "users": "People who may log in, and their roles.",
     "agents": "The hosts that measure, how they are, and the one-time tokens that new ones enrol with.",
+    "sites": "Where agents are.",
     "for agents": "What agents themselves ask for.",
     "tests": "What is measured, how often, and which agents do it.",
     "runs": "What came of each start of a test.",

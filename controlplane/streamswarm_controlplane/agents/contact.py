@@ -18,6 +18,7 @@ from streamswarm_controlplane.enrolment import credentials
 from streamswarm_controlplane.etags import not_modified
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.sites.models import Site
 from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_core.assignment import AssignmentSet
 from streamswarm_core.clock import now
@@ -37,7 +38,18 @@ _ALIVE: Final = (
     )
 )
 """What else is set is what it is executed with."""
-_ANSWER: Final = (_AGENTS.c.assignments_version, _AGENTS.c.name, _AGENTS.c.site, _AGENTS.c.restart_requested_at)
+_SITES: Final = cast("Table", Site.__table__)
+_PLACE: Final = tuple(
+    select(column).where(_SITES.c.name == _AGENTS.c.site).scalar_subquery().label(column.name)
+    for column in (_SITES.c.latitude, _SITES.c.longitude)
+)
+_ANSWER: Final = (
+    _AGENTS.c.assignments_version,
+    _AGENTS.c.name,
+    _AGENTS.c.site,
+    *_PLACE,
+    _AGENTS.c.restart_requested_at,
+)
 _ALIVE_WITH_ANSWER: Final = _ALIVE.returning(*_ANSWER, func.set_config("synchronous_commit", "off", True))  # noqa: FBT003 - SQL's
 """For PostgreSQL, not to wait for the disk: of a crash's last second the next heartbeats tell the same again."""
 _READ_ANSWER: Final = select(*_ANSWER).where(*_LIVING)
@@ -100,6 +112,8 @@ def heartbeat(connection: Connection, agent_id: str, beat: Heartbeat, received_a
         assignments_version=row.assignments_version,
         name=row.name,
         site=row.site,
+        latitude=row.latitude,
+        longitude=row.longitude,
         restart=row.restart_requested_at is not None,
     )
 

@@ -200,6 +200,8 @@ class HeartbeatAnswer(BaseModel):
     assignments_version: int
     name: str = Field(description="The agent's name; renamed, it needs a new access token.")
     site: str
+    latitude: float | None = Field(description="Of the site, degrees; null where nobody has said where it is.")
+    longitude: float | None = Field(description="The same, east positive.")
     restart: bool = Field(description="Whether the process is to end, so that its supervisor starts it again.")
 
 

@@ -118,7 +118,7 @@ def query_agents(
     """
     query = select(Agent)
     if state is not None:
-        query = query.where(_is_in(state, settings, at))
+        query = query.where(is_in(state, settings, at))
     if site is not None:
         query = query.where(Agent.site == site)
     for label in labels:
@@ -128,7 +128,7 @@ def query_agents(
     return query.where(Agent.name.icontains(part, autoescape=True)) if part else query
 
 
-def _is_in(state: AgentState, settings: ControlPlaneSettings, at: datetime) -> ColumnElement[bool]:
+def is_in(state: AgentState, settings: ControlPlaneSettings, at: datetime) -> ColumnElement[bool]:
     """What `state_of` says, as a condition."""
     late, offline = (at - timedelta(seconds=age) for age in (settings.late_seconds, settings.offline_seconds))
     if state is AgentState.REVOKED:

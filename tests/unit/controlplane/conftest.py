@@ -48,6 +48,7 @@ ON_BOTH = frozenset(
         "test_runs",
         "test_selection",
         "test_silence",
+        "test_sites",
         "test_takeover",
         "test_workers",
     }

@@ -38,6 +38,13 @@ JARGON = ("Value error", "Extra inputs", "discriminator", "match pattern", "[key
         ("/users", {"username": "kim", "email": "kim"}, "body.email: takes an e-mail address, such as"),
         ("/enrolment-tokens", {"labels": {"a b": "c"}}, "body.labels.a b: takes letters, digits and '_'"),
         ("/enrolment-tokens", {"labels": {"site": "c"}}, "body.labels.site: names that begin with __"),
+        ("/sites", {"name": "a/b"}, "body.name: takes letters, digits, spaces, '.', '_' and '-'"),
+        ("/sites", {"name": "x", "latitude": 52.5}, "body: takes latitude and longitude together, or neither"),
+        (
+            "/sites",
+            {"name": "x", "latitude": 91, "longitude": 0},
+            "body.latitude: Input should be less than or equal to 90",
+        ),
         ("/channels", {"name": "x", "settings": {"url": "x"}}, "body.settings: has no kind; one of 'email', 'slack'"),
         ("/channels", {"name": "x", "settings": {"kind": "webhook", "url": "x"}}, "body.settings.url: give a URL"),
         (

@@ -165,6 +165,9 @@ REQUESTS: dict[str, tuple[str, Body]] = {
     "DELETE /users/{user_id}/sessions": ("/users/{user}/sessions", None),
     "POST /users/{user_id}/identities": ("/users/{user}/identities", {"issuer": "https://a.example", "subject": "1"}),
     "DELETE /users/{user_id}/identities": ("/users/{user}/identities?issuer=https://b.example&subject={number}", None),
+    "POST /sites": ("/sites", {"name": "new site"}),
+    "PATCH /sites/{site_id}": ("/sites/{site}", {"latitude": 52.52, "longitude": 13.405}),
+    "DELETE /sites/{site_id}": ("/sites/{site}", None),
     "PATCH /agents/{agent_id}": ("/agents/{agent}", {"labels": {"role": "edge"}}),
     "DELETE /agents/{agent_id}": ("/agents/{agent}?series=keep", None),
     "POST /agents/{agent_id}/drain": ("/agents/{agent}/drain", None),
@@ -279,6 +282,9 @@ class World(dict[str, str]):
         with database_of(self.admin).session() as db:
             db.get_one(Agent, made["agent_id"]).started_at = now()  # as its first heartbeat says
         return str(made["agent_id"])
+
+    def make_site(self) -> str:
+        return str(self.post("/sites", {"name": f"site-{self.number}"})["id"])
 
     def make_drained(self) -> str:
         self.post(f"/agents/{self['agent']}/drain")
