@@ -29,7 +29,14 @@ class HeartbeatReply(BaseModel):
     received_at: AwareDatetime | None = None
     name: str | None = None
     site: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
     restart: bool = False
+
+    @property
+    def coordinates(self) -> tuple[float, float] | None:
+        """Where the agent's site is: latitude and longitude, degrees; None where it isn't known."""
+        return (self.latitude, self.longitude) if self.latitude is not None and self.longitude is not None else None
 
 
 class ControlPlane:

@@ -13,6 +13,7 @@ from streamswarm_agent.controlplane import ControlPlane, HeartbeatReply
 from streamswarm_agent.enrol import Credential, host_facts
 from streamswarm_agent.exporter import exporter_url
 from streamswarm_agent.host.addresses import read_addresses
+from streamswarm_agent.net.path.geo import PlaceNames
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__
 from streamswarm_core.errors import Refused, Unavailable
@@ -28,6 +29,7 @@ class Heartbeats:
         credential: who the agent was when it enrolled.
         settings: the agent's settings.
         state: what changes from one to the next: assignments_version, queued_points.
+        places: gets to know where the agent's site is.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class Heartbeats:
         credential: Credential,
         settings: AgentSettings,
         state: Callable[[], dict[str, int]],
+        places: PlaceNames,
     ) -> None:
         self._controlplane = controlplane
         self._settings = settings
         self._state = state
+        self._places = places
         self._started_at = datetime.now(UTC)
         self._clock = ClockOffset()
         self._named: tuple[str, str | None] = (credential.name, credential.site)
@@ -82,10 +86,13 @@ class Heartbeats:
 
     def _take(self, reply: HeartbeatReply) -> None:
         self._facts = None  # they arrived
+        self._places.here = reply.coordinates
         if reply.name is not None and (reply.name, reply.site) != self._named:
             log.info("this is agent %s, site %s, from now on", reply.name, reply.site or "–")
             self._named = (reply.name, reply.site)
             self._controlplane.reject_token()
+            # Until the next heartbeat points may bear the old site's name, so they must not bear the new one's place.
+            self._places.here = None
         if reply.restart:
             log.info("the control plane wants a restart")
             self.restart_wanted = True

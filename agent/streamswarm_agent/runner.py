@@ -71,9 +71,10 @@ class Runner:
             refused_file=settings.folder / "refused.log",
             interval=settings.flush_seconds,
         )
+        places = PlaceNames(settings.geo_asn_file, settings.geo_city_file)
         self._engines = Engines(
             IcmpEngine(uplink=settings.uplink),
-            PlaceNames(settings.geo_asn_file, settings.geo_city_file),
+            places,
             Keys(settings.keys, settings.key_hosts),
         )
         self._reflector = Reflector(settings)
@@ -90,9 +91,9 @@ class Runner:
         )
         self._occasions = Occasions(self._scheduler, self._book)
         self._etag = self._assignments.current.etag() if self._assignments.current.version else ""
-        self._heartbeats = Heartbeats(self._controlplane, credential, settings, self._state)
+        self._heartbeats = Heartbeats(self._controlplane, credential, settings, self._state, places)
         self._reports = RunReports(self._controlplane, self._book, settings.heartbeat_seconds)
-        self._observation = SelfObservation(self._scheduler, self._spool, self._flush, self._heartbeats)
+        self._observation = SelfObservation(self._scheduler, self._spool, self._flush, self._heartbeats, places)
         app = create_exporter(settings, self._exported, self._engines, self._health, self._reflector)
         self._server = QuietServer(uvicorn_config(app, settings.host, settings.port))
 

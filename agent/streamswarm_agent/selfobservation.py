@@ -7,6 +7,7 @@ from typing import Final
 import psutil
 
 from streamswarm_agent.heartbeats import Heartbeats
+from streamswarm_agent.net.path.geo import PlaceNames
 from streamswarm_agent.plan import Skip, Skipped
 from streamswarm_agent.schedule import Scheduler
 from streamswarm_agent.spool import Flush, Spool
@@ -25,13 +26,17 @@ class SelfObservation:
         spool: what waits; it takes the points.
         flush: of the spool.
         heartbeats: know how far the clock is off.
+        places: know where the agent's site is.
     """
 
-    def __init__(self, scheduler: Scheduler, spool: Spool, flush: Flush, heartbeats: Heartbeats) -> None:
+    def __init__(
+        self, scheduler: Scheduler, spool: Spool, flush: Flush, heartbeats: Heartbeats, places: PlaceNames
+    ) -> None:
         self._scheduler = scheduler
         self._spool = spool
         self._flush = flush
         self._heartbeats = heartbeats
+        self._places = places
         self._written_skips: dict[tuple[str, Skip], int] = {}
         self._process = psutil.Process()
 
@@ -60,6 +65,7 @@ class SelfObservation:
 
     def _point(self) -> Point:
         clock = self._heartbeats.clock
+        latitude, longitude = self._places.here or (None, None)
         return AGENT.point(
             {},
             time_ns=now_ns(),
@@ -79,6 +85,8 @@ class SelfObservation:
             memory=self._process.memory_info().rss,
             clock_offset=clock.offset if clock else None,
             clock_error=clock.error if clock else None,
+            latitude=latitude,
+            longitude=longitude,
         )
 
 

@@ -42,9 +42,10 @@ class TracerouteProbe:
             fields["resolve"] = address.resolve
             memory = _memory_of(context, address)
             trace = await _trace(address, params, context, memory)
-            places = {one: context.engines.get(PlaceNames).find(one) for one in _addresses(trace)}
+            known = context.engines.get(PlaceNames)
+            places = {one: known.find(one) for one in _addresses(trace)}
             names = await _look_up_names(_addresses(trace)) if params.names else {}
-            fields |= _describe(trace, memory, address) | _geography(trace, places)
+            fields |= _describe(trace, memory, address) | _geography(trace, places, known.here)
             hops = _hop_points(trace, tags, stamp, family=address.family, places=places, names=names)
             points = [*hops, *_flow_points(trace, tags, stamp)]
         except ProbeFault as fault:
@@ -136,13 +137,14 @@ def _failure(trace: Trace, failing: int, failing_address: str | None, address: A
     }
 
 
-def _geography(trace: Trace, places: Mapping[str, Place]) -> Fields:
+def _geography(trace: Trace, places: Mapping[str, Place], here: tuple[float, float] | None) -> Fields:
     on_path = [places[address] for address in trace.path if address]
     systems: list[int] = []
     for place in on_path:
         if place.asn is not None and systems[-1:] != [place.asn]:
             systems.append(place.asn)
-    far = extent([place.coordinates for place in on_path if place.coordinates is not None])
+    passed = [here, *(place.coordinates for place in on_path)]
+    far = extent([coordinates for coordinates in passed if coordinates is not None])
     return {
         "as_path": " ".join(map(str, systems)) or None,
         "distance": far.distance if far else None,

@@ -77,8 +77,13 @@ TRACEROUTE: Final = probe_measurement(
         worse="up",
     ),
     Field("as_path", TEXT, "Numbers of the autonomous systems passed, in order.", kind=Kind.STRING),
-    Field("distance", METRES, "Great-circle distance along the hops whose place is known.", worse="up"),
-    Field("direct_distance", METRES, "Great-circle distance from the first of them to the last."),
+    Field(
+        "distance",
+        METRES,
+        "Great-circle distance from the agent's site along the hops, as far as places are known.",
+        worse="up",
+    ),
+    Field("direct_distance", METRES, "Great-circle distance from the first of these places to the last."),
     Field("geographic_efficiency", RATIO, "direct_distance over distance; 1 is a straight way.", worse="down"),
     tags=("family", "method"),
 )

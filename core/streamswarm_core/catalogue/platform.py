@@ -1,7 +1,18 @@
 from typing import Final
 
 from streamswarm_core.catalogue.common import ASSIGNMENT_TAGS, STAMPED_TAGS
-from streamswarm_core.catalogue.model import BYTES, COUNT, RATIO, SECONDS, TEXT, Field, Kind, Measurement, Metric
+from streamswarm_core.catalogue.model import (
+    BYTES,
+    COUNT,
+    DEGREES,
+    RATIO,
+    SECONDS,
+    TEXT,
+    Field,
+    Kind,
+    Measurement,
+    Metric,
+)
 
 AGENT: Final = Measurement(
     "agent",
@@ -51,6 +62,8 @@ AGENT: Final = Measurement(
         Field("memory", BYTES, "Resident memory of the agent.", kind=Kind.INTEGER, worse="up"),
         Field("clock_offset", SECONDS, "Control plane's clock minus the agent's."),
         Field("clock_error", SECONDS, "The most by which clock_offset may be wrong: half its round trip.", worse="up"),
+        Field("latitude", DEGREES, "Latitude of the agent's site, north positive; absent where nobody has entered it."),
+        Field("longitude", DEGREES, "Longitude of the agent's site, east positive."),
     ),
     "The agent itself: what it runs, what waits to be sent, what it costs.",
 )

@@ -20,6 +20,7 @@ from streamswarm_agent.controlplane import ControlPlane
 from streamswarm_agent.enrol import Credential
 from streamswarm_agent.heartbeats import Heartbeats
 from streamswarm_agent.host.addresses import read_addresses
+from streamswarm_agent.net.path.geo import PlaceNames
 from streamswarm_agent.settings import AgentSettings
 from tests.support import eventually, serve_app
 
@@ -65,7 +66,7 @@ def url(peer: Peer) -> Iterator[str]:
         yield url
 
 
-async def beat(url: str, peer: Peer, folder: Path, count: int) -> Heartbeats:
+async def beat(url: str, peer: Peer, folder: Path, count: int, places: PlaceNames | None = None) -> Heartbeats:
     """Send heartbeats until the peer has had so many, or the agent wants to end."""
     settings = AgentSettings(data=folder, controlplane_url=url, heartbeat_seconds=1)
     credential = Credential.model_validate(
@@ -73,7 +74,13 @@ async def beat(url: str, peer: Peer, folder: Path, count: int) -> Heartbeats:
     )
     state = {"assignments_version": 7, "queued_points": 3}
     async with httpx.AsyncClient() as client:
-        heartbeats = Heartbeats(ControlPlane(credential, url, client), credential, settings, lambda: state)
+        heartbeats = Heartbeats(
+            ControlPlane(credential, url, client),
+            credential,
+            settings,
+            lambda: state,
+            PlaceNames() if places is None else places,
+        )
         task = asyncio.create_task(heartbeats.send_forever())
         await asyncio.to_thread(eventually, lambda: len(peer.beats) >= count or task.done(), bool)
         await asyncio.sleep(0.05)
@@ -110,6 +117,37 @@ async def test_renamed_it_asks_for_a_token_with_the_new_name_once(url: str, peer
     peer.more = {"name": "other"}
     await beat(url, peer, tmp_path, 3)
     assert peer.tokens == 2
+
+
+async def test_the_sites_place_is_that_of_the_newest_answer(url: str, peer: Peer, tmp_path: Path) -> None:
+    places = PlaceNames()
+    peer.more = {"latitude": 52.52, "longitude": 13.405}
+    await beat(url, peer, tmp_path, 1, places)
+    assert places.here == (52.52, 13.405)
+    peer.more = {"latitude": None, "longitude": None}
+    await beat(url, peer, tmp_path, 2, places)
+    assert places.here is None
+
+
+@pytest.mark.parametrize("said", [{}, {"restart": False}, {"latitude": 52.52, "longitude": None}])
+async def test_an_older_control_plane_or_half_a_place_is_no_place(
+    url: str, peer: Peer, tmp_path: Path, said: dict[str, Any]
+) -> None:
+    places = PlaceNames()
+    peer.more = said
+    await beat(url, peer, tmp_path, 1, places)
+    assert places.here is None
+
+
+async def test_moved_it_has_no_place_until_it_writes_under_the_new_sites_name(
+    url: str, peer: Peer, tmp_path: Path
+) -> None:
+    places = PlaceNames()
+    peer.more = {"site": "other", "latitude": 52.52, "longitude": 13.405}
+    await beat(url, peer, tmp_path, 1, places)
+    assert (places.here, peer.tokens) == (None, 1)
+    await beat(url, peer, tmp_path, 3, places)
+    assert places.here == (52.52, 13.405)
 
 
 async def test_asked_to_start_anew_it_sends_no_more_and_ends(url: str, peer: Peer, tmp_path: Path) -> None:

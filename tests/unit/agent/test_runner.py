@@ -40,7 +40,8 @@ class Peer:
 
         async def heartbeat(_request: Request) -> Response:
             now = datetime.now(UTC).isoformat()
-            return JSONResponse({"time": now, "assignments_version": self.assignments.version})
+            place = {"latitude": 52.52, "longitude": 13.405}
+            return JSONResponse({"time": now, "assignments_version": self.assignments.version, **place})
 
         async def runs(request: Request) -> Response:
             reported = [RunReport.model_validate(one) for one in (await request.json())["runs"]]
@@ -120,6 +121,18 @@ def assignment(
     return Assignment(
         id=f"id-{test}", test=test, probe=probe, target=target, params=params, interval=interval, timeout=timeout
     )
+
+
+async def test_its_own_points_say_where_its_site_is(peer: Peer, settings: AgentSettings) -> None:
+    def places() -> set[tuple[object, object]]:
+        own = [one.fields for one in peer.points if one.measurement == "agent"]
+        return {(fields.get("latitude"), fields.get("longitude")) for fields in own}
+
+    await asyncio.to_thread(eventually, places, lambda found: (52.52, 13.405) in found)
+    async with httpx.AsyncClient() as client:
+        shown = (await client.get(f"http://127.0.0.1:{settings.port}/metrics")).text
+    assert "streamswarm_agent_latitude_degrees 52.52" in shown
+    assert "streamswarm_agent_longitude_degrees 13.405" in shown
 
 
 async def test_runs_arrive_numbered_and_what_did_not_run_arrives_with_its_reason(

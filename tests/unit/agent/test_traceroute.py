@@ -94,6 +94,28 @@ async def test_hops_have_the_names_and_places_of_the_configured_files(tmp_path: 
     assert "city" not in hop.fields
 
 
+async def test_the_way_begins_at_the_agents_site(tmp_path: Path) -> None:
+    """One degree of longitude on the equator: R · π / 180 with R = 6,371,008.8 m."""
+    city = {"127.0.0.0/8": {"location": {"latitude": 0.0, "longitude": 1.0}}}
+    names = PlaceNames(city_file=write_mmdb(tmp_path / "city", city))
+    names.here = (0.0, 0.0)
+    engines = Engines(names)
+    summary, _ = await run("traceroute", "127.0.0.1", Context(engines), count=1)
+    engines.close()
+    assert summary.fields["distance"] == pytest.approx(111_195.08, abs=0.01)
+    assert summary.fields["direct_distance"] == summary.fields["distance"]
+    assert summary.fields["geographic_efficiency"] == 1.0
+
+
+async def test_a_site_whose_hops_nobody_knows_says_nothing_of_the_distance() -> None:
+    names = PlaceNames()
+    names.here = (52.5, 13.4)
+    engines = Engines(names)
+    summary, _ = await run("traceroute", "127.0.0.1", Context(engines), count=1)
+    engines.close()
+    assert not {"distance", "direct_distance", "geographic_efficiency"} & summary.fields.keys()
+
+
 async def test_names_of_hops_are_looked_up_when_asked_for(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     def name_answer(query: dns.message.Message) -> dns.message.Message:
         (question,) = query.question

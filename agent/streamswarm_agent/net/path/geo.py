@@ -62,7 +62,10 @@ class Extent:
 
 
 class PlaceNames:
-    """The files, opened once for the agent, and again when they are replaced.
+    """The files, opened once for the agent, and again when they are replaced; and where the agent itself is.
+
+    Attributes:
+        here: latitude and longitude of the agent's site, degrees, as the control plane says; None where nobody does.
 
     Args:
         asn_file: GeoLite2-ASN or another file with `autonomous_system_number`.
@@ -73,6 +76,7 @@ class PlaceNames:
     """
 
     def __init__(self, asn_file: Path | None = None, city_file: Path | None = None) -> None:
+        self.here: tuple[float, float] | None = None
         self._asn = _File(asn_file, "geo_asn_file") if asn_file else None
         self._city = _File(city_file, "geo_city_file") if city_file else None
 
