@@ -20,6 +20,7 @@ from streamswarm_cli.admin import (
     runs,
     session,
     silences,
+    sites,
     tokens,
     users,
 )
@@ -45,6 +46,7 @@ app.command("whoami")(session.whoami)
 for _name, _app in {
     "users": users.app,
     "agents": agents.app,
+    "sites": sites.app,
     "tests": plans.app,
     "runs": runs.app,
     "alerts": alerts.app,

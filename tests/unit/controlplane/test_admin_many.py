@@ -102,3 +102,81 @@ def test_secrets_are_not_exported_and_no_asterisks_are_imported_in_their_place(s
     file = tmp_path / "tests.json"
     file.write_text(exported.stdout.replace('"web"', '"web-2"'))
     assert "stands for a secret" in shell.refused("tests", "create", "-f", str(file))
+
+
+CSV = """\ufeffName;Latitude;Longitude;Address\r
+berlin;52,52;13,405;Alexanderplatz 1\r
+cape town;-33.92;18.42;\r
+lisbon;;;\r
+"""
+
+
+def sites_of(admin: Client) -> dict[str, tuple[float | None, float | None, str]]:
+    found = admin.http.get("/sites").json()["items"]
+    return {site["name"]: (site["latitude"], site["longitude"], site["address"]) for site in found}
+
+
+def test_sites_come_from_a_spreadsheet_and_again_after_it_was_changed(shell: Shell, admin: Client) -> None:
+    enrol_agent(admin, "berlin-1")
+    assert "berlin" in shell.ok("sites", "unlisted")
+    file = shell.home / "sites.csv"
+    file.write_text(CSV, encoding="utf-8")
+    assert {one["done"] for one in json.loads(shell.ok("sites", "import", str(file), "--json"))} == {"added"}
+    known = {
+        "berlin": (52.52, 13.405, "Alexanderplatz 1"),
+        "cape town": (-33.92, 18.42, ""),
+        "lisbon": (None, None, ""),
+    }
+    assert sites_of(admin) == known
+    assert shell.ok("sites", "unlisted") == ""
+    entries = len(admin.http.get("/audit").json()["items"])
+    file.write_text("name,latitude,longitude\nlisbon,38.72,-9.14\nberlin,52.52,13.405\n")
+    done = json.loads(shell.ok("sites", "import", str(file), "--json"))
+    assert [(one["site"], one["done"]) for one in done] == [("lisbon", "changed"), ("berlin", "unchanged")]
+    assert sites_of(admin) == {**known, "lisbon": (38.72, -9.14, "")}
+    assert len(admin.http.get("/audit").json()["items"]) == entries + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("berlin,52.52,13.405\n", "the first line has to name the columns: name,latitude,longitude,address"),
+        (
+            "name,latitude,longitude\nberlin,52° 31' N,13.405\n",
+            'line 2: latitude: "52° 31\' N" is no number of degrees',
+        ),
+        ("name,latitude,longitude\nberlin,52.52,13.405,1\n", "line 2: has more columns than the first line"),
+        ("name,lat\nberlin,52.52\n", "line 2: lat: isn't known here; takes name, latitude, longitude, address"),
+        ("name\nberlin\nberlin\n", "line 3: berlin is in the file twice"),
+        ("name,address\n,somewhere\n", "line 2: has no name"),
+    ],
+)
+def test_a_spreadsheet_that_is_no_list_of_sites_is_refused_before_anything_is_done(
+    shell: Shell, admin: Client, text: str, said: str
+) -> None:
+    (shell.home / "sites.csv").write_text(text)
+    assert said in shell.refused("sites", "import", "sites.csv")
+    assert sites_of(admin) == {}
+
+
+def test_a_site_that_is_refused_is_told_with_its_line_and_what_is_done(shell: Shell, admin: Client) -> None:
+    (shell.home / "sites.csv").write_text("name,latitude,longitude\nbern,46.95,7.45\nrome,141.9,12.5\nparis,48.9,2.4\n")
+    refusal = shell.refused("sites", "import", "sites.csv")
+    assert "sites.csv, line 3, rome: latitude: Input should be less than or equal to 90" in refusal
+    assert "the 1 before it are done" in refusal
+    assert list(sites_of(admin)) == ["bern"]
+
+
+def test_a_site_is_added_changed_and_removed_by_name(shell: Shell, admin: Client) -> None:
+    made = json.loads(shell.ok("sites", "create", "perth", "--latitude=-31.95", "--longitude", "115.86", "--json"))
+    assert (made["latitude"], made["longitude"], made["address"]) == (-31.95, 115.86, "")
+    shell.ok("sites", "update", "perth", "-s", "address=Hay Street 1")
+    assert sites_of(admin)["perth"] == (-31.95, 115.86, "Hay Street 1")
+    shell.ok("sites", "update", "perth", "-s", "latitude=null", "-s", "longitude=null")
+    assert sites_of(admin)["perth"] == (None, None, "Hay Street 1")
+    assert "longitude: takes latitude and longitude together" in shell.refused(
+        "sites", "update", "perth", "-s", "latitude=1"
+    )
+    assert "perth" in shell.ok("sites", "list")
+    shell.ok("sites", "delete", "perth", "--yes")
+    assert sites_of(admin) == {}
