@@ -16,7 +16,7 @@ DOWN_UP: Final = ("down", "up")
 
 
 class Kind(StrEnum):
-    """Grafana's panel types in use."""
+    """Grafana's panel types in use, and the map of sites, which is a geomap with queries of its own."""
 
     LINES = "timeseries"
     TILES = "stat"
@@ -24,6 +24,7 @@ class Kind(StrEnum):
     STATES = "state-timeline"
     HEAT = "heatmap"
     MAP = "geomap"
+    SITES = "sites"
     BARS = "bargauge"
 
 

@@ -27,6 +27,7 @@ from streamswarm_grafana.ask import Ask, Column, How
 from streamswarm_grafana.dialects import VARIABLES, Dialect
 from streamswarm_grafana.influxdb import Target
 from streamswarm_grafana.panel import DOWN_UP, Kind, Panel
+from streamswarm_grafana.sitemap import site_map
 from streamswarm_grafana.thresholds import Limits, limits_of
 
 BEST: Final = "blue"
@@ -67,6 +68,7 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
         Kind.STATES: _states,
         Kind.HEAT: _heat,
         Kind.MAP: _map,
+        Kind.SITES: _sites,
         Kind.BARS: _bars,
     }
     built = makers[panel.kind](panel, dialect, queries)
@@ -104,10 +106,10 @@ def worded(states: tuple[str, str]) -> list[Any]:
 
 def _drill(panel: Panel, dialect: Dialect, key: str) -> build.DashboardLink:
     # Labels of the series clicked at, or cells of the row, choose what the other dashboard shows.
-    tags = next((ask.by for ask in panel.asks if isinstance(ask, Ask)), ())
+    tags = ("site",) if panel.kind is Kind.SITES else next((ask.by for ask in panel.asks if isinstance(ask, Ask)), ())
     form = (
         "${{__data.fields.{0}:percentencode}}"
-        if panel.kind in {Kind.TABLE, Kind.MAP}
+        if panel.kind in {Kind.TABLE, Kind.MAP, Kind.SITES}
         else "${{__field.labels.{0}:percentencode}}"
     )
     chosen = "".join(f"&var-{tag}={form.format(tag)}" for tag in VARIABLES if tag in tags)
@@ -292,6 +294,10 @@ def _cell(measurement: Measurement, field: Field, column: Column) -> list[model.
         properties.append(model.DynamicConfigValue("thresholds", steps(limits).build()))
         properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
     return properties
+
+
+def _sites(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> geomap.Panel:
+    return site_map(panel.title, queries, steps(panel.shown_limits))
 
 
 def _map(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> geomap.Panel:

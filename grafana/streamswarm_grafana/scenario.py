@@ -265,6 +265,7 @@ _FIELDS: Final[dict[str, tuple[float, float]]] = {
     **scenario_devices.FIELDS,
     **scenario_voip.FIELDS,
 }
+_SITES: Final = {"london": (51.5, -0.1), "paris": (48.9, 2.4), "tokyo": (35.7, 139.7)}
 _PLACES: Final = ((51.5, -0.1), (50.1, 8.7), (48.9, 2.4), (40.7, -74.0), (35.7, 139.7))
 
 
@@ -320,8 +321,9 @@ def _fields(series: _Series, minute: int) -> dict[str, FieldValue]:
     faulty = series.faulty(minute)
     fields = {one.name: _value(series, one, minute, faulty=faulty) for one in series.measurement.fields}
     found: dict[str, FieldValue] = {name: value for name, value in fields.items() if value is not None}
-    if "hop" in series.tags and "latitude" in found:
-        found["latitude"], found["longitude"] = _PLACES[int(series.tags["hop"]) - 1]
+    if "latitude" in found:
+        hop = series.tags.get("hop")
+        found["latitude"], found["longitude"] = _PLACES[int(hop) - 1] if hop else _SITES[series.tags["site"]]
     return found
 
 

@@ -180,3 +180,63 @@ def test_what_the_newest_trace_did_not_have_stays_empty(stores: Stores, client: 
         rows = {one.labels["agent"]: one.rows[0][1 + place] for one in draw(stores, store, client, newest, view)["A"]}
         assert rows["par-1"] == failing
         assert rows["lon-1"] is None
+
+
+def sites_of(panel: dict[str, Any], answers: dict[str, list[Drawn]]) -> dict[str, dict[str, Any]]:
+    """What the map's queries say of each site, by column; of several rows the largest."""
+    found: dict[str, dict[str, Any]] = {}
+    for target in panel["targets"]:
+        for one in answers[target["refId"]]:
+            names = [target["legendFormat"]] if "expr" in target else one.columns
+            for name, value in zip(names, one.rows[0][1:], strict=True):
+                site = found.setdefault(one.labels["site"], {})
+                site[name] = value if isinstance(value, str) else max(value, site.get(name, value))
+    return found
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_the_map_has_every_site_at_its_place_with_what_is_wrong_there(
+    stores: Stores, client: httpx.Client, store: str
+) -> None:
+    panel = next(one for one in panels(load(store, "overview")) if one["title"] == "Sites")
+    during = View(stores.start_ms, stores.start_ms + 84 * 60_000)
+    sites = sites_of(panel, draw(stores, store, client, panel, during))
+    places = {name: (site["latitude"], site["longitude"]) for name, site in sites.items()}
+    assert places == {"london": (51.5, -0.1), "paris": (48.9, 2.4), "tokyo": (35.7, 139.7)}
+    assert {name: (site["agents"], site["agents offline"]) for name, site in sites.items()} == {
+        "london": (2, 0),
+        "paris": (1, 0),
+        "tokyo": (1, 1),
+    }
+    assert sites["tokyo"]["agents offline (share)"] == 1
+    # A silent agent's tests say nothing of now; its place and its loss before that stay.
+    failing = {name: site.get("tests failing (share)") for name, site in sites.items()}
+    assert failing == {"london": 0, "paris": 1, "tokyo": None}
+    assert sites["paris"]["worst loss"] > 0.05 > sites["london"]["worst loss"]
+    afterwards = sites_of(panel, draw(stores, store, client, panel, whole(stores)))
+    assert {site["agents offline"] for site in afterwards.values()} == {0}
+    assert {site["tests failing (share)"] for site in afterwards.values()} == {0}
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_the_map_names_the_columns_that_its_queries_answer_with(
+    stores: Stores, client: httpx.Client, store: str
+) -> None:
+    """Grafana calls a value of PromQL after its query; the transformations and overrides have to mean these."""
+    panel = next(one for one in panels(load(store, "overview")) if one["title"] == "Sites")
+    answers = draw(stores, store, client, panel, whole(stores))
+    known = {"site"}
+    for target in panel["targets"]:
+        (first, *_) = answers[target["refId"]]
+        known |= set(first.labels) | ({f"Value #{target['refId']}"} if "expr" in target else set(first.columns))
+    steps = {one["id"]: one["options"] for one in panel["transformations"]}
+    assert list(steps) == ["filterFieldsByName", "merge", "groupBy", "calculateField", "filterByValue"]
+    grouped = steps["groupBy"]["fields"]
+    assert set(grouped) == known
+    made = {f"{name} ({one['aggregations'][0]})" for name, one in grouped.items() if one["aggregations"]}
+    assert {one["matcher"]["options"] for one in panel["fieldConfig"]["overrides"]} == made
+    assert set(steps["calculateField"]["reduce"]["include"]) <= made
+    (layer,) = panel["options"]["layers"]
+    assert {layer["location"]["latitude"], layer["location"]["longitude"]} <= made
+    assert layer["config"]["style"]["color"]["field"] == steps["calculateField"]["alias"]
+    assert steps["filterByValue"]["filters"][0]["fieldName"] == layer["location"]["latitude"]

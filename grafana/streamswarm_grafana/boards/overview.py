@@ -4,8 +4,8 @@ from typing import Final
 
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.catalogue.network import DNS, HTTP, ICMP
-from streamswarm_core.catalogue.path import TRACEROUTE_HOP
 from streamswarm_core.catalogue.platform import AGENT
+from streamswarm_grafana import sitemap
 from streamswarm_grafana.ask import PROBES, Ask, Column, How, Raw, over_time, table
 from streamswarm_grafana.panel import DOWN_UP, Board, Kind, Panel, Row
 from streamswarm_grafana.thresholds import Limits
@@ -73,6 +73,35 @@ OVERVIEW: Final = Board(
                     note="The newest run of each test, if it ended within a quarter of an hour of the range's end: a test that isn't here didn't run.",
                 ),
                 Panel(
+                    kind=Kind.BARS,
+                    title="Budget burn in the range, by kind of test",
+                    asks=_burn("$__range", over_range=True),
+                    unit="none",
+                    limits=Limits(1, 6),
+                    width=8,
+                    height=13,
+                    note="Failed share of runs over what the objective allows: above 1 the budget doesn't last.",
+                ),
+            ),
+        ),
+        Row(
+            "Where",
+            (
+                Panel(
+                    kind=Kind.SITES,
+                    title="Sites",
+                    asks=sitemap.ASKS,
+                    unit="percentunit",
+                    limits=Limits(0.001, 0.5),
+                    width=16,
+                    height=12,
+                    drill=("latency", "paths"),
+                    note="Coloured by the worse of two shares: agents of the range that are silent for five minutes, and tests "
+                    "whose newest run failed, of the kind that does worst. A site is on the map once it has coordinates: "
+                    "enter them on the console's page Sites, or with `streamswarm admin sites import`.",
+                    empty="no site has coordinates yet: enter them on the console's page Sites",
+                ),
+                Panel(
                     kind=Kind.TILES,
                     title="Agents heard of, by site",
                     asks=(
@@ -86,18 +115,8 @@ OVERVIEW: Final = Board(
                     ),
                     unit="none",
                     width=8,
-                    height=4,
+                    height=12,
                     note="Agents that wrote something in the last five minutes of the range.",
-                ),
-                Panel(
-                    kind=Kind.BARS,
-                    title="Budget burn in the range, by kind of test",
-                    asks=_burn("$__range", over_range=True),
-                    unit="none",
-                    limits=Limits(1, 6),
-                    width=8,
-                    height=9,
-                    note="Failed share of runs over what the objective allows: above 1 the budget doesn't last.",
                 ),
             ),
         ),
@@ -174,13 +193,14 @@ OVERVIEW: Final = Board(
             ),
         ),
         Row(
-            "Unusual, and where",
+            "Unusual",
             (
                 Panel(
                     kind=Kind.TABLE,
                     title="Open anomalies",
                     asks=(_OPEN,),
                     unit="short",
+                    width=20,
                     height=10,
                     drill=("ml",),
                     note="Series whose newest score is flagged; value and expected are in the unit of the watched field.",
@@ -195,23 +215,6 @@ OVERVIEW: Final = Board(
                     height=10,
                     width=4,
                     note="As the ML service counts them.",
-                ),
-                Panel(
-                    kind=Kind.MAP,
-                    title="Located hops",
-                    width=8,
-                    asks=(
-                        table(
-                            TRACEROUTE_HOP,
-                            Column("latitude", How.LAST),
-                            Column("longitude", How.LAST),
-                            Column("rtt_mean", How.MEAN, "round trip"),
-                            by=("site", "agent", "target", "hop"),
-                        ),
-                    ),
-                    height=10,
-                    unit="s",
-                    note="Hops whose place the agent's geographic database knows, coloured by round trip.",
                 ),
             ),
         ),

@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from streamswarm_grafana.ask_store import Drawn
 from streamswarm_grafana.preview.figures import COLOURS, FAINT, GRID, PALETTE, PANEL, TEXT, colour_of, shown
+from streamswarm_grafana.preview.markers import markers
 from streamswarm_grafana.preview.tables import rows_of
 
 _GAP_MS: Final = 5 * 60_000
@@ -313,13 +314,9 @@ def places(axes: Axes, panel: Panel, drawn: Sequence[Drawn], _span: tuple[int, i
     axes.set_xlim(-180, 180)
     axes.set_ylim(-60, 80)
     defaults = panel["fieldConfig"]["defaults"]
-    for one in drawn:
-        for row in one.rows:
-            latitude, longitude, value = row[1:4]
-            if latitude is not None and longitude is not None:
-                axes.scatter(
-                    [longitude], [latitude], s=28, color=colour_of(value or 0, defaults["thresholds"]), alpha=0.8
-                )
+    for latitude, longitude, value, name in markers(drawn):
+        axes.scatter([longitude], [latitude], s=28, color=colour_of(value, defaults["thresholds"]), alpha=0.8)
+        axes.annotate(name, (longitude, latitude), (5, 3), textcoords="offset points", fontsize=_SMALL, color=TEXT)
     axes.text(0.01, 0.03, "Grafana draws the map itself", transform=axes.transAxes, fontsize=_SMALL, color=FAINT)
 
 
