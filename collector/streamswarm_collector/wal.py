@@ -1,8 +1,7 @@
 """The write-ahead log: what the collector has acknowledged and a sink has not taken yet.
 
-Segment files hold records `length, crc32, lsn` (little endian, 4 + 4 + 8 bytes) and the payload; the log sequence
-number grows by one a record and names the segment that starts with it. A batch is acknowledged when its record is on
-disk: one thread writes, and one fsync serves every batch that waited for it (group commit).
+A batch is acknowledged when its record is on disk: one thread writes, and one fsync serves every batch that waited for
+it (group commit). How it stands there is said in walfiles.py.
 """
 
 import asyncio
@@ -11,45 +10,27 @@ import itertools
 import logging
 import os
 import queue
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Final, Literal
 
 from streamswarm_collector.durable import sync
 from streamswarm_collector.landmarks import Landmarks
+from streamswarm_collector.walfiles import Record, WalReader, first_lsn, frame, recover, segment_path, segments
 from streamswarm_core.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-_HEADER: Final = struct.Struct("<IIQ")
-_SUFFIX: Final = ".wal"
-_DAMAGED_SUFFIX: Final = ".damaged"
-_MOST_RECORD_BYTES: Final = 256 * 1024 * 1024
 _MOST_BATCHES_PER_SYNC: Final = 1024
 _WORTH_RELEASING: Final = 1_000_000
 """Bytes from which the open segment is begun anew when nobody needs what it holds."""
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FULL_SECONDS: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One acknowledged batch.
-
-    Attributes:
-        lsn: its log sequence number, from 1.
-        payload: the bytes that were appended.
-    """
-
-    lsn: int
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +60,13 @@ class Wal:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._queue: queue.SimpleQueue[_Waiting | _NewSegment | None] = queue.SimpleQueue()
-        self._last_lsn = self._recover()
+        self._last_lsn = recover(folder)
         self._path, self._segment = self._open_segment(self._last_lsn + 1)
         self._sizes = threading.Lock()
         self._current_bytes = self._segment.tell()
-        self._sealed: dict[Path, int] = {path: path.stat().st_size for path in self.segments() if path != self._path}
+        self._sealed: dict[Path, int] = {path: path.stat().st_size for path in segments(folder) if path != self._path}
         # A segment's last change is all that is known of the time of those before a start.
-        self._landmarks = Landmarks((_first_lsn(path), path.stat().st_mtime) for path in self.segments()[:-1])
+        self._landmarks = Landmarks((first_lsn(path), path.stat().st_mtime) for path in segments(folder)[:-1])
         self._appended = threading.Condition()
         self._failure: OSError | None = None
         self._full: tuple[float, OSError] | None = None
@@ -143,14 +124,9 @@ class Wal:
             yield record
         reader.close()
 
-    def follow(self, after: int) -> "WalReader":
+    def follow(self, after: int) -> WalReader:
         """A reader that begins behind `after` and can be asked again when more was appended."""
-        return WalReader(self, after)
-
-    def segment_with(self, lsn: int) -> Path | None:
-        """The segment that holds a record, or would; None if there is none so late."""
-        candidates = [path for path in self.segments() if _first_lsn(path) <= lsn]
-        return candidates[-1] if candidates else next(iter(self.segments()), None)
+        return WalReader(self._folder, lambda: self._last_lsn, after)
 
     def wait_for_more(self, after: int, seconds: float) -> bool:
         """Block until a record newer than `after` is durable; False if none came in time."""
@@ -164,14 +140,13 @@ class Wal:
         """
         if upto >= self._last_lsn and self._current_bytes > _WORTH_RELEASING:
             self._queue.put(_NewSegment())
-        segments = self.segments()
-        for path, following in itertools.pairwise(segments):
-            if _first_lsn(following) > upto + 1 or path == self._path:
+        for path, following in itertools.pairwise(segments(self._folder)):
+            if first_lsn(following) > upto + 1 or path == self._path:
                 return
             path.unlink()
             with self._sizes:
                 self._sealed.pop(path, None)
-            self._landmarks.release(_first_lsn(following) - 1)
+            self._landmarks.release(first_lsn(following) - 1)
 
     @property
     def failure(self) -> str | None:
@@ -188,34 +163,8 @@ class Wal:
         self._thread.join()
         self._segment.close()
 
-    def segments(self) -> list[Path]:
-        """The segment files, oldest first."""
-        return sorted(self._folder.glob(f"*{_SUFFIX}"))
-
-    def _recover(self) -> int:
-        """Find the newest whole record; cut off a torn tail, set damaged segments aside."""
-        last = 0
-        segments = self.segments()
-        for index, path in enumerate(segments):
-            last = max(last, _first_lsn(path) - 1)
-            good_bytes = 0
-            for record in _read_segment(path):
-                last = record.lsn
-                good_bytes += _HEADER.size + len(record.payload)
-            rest = path.stat().st_size - good_bytes
-            if rest and index == len(segments) - 1:
-                # Bytes of a batch that was never acknowledged: the crash came before its fsync.
-                log.warning("%s: %d bytes of an unfinished batch cut off", path.name, rest)
-                os.truncate(path, good_bytes)
-            elif rest:
-                copy = path.with_suffix(_DAMAGED_SUFFIX)
-                copy.write_bytes(path.read_bytes()[good_bytes:])
-                log.error("%s: damaged after byte %d; the rest was set aside in %s", path.name, good_bytes, copy.name)
-                os.truncate(path, good_bytes)
-        return last
-
     def _open_segment(self, first: int) -> tuple[Path, FileIO]:
-        path = self._folder / f"{first:020d}{_SUFFIX}"
+        path = segment_path(self._folder, first)
         segment = FileIO(path, "ab")
         try:
             sync(self._folder)  # its name, not only its content
@@ -250,7 +199,7 @@ class Wal:
 
     def _commit(self, waiting: list[_Waiting]) -> None:
         first = self._last_lsn + 1
-        frames = b"".join(_frame(first + offset, item.payload) for offset, item in enumerate(waiting))
+        frames = b"".join(frame(first + offset, item.payload) for offset, item in enumerate(waiting))
         try:
             self._write(frames)
             os.fdatasync(self._segment.fileno())
@@ -312,105 +261,6 @@ class Wal:
             self._path, self._segment, self._current_bytes = path, segment, 0
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """What one file of the log holds.
-
-    Attributes:
-        path: the file.
-        records: whole records.
-        first: number of the first record, or of the one that would be.
-        last: number of the last record; one less than `first` if there is none.
-        rest: bytes behind the last whole record.
-    """
-
-    path: Path
-    records: int
-    first: int
-    last: int
-    rest: int
-
-
-def inspect(folder: Path) -> Iterator[Segment]:
-    """Read a log that nobody writes, and change nothing."""
-    for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        first = _first_lsn(path)
-        records, last, size = 0, first - 1, 0
-        for record in _read_segment(path):
-            records, last, size = records + 1, record.lsn, size + _HEADER.size + len(record.payload)
-        yield Segment(path, records, first, last, path.stat().st_size - size)
-
-
-class WalReader:
-    """Reads records in order and remembers its place. For one thread."""
-
-    def __init__(self, wal: Wal, after: int) -> None:
-        self._wal = wal
-        self._last = after
-        self._segment: BinaryIO | None = None
-        self._path: Path | None = None
-
-    def next(self) -> Record | None:
-        """The next durable record, or None if there is none yet."""
-        while self._last < self._wal.last_lsn:
-            path = self._wal.segment_with(self._last + 1)
-            if path is None:
-                return None
-            if path != self._path:
-                self.close()
-                self._path, self._segment = path, path.open("rb")
-            record = _read_record(self._segment) if self._segment else None
-            if record is None:
-                # The rest of a damaged segment: go on with the first record that is there.
-                following = [first for first in map(_first_lsn, self._wal.segments()) if first > self._last + 1]
-                if not following:
-                    return None
-                self._last = following[0] - 1
-            elif record.lsn > self._last:
-                self._last = record.lsn
-                return record
-        return None
-
-    def close(self) -> None:
-        """Let go of the open segment."""
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
-            self._path = None
-
-
 def _refuse(waiting: Iterable[_Waiting], why: OSError) -> None:
     for item in waiting:
         item.future.set_exception(Unavailable(f"the write-ahead log can't be written: {why}"))
-
-
-def _frame(lsn: int, payload: bytes) -> bytes:
-    return _HEADER.pack(len(payload), _checksum(lsn, payload), lsn) + payload
-
-
-def _checksum(lsn: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(lsn.to_bytes(8, "little")))
-
-
-def _first_lsn(path: Path) -> int:
-    return int(path.stem)
-
-
-def _read_segment(path: Path) -> Iterator[Record]:
-    """Yield whole records; stops at the first that is cut short or damaged."""
-    with path.open("rb") as segment:
-        while (record := _read_record(segment)) is not None:
-            yield record
-
-
-def _read_record(segment: BinaryIO) -> Record | None:
-    header = segment.read(_HEADER.size)
-    if len(header) != _HEADER.size:
-        return None
-    length, checksum, lsn = _HEADER.unpack(header)
-    if length > _MOST_RECORD_BYTES:
-        return None
-    payload = segment.read(length)
-    if len(payload) != length or _checksum(lsn, payload) != checksum:
-        return None
-    return Record(lsn, payload)

@@ -15,7 +15,8 @@ from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.settings import InfluxSinkSettings
 from streamswarm_collector.sinks.deadletters import DeadLetters
 from streamswarm_collector.sinks.peer import Peer, is_final, is_partial
-from streamswarm_collector.wal import Record, Wal, WalReader
+from streamswarm_collector.wal import Wal
+from streamswarm_collector.walfiles import Record, WalReader
 from streamswarm_core.lineprotocol import split_lines
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from streamswarm_collector.store.cold import SUFFIX, ColdFile, ColdTier
 from streamswarm_collector.store.freezing import DAY
 from streamswarm_collector.store.opening import open_file
 from streamswarm_collector.store.schema import FieldType
-from streamswarm_collector.wal import inspect
+from streamswarm_collector.walfiles import inspect
 
 Progress = Callable[[str], None]
 """Told what is looked at now."""
