@@ -152,7 +152,7 @@ def _opened(settings: Any, path: Path) -> Iterator[Any]:
     store = COLLECTOR.module("store.embedded").EmbeddedStore(path, memory_limit=settings.store_memory, recent_bytes=0)
     refused: type[Exception] = COLLECTOR.module("store.schema").RefusedError
     try:
-        log = COLLECTOR.module("wal").Wal(settings.folder / "wal")
+        log = COLLECTOR.module("wal").Wal(settings.folder / "wal", after=store.stored_lsn)
         try:
             COLLECTOR.module("sinks.embedded").EmbeddedSink(store, log).replay()
         finally:

@@ -74,7 +74,6 @@ class Pipeline:
         self._types = FieldTypes()
         # One thread: the parser's caches are its own, and batches keep the order in which they came.
         self._parsing = ThreadPoolExecutor(1, thread_name_prefix="parser")
-        self.wal = Wal(settings.folder / "wal")
         self.store: EmbeddedStore | None = None
         self._embedded: EmbeddedSink | None = None
         self.maintenance: Maintenance | None = None
@@ -88,6 +87,9 @@ class Pipeline:
                 on_flush=metrics.flush.observe,
                 on_fatal=on_fatal,
             )
+        # A log that was lost would number anew, and what it holds after a crash would be taken for stored already.
+        self.wal = Wal(settings.folder / "wal", after=self.store.stored_lsn if self.store else 0)
+        if self.store:
             self._embedded = EmbeddedSink(self.store, self.wal)
             self._embedded.replay()
             self.store.create_database(settings.bucket)

@@ -50,17 +50,18 @@ class Wal:
     Args:
         folder: created if missing.
         segment_bytes: a new segment is begun when the current one is larger.
+        after: numbers go on behind this one, even if the folder has lost the records up to it.
 
     Raises:
         OSError: the folder can't be used.
     """
 
-    def __init__(self, folder: Path, *, segment_bytes: int = 32 * 1024 * 1024) -> None:
+    def __init__(self, folder: Path, *, segment_bytes: int = 32 * 1024 * 1024, after: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._queue: queue.SimpleQueue[_Waiting | _NewSegment | None] = queue.SimpleQueue()
-        self._last_lsn = recover(folder)
+        self._last_lsn = max(recover(folder), after)
         self._path, self._segment = self._open_segment(self._last_lsn + 1)
         self._sizes = threading.Lock()
         self._current_bytes = self._segment.tell()

@@ -1,6 +1,7 @@
 """kill -9 in the middle of a stream of writes loses nothing that was acknowledged, and doubles nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,13 +37,15 @@ run(CollectorSettings())
 
 
 @contextmanager
-def running_collector(folder: Path, port: int, command: tuple[str, ...] = COMMAND) -> Iterator[subprocess.Popen[bytes]]:
+def running_collector(
+    folder: Path, port: int, command: tuple[str, ...] = COMMAND, *, flush_seconds: str = "0.05"
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "STREAMSWARM_DATA": str(folder),
         "STREAMSWARM_COLLECTOR_PORT": str(port),
         "STREAMSWARM_COLLECTOR_AUTH": "false",
-        "STREAMSWARM_COLLECTOR_FLUSH_SECONDS": "0.05",
+        "STREAMSWARM_COLLECTOR_FLUSH_SECONDS": flush_seconds,
     }
     log = folder / "log"
     with log.open("ab") as output:
@@ -95,6 +98,24 @@ def test_every_acknowledged_point_is_there_once_after_kill_nine(tmp_path: Path) 
         stored = [row[1] for row in series["values"]]
         assert len(stored) == len(set(stored))
         assert set(acknowledged[int(series["tags"]["writer"])]) <= set(stored)
+
+
+def test_a_collector_that_has_lost_its_log_numbers_on_and_loses_nothing_in_the_next_crash(tmp_path: Path) -> None:
+    port = find_free_port()
+    write, query = f"http://127.0.0.1:{port}/write?db=streamswarm", f"http://127.0.0.1:{port}/query"
+    with running_collector(tmp_path, port) as process:
+        for number in range(5):
+            httpx.post(write, content=f"m n={number}i {number + 1}").raise_for_status()
+        process.terminate()
+        process.wait(30)
+    shutil.rmtree(tmp_path / "collector" / "wal")
+    with running_collector(tmp_path, port, flush_seconds="60") as process:
+        httpx.post(write, content="m n=9i 9").raise_for_status()
+        process.kill()  # before it is in the file
+        process.wait(30)
+    with running_collector(tmp_path, port):
+        answer = httpx.get(query, params={"db": "streamswarm", "q": "SELECT n FROM m", "epoch": "ns"}).json()
+    assert [row[1] for row in answer["results"][0]["series"][0]["values"]] == [0, 1, 2, 3, 4, 9]
 
 
 def test_a_collector_whose_file_was_given_up_ends_and_the_next_one_has_every_point(tmp_path: Path) -> None:
