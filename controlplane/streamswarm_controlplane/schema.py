@@ -11,13 +11,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from streamswarm_controlplane import models
+from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.sqlite import READING
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError
 
+_ = models
 _log: Final = logging.getLogger(__name__)
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -87,6 +90,42 @@ def current_revision(engine: Engine) -> str | None:
         raise _unusable(engine, error) from None
 
 
+def check_current(engine: Engine) -> None:
+    """Make sure that a database has exactly the schema of this program.
+
+    Raises:
+        ConfigError: it can't be reached, has another revision, or lacks something that its revision has.
+    """
+    current, heads = current_revision(engine), _scripts(engine).get_heads()
+    if [current] != heads:
+        revisions(engine)  # which says so if it is a newer one
+        raise ConfigError(
+            f"database {_name(engine)}: its schema has revision {current or 'base'}, this program's is {heads[0]}; "
+            "streamswarm controlplane migrate brings it up to date"
+        )
+    _check_complete(engine)
+
+
+def _check_complete(engine: Engine) -> None:
+    """Look whether what the program is going to ask for is there, so that nobody finds out request by request."""
+    inspector = inspect(engine)
+    there = {
+        name: {column["name"] for column in columns} for (_, name), columns in inspector.get_multi_columns().items()
+    }
+    missing = [
+        table.name if table.name not in there else f"{table.name}.{column.name}"
+        for table in Base.metadata.sorted_tables
+        for column in table.columns
+        if column.name not in there.get(table.name, ())
+    ]
+    if missing:
+        raise ConfigError(
+            f"database {_name(engine)}: its schema is marked as revision {current_revision(engine)} and lacks "
+            f"{', '.join(dict.fromkeys(missing))}: it was made by a version between two releases, or changed by hand; "
+            "take back a backup, or add what is missing"
+        )
+
+
 def _scripts(engine: Engine) -> ScriptDirectory:
     return ScriptDirectory.from_config(alembic_config(engine))
 
@@ -95,6 +134,7 @@ def _run(engine: Engine, revision: str, change: Callable[[Config], None]) -> Non
     current = current_revision(engine)
     scripts = _scripts(engine)
     if current is not None and revision in {current, "head"} and scripts.get_heads() == [current]:
+        _check_complete(engine)
         return
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
@@ -107,6 +147,8 @@ def _run(engine: Engine, revision: str, change: Callable[[Config], None]) -> Non
         raise _unusable(engine, error) from None
     except CommandError as error:
         raise ConfigError(f"database {_name(engine)}: {error}") from None
+    if revision == "head":
+        _check_complete(engine)
     _log.info("schema: from revision %s to %s", current or "base", current_revision(engine) or "base")
 
 

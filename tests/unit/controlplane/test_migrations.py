@@ -247,7 +247,7 @@ def test_a_table_that_others_refer_to_is_changed_without_losing_their_rows(
     shutil.copytree(MIGRATIONS, tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "renamed.py").write_text(RENAMING.format(head=REVISIONS[-1]))
     monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
-    migrate(engine)
+    migrate(engine, "renamed")
     after = dump(engine)
     assert [row["login"] for row in after["users"]] == [row["username"] for row in before["users"]]
     assert_kept(before, after, "renamed")
@@ -274,3 +274,22 @@ def test_tests_that_share_a_name_keep_it_and_the_oldest_has_the_claim(engine: En
     migrate(engine)
     kept = [(row["name"], row["name_key"]) for row in sorted(dump(engine)["tests"], key=lambda row: row["created_at"])]
     assert kept == [("Head office", "head office"), ("Head office", None), ("Head office", None)]
+
+
+def test_a_database_that_passed_a_revision_by_gets_what_it_brings(engine: Engine) -> None:
+    migrate(engine, "0003")
+    fill(engine)
+    before = dump(engine)
+    command.stamp(alembic_config(engine), "0004")
+    migrate(engine)
+    assert_kept(before, dump(engine), "0008")
+    command.check(alembic_config(engine))
+
+
+def test_a_database_that_lacks_a_column_is_refused_at_the_start_and_not_request_by_request(engine: Engine) -> None:
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE users DROP COLUMN display_name"))
+        connection.execute(text("DROP TABLE markers"))
+    with pytest.raises(ConfigError, match=r"revision \d+ and lacks markers, users.display_name: .*take back a backup"):
+        migrate(engine)
