@@ -88,6 +88,25 @@ def downgrade(
         typer.echo(_moved(before, schema.current_revision(engine)))
 
 
+@app.command("copy-database")
+def copy_database(
+    url: Annotated[str, typer.Argument(help="URL of an empty database: postgresql+psycopg://USER@HOST/NAME.")],
+) -> None:
+    """Copy everything into another database, such as from SQLite to PostgreSQL; stop the control plane first.
+
+    Keep the password out of the command: PGPASSWORD or ~/.pgpass. The database that is in use stays as it is.
+    """
+    schema = CONTROLPLANE.module("schema")
+    wanted: Any = CONTROLPLANE.load_settings(database_url=url)
+    target = CONTROLPLANE.module("db").Database(wanted.database)
+    try:
+        with _engine() as engine:
+            rows = CONTROLPLANE.module("copying").copy_database(engine, target.engine)
+    finally:
+        target.close()
+    typer.echo(f"{rows:,} rows copied; set STREAMSWARM_CONTROLPLANE_DATABASE_URL={schema.database_name(url)} and start")
+
+
 def _moved(before: str | None, after: str | None) -> str:
     if before == after:
         return f"nothing to do: the schema has revision {after or 'base'}"

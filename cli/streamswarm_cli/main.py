@@ -15,6 +15,7 @@ from rich.markup import escape
 from streamswarm_cli import (
     admin,
     agent_commands,
+    backup_command,
     collector_commands,
     config_commands,
     controlplane_commands,
@@ -45,6 +46,8 @@ app.command("probe")(probe_command.probe)
 app.command("doctor")(doctor_command.doctor)
 app.command("status")(status_command.status)
 app.command("unit")(unit_command.unit)
+app.command("backup")(backup_command.backup)
+app.command("restore")(backup_command.restore)
 app.add_typer(admin.app, name="admin")
 app.add_typer(agent_commands.app, name="agent")
 app.add_typer(collector_commands.app, name="collector")

@@ -23,6 +23,7 @@ from streamswarm_collector.routes.answers import refuse
 from streamswarm_collector.routes.query import QueryRoute
 from streamswarm_collector.routes.write import WriteRoutes
 from streamswarm_collector.settings import CollectorSettings
+from streamswarm_collector.snapshots import Snapshots
 from streamswarm_core import __version__
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import ConfigError
@@ -77,7 +78,8 @@ def create_app(
         if authenticator is not None:
             tasks.append(asyncio.create_task(authenticator.poll_revocations()))
         try:
-            yield
+            async with Snapshots(settings.folder, pipeline.store, pipeline.wal):
+                yield
         finally:
             for task in tasks:
                 task.cancel()
