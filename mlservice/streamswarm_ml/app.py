@@ -18,6 +18,7 @@ from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.expectations import ExpectationsClient
+from streamswarm_ml.jobs import UNEXPECTED
 from streamswarm_ml.metrics import MlMetrics
 from streamswarm_ml.pipeline import Pipeline
 from streamswarm_ml.plans import Plans
@@ -114,18 +115,21 @@ def create_app(settings: MlSettings) -> Starlette:
 
 
 async def score_forever(pipeline: Pipeline, interval: float) -> None:
-    """Score what is new every `interval` seconds, less often while the store is away, until cancelled."""
-    delay = interval
+    """Score what is new every `interval` seconds, less often while that fails, until cancelled."""
+    delay, counts = interval, pipeline.counts
     while True:
         try:
             await asyncio.to_thread(pipeline.cycle)
-        except (Unavailable, Refused) as error:
-            pipeline.counts.failures += 1
-            if not pipeline.counts.last_error:
-                log.warning("the store can't be used: %s", error)
-            pipeline.counts.last_error = str(error)
-            delay = min(delay * 2, _LONGEST_DELAY)
+        except (Unavailable, Refused, OSError) as error:
+            if not counts.last_error:
+                log.warning("nothing can be scored now: %s", error)
+            counts.last_error = str(error)
+        except Exception:
+            # A loop that ends would leave a service that looks healthy and scores nothing.
+            log.exception("scoring failed; trying again")
+            counts.last_error = UNEXPECTED
         else:
-            pipeline.counts.last_error = ""
-            delay = interval
+            counts.last_error = ""
+        counts.failures += bool(counts.last_error)
+        delay = min(delay * 2, _LONGEST_DELAY) if counts.last_error else interval
         await asyncio.sleep(delay)

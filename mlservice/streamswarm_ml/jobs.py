@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from streamswarm_core.clock import from_ns
 from streamswarm_core.errors import StreamSwarmError
 
 log = logging.getLogger(__name__)
+
+UNEXPECTED: Final = "an unexpected error; the log says more"
 
 
 class JobState(StrEnum):
@@ -108,7 +111,7 @@ class JobRunner:
         except StreamSwarmError as error:
             job.error = str(error)
         except Exception:
-            job.error = "an unexpected error; the log says more"
+            job.error = UNEXPECTED
             log.exception("%s of %s failed", job.kind, ", ".join(job.models))
         finally:
             job.finished_at = from_ns(self._clock()).isoformat()

@@ -18,7 +18,6 @@ from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, now_ns
-from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.reader import Reader, Select, Series
 from streamswarm_core.reader.series import Value
 from streamswarm_core.writer import LineWriter
@@ -153,6 +152,7 @@ class Pipeline:
         Raises:
             Unavailable: the store can't be reached; nothing is lost, the next cycle begins at the same place.
             Refused: the store doesn't take the query or the scores.
+            OSError: the state can't be saved; the scores are stored, and the next cycle goes on behind them.
         """
         return self.train().points
 
@@ -170,8 +170,11 @@ class Pipeline:
             begun = time.monotonic()
             try:
                 done = self._score_all(watcher, first_start=self._lookback(), save=True)
-            except (Unavailable, Refused):
-                # The detectors have learned points whose scores were not stored: go back to where they were saved.
+            except OSError:
+                # The scores are stored and the detectors go on from memory; only a restart would have to repeat them.
+                raise
+            except Exception:
+                # The detectors may have learned points whose scores were not stored: back to where they were saved.
                 self._watched = self._load()
                 raise
             self.counts.cycles += 1
@@ -253,7 +256,8 @@ class Pipeline:
         late = int(self._settings.lateness_seconds * NANOSECONDS)
         known = self._watched.read_until.get(name)
         if known is not None:
-            start = known - late
+            # What was read by a clock that was ahead is read again, so that nothing waits until it is that late.
+            start = min(known, now) - late
         else:
             start = self._earliest(name, fields, now) if first_start is None else first_start
         begin, scored = start, 0

@@ -13,6 +13,7 @@ from streamswarm_core.writer import LineWriter
 from streamswarm_ml.access import Gatekeeper
 from streamswarm_ml.failure.model import Objective
 from streamswarm_ml.health.rule import Limits
+from streamswarm_ml.jobs import UNEXPECTED
 from streamswarm_ml.labels import LabelLog
 from streamswarm_ml.operations import Operations
 from streamswarm_ml.plans import Plans
@@ -62,19 +63,22 @@ class ModelService:
         self.routes: Final[list[Route]] = model_routes(self.operations, gatekeeper)
 
     async def run_forever(self) -> None:
-        """Learn what is new every minute, less often while the store is away, until cancelled."""
+        """Learn what is new every minute, less often while that fails, until cancelled."""
         delay, progress = self._interval, self.operations.progress
         while True:
             try:
                 await asyncio.to_thread(self.operations.cycle)
-            except (Unavailable, Refused) as error:
+            except (Unavailable, Refused, OSError) as error:
                 if not progress.last_error:
-                    log.warning("the models can't use the store: %s", error)
+                    log.warning("the models can't go on: %s", error)
                 progress.last_error = str(error)
-                delay = min(delay * 2, _LONGEST_DELAY)
+            except Exception:
+                # A loop that ends would leave a service that looks healthy and learns nothing.
+                log.exception("the models failed; trying again")
+                progress.last_error = UNEXPECTED
             else:
                 progress.last_error = ""
-                delay = self._interval
+            delay = min(delay * 2, _LONGEST_DELAY) if progress.last_error else self._interval
             await asyncio.sleep(delay)
 
     def close(self) -> None:

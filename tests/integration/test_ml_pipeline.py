@@ -142,6 +142,33 @@ def test_a_store_that_is_away_is_said_so_and_nothing_stops(tmp_path: Path) -> No
         assert "streamswarm_ml_failures_total" in httpx.get(f"{url}/metrics").text
 
 
+def test_a_state_that_cannot_be_saved_is_said_and_scoring_goes_on(bench: PipelineBench) -> None:
+    settings = MlSettings(data=bench.folder, store_url=bench.url, interval=0.2)
+    blocked = settings.folder / "detectors.state.new"
+    blocked.mkdir(parents=True)
+    bench.measure(time.time_ns() // NANOSECONDS - 60)
+    with serve_app(create_app(settings)) as url:
+        said = eventually(lambda: httpx.get(f"{url}/status").json(), lambda found: found["failures"] > 1)
+        assert "detectors.state.new" in said["last_error"]
+        assert len(bench.scores()) == 3
+        blocked.rmdir()
+        bench.measure(time.time_ns() // NANOSECONDS - 5)
+        said = eventually(lambda: httpx.get(f"{url}/status").json(), lambda found: found["state_bytes"] > 0)
+        eventually(lambda: len(bench.scores()), lambda found: found == 6)
+    assert (settings.folder / "detectors.state").exists()
+
+
+def test_the_services_clock_may_go_back(bench: PipelineBench) -> None:
+    pipeline = bench.pipeline()
+    bench.measure(START)
+    bench.now = START + 3600
+    pipeline.cycle()
+    bench.now = START + 10
+    bench.measure(START + 10)
+    assert pipeline.cycle() == 3
+    assert {key[2] for key in bench.scores()} == {0, 10}
+
+
 KILLED = """
 import sys
 from pathlib import Path
