@@ -78,7 +78,7 @@ def create_app(
         if authenticator is not None:
             tasks.append(asyncio.create_task(authenticator.poll_revocations()))
         try:
-            async with Snapshots(settings.folder, pipeline.store, pipeline.wal):
+            async with Snapshots(settings.folder, pipeline.store):
                 yield
         finally:
             for task in tasks:

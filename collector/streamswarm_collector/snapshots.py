@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.snapshot import link_or_copy, snapshot_store
-from streamswarm_collector.wal import Wal
+from streamswarm_collector.walfiles import segments
 from streamswarm_core.errors import StreamSwarmError
 
 log = logging.getLogger(__name__)
@@ -30,15 +30,13 @@ class Snapshots:
     """The socket, and what it hands out.
 
     Args:
-        folder: the collector's.
+        folder: the collector's, with the log in it.
         store: the embedded store, if there is one.
-        wal: the log.
     """
 
-    def __init__(self, folder: Path, store: EmbeddedStore | None, wal: Wal) -> None:
+    def __init__(self, folder: Path, store: EmbeddedStore | None) -> None:
         self._folder = folder
         self._store = store
-        self._wal = wal
         self._server: asyncio.Server | None = None
         self._busy = asyncio.Lock()
 
@@ -95,7 +93,7 @@ class Snapshots:
         return target
 
     def _link_log(self, target: Path) -> None:
-        for segment in self._wal.segments():
+        for segment in segments(self._folder / "wal"):
             with contextlib.suppress(FileNotFoundError, FileExistsError):
                 link_or_copy(segment, target / segment.name)
 

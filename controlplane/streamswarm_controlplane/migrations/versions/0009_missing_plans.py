@@ -6,8 +6,8 @@ In some commits of November 2026, 0005 followed 0003; 0004 was put between them 
 from alembic import context, op
 from sqlalchemy import inspect
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
