@@ -77,6 +77,7 @@ class Pipeline:
         self.store: EmbeddedStore | None = None
         self._embedded: EmbeddedSink | None = None
         self.maintenance: Maintenance | None = None
+        settings.folder.mkdir(parents=True, exist_ok=True)
         if settings.embedded:
             self.store = EmbeddedStore(
                 settings.folder / "store.duckdb",
