@@ -30,6 +30,7 @@ _PAGES: Final = {
     "/": ("overview", "Overview"),
     "/alerts": ("alerts", "Alerts"),
     "/agents": ("agents", "Agents"),
+    "/sites": ("sites", "Sites"),
     "/tests": ("tests", "Tests"),
     "/maintenance": ("maintenance", "Maintenance"),
     "/notifications": ("notifications", "Notifications"),

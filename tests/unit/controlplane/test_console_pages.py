@@ -14,6 +14,7 @@ CONSOLE = Path(streamswarm_controlplane.console.__file__).parent
 PAGES = [
     "/",
     "/agents",
+    "/sites",
     "/tests",
     "/maintenance",
     "/alerts",

@@ -215,6 +215,7 @@ form.addEventListener("submit", async (event) => {
 document.getElementById("copy").addEventListener("click", (event) =>
   copied(document.getElementById("command").textContent, event.target));
 search.addEventListener("input", draw);
+search.value = new URLSearchParams(location.search).get("q") || "";
 
 await load();
 setInterval(() => load().catch(() => null), 5000);

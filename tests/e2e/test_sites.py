@@ -1,0 +1,123 @@
+"""Where a site is: from the console or the API over the agent into the store, and onto the dashboard's map."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from streamswarm_controlplane.app import create_app
+from streamswarm_controlplane.bootstrap import bootstrap
+from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_grafana.ask_store import Store
+from streamswarm_grafana.expand import View
+from tests.e2e.conftest import Administrator, Stack
+from tests.e2e.test_console_browser import ARGUMENTS
+from tests.integration.test_dashboards import load, panels, sites_of
+from tests.support import eventually, find_free_port, serve_app
+from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+def test_a_site_that_is_given_a_place_is_on_the_map_with_its_agent_and_its_tests(stack: Stack) -> None:
+    administrator = Administrator(stack, stack.first_password())
+    agent = administrator.agent()
+    place = {"latitude": -33.92, "longitude": 18.42}
+    administrator.call("POST", "/sites", json={"name": "cape town", **place})
+    administrator.call("PATCH", f"/agents/{agent['id']}", json={"site": "cape town"})
+    panel = next(one for one in panels(load("embedded", "overview")) if one["title"] == "Sites")
+    token = (stack.folder / "data" / "secrets" / "ml.token").read_text().strip()
+    store = Store(stack.collector, "influxdb", "streamswarm")
+
+    def on_the_map() -> dict[str, Any]:
+        now_ms = int(time.time() * 1000)
+        view = View(now_ms - 3_600_000, now_ms)
+        answers = {one["refId"]: store.run(client, one, view, panel["interval"]) for one in panel["targets"]}
+        return sites_of(panel, answers).get("cape town", {})
+
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+        site = eventually(
+            on_the_map, lambda found: {"latitude", "worst loss", "tests failing (share)"} <= set(found), 90
+        )
+    administrator.http.close()
+    assert {name: site[name] for name in place} == place
+    assert (site["agents"], site["agents offline"], site["worst loss"]) == (1, 0, 0)
+
+
+@pytest.fixture
+def admin(tmp_path: Path) -> Iterator[Client]:
+    settings = ControlPlaneSettings(data=tmp_path, store_url=f"http://127.0.0.1:{find_free_port()}")
+    password = bootstrap(settings).admin_password
+    assert password
+    with serve_app(create_app(settings)) as url:
+        client = Client(url)
+        client.log_in("admin", password)
+        client.change_password(password, PASSWORD)
+        yield client
+        client.http.close()
+
+
+@pytest.fixture
+def page(admin: Client) -> Iterator[Page]:
+    """The sites page of an admin."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{admin.url}/sites")
+        page.fill("[name=username]", "admin")
+        page.fill("[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url("**/sites")
+        yield page
+        browser.close()
+
+
+@pytest.mark.needs("chromium", "chromium")
+def test_sites_are_added_edited_and_deleted_on_their_page(admin: Client, page: Page) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    expect(page.locator("#empty")).to_contain_text("No site yet")
+
+    enrol_agent(admin, "berlin-1")
+    page.reload()
+    row = page.locator("tr[data-site=berlin]")
+    expect(row).to_contain_text("no coordinates")
+    row.get_by_role("button", name="Add coordinates").click()
+    dialog = page.locator("dialog")
+    expect(dialog.locator("[name=name]")).to_have_value("berlin")
+    dialog.locator("[name=coordinates]").fill("52° 31' N")
+    dialog.get_by_role("button", name="Add").click()
+    expect(dialog.locator(".problem")).to_contain_text("are no coordinates")
+    dialog.locator("[name=coordinates]").fill("152.52, 13.405")
+    dialog.get_by_role("button", name="Add").click()
+    expect(dialog.locator(".problem")).to_contain_text("latitude: Input should be less than or equal to 90")
+    dialog.locator("[name=coordinates]").fill("52.52, 13.405")
+    dialog.get_by_role("button", name="Add").click()
+    expect(row).to_contain_text("52.52° N, 13.405° E")
+
+    (site,) = admin.http.get("/sites").json()["items"]
+    row.get_by_role("button", name="Edit").click()
+    admin.http.patch(f"/sites/{site['id']}", json={"address": "Mitte"}).raise_for_status()
+    dialog.locator("[name=coordinates]").fill("-52.52 -13.4")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.locator(".problem")).to_contain_text("Somebody else has changed it")
+    dialog.get_by_role("button", name="Cancel").click()
+    row.get_by_role("button", name="Edit").click()
+    expect(dialog.locator("[name=address]")).to_have_value("Mitte")
+    dialog.locator("[name=coordinates]").fill("-52.52 -13.4")
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("52.52° S, 13.4° W")
+
+    row.get_by_role("button", name="Delete").click()
+    expect(dialog).to_contain_text("Its agents keep the name")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(row).to_contain_text("no coordinates")
+    row.get_by_role("link", name="1").click()
+    page.wait_for_url("**/agents?q=berlin")
+    expect(page.locator("tr[data-agent=berlin-1]")).to_be_visible()
+    expect(page.locator("#search")).to_have_value("berlin")
+    assert errors == []
