@@ -4,7 +4,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamswarm_cli.services import SERVICES, Service
+from streamswarm_cli.services import SERVICES, NotInstalledError, Service
 from streamswarm_core.settings import variable_name
 
 app: Final = typer.Typer(help="The configuration in force.", no_args_is_help=True)
@@ -30,7 +30,12 @@ def show(
         raise typer.BadParameter(f"no service {service!r}; one of {', '.join(SERVICES)}", param_hint="service")
     console = Console(soft_wrap=True)
     for chosen in [SERVICES[service]] if service else SERVICES.values():
-        console.print(_table(chosen))
+        try:
+            console.print(_table(chosen))
+        except NotInstalledError:
+            if service:
+                raise
+            console.print(f"{chosen.title}: not installed here")
 
 
 def _table(service: Service) -> Table:

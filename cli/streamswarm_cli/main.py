@@ -74,9 +74,7 @@ def score_file(
     false_alarms: Annotated[float, typer.Option(min=0.001, max=100, help="Anomalies a healthy week may show.")] = 1.0,
 ) -> None:
     """Score a series from a file and print it as CSV, each value by those before it."""
-    from streamswarm_ml.files import score_csv  # noqa: PLC0415 - only where the service is installed
-
-    scored = score_csv(path, false_alarms=false_alarms)
+    scored = ML.module("files").score_csv(path, false_alarms=false_alarms)
     typer.echo(scored.csv, nl=False)
     if scored.left_out:
         typer.echo(scored.left_out, err=True)

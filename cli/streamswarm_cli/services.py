@@ -9,6 +9,10 @@ from streamswarm_core.errors import ConfigError
 from streamswarm_core.settings import ServiceSettings
 
 
+class NotInstalledError(ConfigError):
+    """A dependency of a service isn't here; the message says how to get it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One service that can be started.
@@ -31,14 +35,14 @@ class Service:
         """Import one of the package's modules.
 
         Raises:
-            ConfigError: a dependency of the service isn't installed.
+            NotInstalledError: a dependency of the service isn't installed.
         """
         try:
             return importlib.import_module(f"{self.package}.{name}")
         except ModuleNotFoundError as error:
             if (error.name or "").startswith(self.package):
                 raise
-            raise ConfigError(
+            raise NotInstalledError(
                 f"the {self.title} needs the Python package {error.name!r}; "
                 f"install it with: pip install 'streamswarm[{self.extra}]'"
             ) from None
@@ -47,7 +51,7 @@ class Service:
         """The class of the service's settings.
 
         Raises:
-            ConfigError: as `module`.
+            NotInstalledError: as `module`.
         """
         model: type[ServiceSettings] = getattr(self.module("settings"), self.settings_class)
         return model

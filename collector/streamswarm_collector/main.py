@@ -6,6 +6,7 @@ from typing import Final
 
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings
+from streamswarm_core import log
 from streamswarm_core.serve import check_address, serve
 
 _SWITCH_SECONDS: Final = 0.0005
@@ -21,6 +22,8 @@ def run(settings: CollectorSettings) -> None:
         ConfigError: the address, the data folder or the store's file can't be used.
     """
     check_address(settings.host, settings.port, CollectorSettings)
+    # What is said of the files that are opened has a time, too.
+    log.configure(settings.table, level=settings.log_level, style=settings.log_format)
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_YOUNG_OBJECTS)
     serve(

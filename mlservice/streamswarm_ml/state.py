@@ -22,7 +22,8 @@ from streamswarm_ml.ownfiles import load_or_create_key, write_whole
 
 log = logging.getLogger(__name__)
 
-_MAGIC: Final = b"STREAMSWARM-ML-2\n"
+_FORM: Final = b"STREAMSWARM-ML-"
+_MAGIC: Final = _FORM + b"2\n"
 _SEAL_BYTES: Final = 32
 _HEADER: Final = "header"
 
@@ -75,8 +76,11 @@ class StateFile:
         except FileNotFoundError:
             return None
         seal, body = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
-        if not hmac.compare_digest(seal, self._seal(body)) or bytes(body[: len(_MAGIC)]) != _MAGIC:
+        if not hmac.compare_digest(seal, self._seal(body)) or bytes(body[: len(_FORM)]) != _FORM:
             self._set_aside("damaged or not ours")
+            return None
+        if bytes(body[: len(_MAGIC)]) != _MAGIC:
+            self._set_aside("of another version of StreamSwarm")
             return None
         try:
             with np.load(io.BytesIO(body[len(_MAGIC) :]), allow_pickle=False) as stored:
@@ -89,7 +93,7 @@ class StateFile:
     def _set_aside(self, reason: str) -> None:
         aside = self.path.with_suffix(".refused")
         self.path.replace(aside)
-        log.error("%s is %s; set aside as %s, starting afresh", self.path, reason, aside.name)
+        log.error("%s is %s; set aside as %s, and learned anew from the stored points", self.path, reason, aside.name)
 
     def _seal(self, body: memoryview) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamswarm_ml import state
 from streamswarm_ml.state import Saved, StateFile
 
 
@@ -20,20 +21,32 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "foreign key"])
 def test_a_file_that_is_not_as_we_wrote_it_is_refused_and_set_aside(tmp_path: Path, damage: str) -> None:
-    state = StateFile(tmp_path)
-    state.save(Saved({"a": 1}, {}))
-    content = bytearray(state.path.read_bytes())
+    file = StateFile(tmp_path)
+    file.save(Saved({"a": 1}, {}))
+    content = bytearray(file.path.read_bytes())
     if damage == "flip":
         content[-1] ^= 1
     elif damage == "cut":
         del content[-3:]
     else:
         (tmp_path / "state.key").write_bytes(b"k" * 32)
-    state.path.write_bytes(content)
+    file.path.write_bytes(content)
     assert StateFile(tmp_path).load() is None
     assert (tmp_path / "detectors.refused").exists()
     StateFile(tmp_path).save(Saved({"b": 2}, {}))
     assert StateFile(tmp_path).load() == Saved({"b": 2}, {})
+
+
+def test_a_state_of_another_version_is_said_to_be_one_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(state, "_MAGIC", b"STREAMSWARM-ML-1\n")
+        StateFile(tmp_path).save(Saved({"a": 1}, {}))
+    content = (tmp_path / "detectors.state").read_bytes()
+    assert StateFile(tmp_path).load() is None
+    assert "is of another version of StreamSwarm; set aside as detectors.refused, and learned anew" in caplog.text
+    assert (tmp_path / "detectors.refused").read_bytes() == content
 
 
 def test_the_key_is_its_owners_only(tmp_path: Path) -> None:
