@@ -63,6 +63,8 @@ class Aggregation:
             starts = found.starts[first:last]
             atoms = [column[first:last] for column in found.atoms]
             beside = found.beside[first:last]
+            if self.search.statement.descending:
+                starts, beside, atoms = starts[::-1], beside[::-1], [column[::-1] for column in atoms]
             if windows is not None:
                 starts, atoms, beside = self._filled(starts, atoms, beside, windows)
             result = limited(self.search.statement, self._evaluated(starts, atoms, beside, asked))
@@ -111,7 +113,8 @@ class Aggregation:
         first = min(found.starts) if start is None else windows.floor(start)
         last = stop if stop is not None else self.now_ns + 1
         self.search.limits.check_windows(windows.count(first, last) * len(set(found.gids)))
-        return windows.starts(first, last)
+        starts = windows.starts(first, last)
+        return starts[::-1] if self.search.statement.descending else starts
 
     def _filled(
         self, starts: Column, atoms: list[Column], beside: Column, windows: list[int]
@@ -152,8 +155,6 @@ class Aggregation:
     def _evaluated(self, starts: Column, atoms: list[Column], beside: Column, asked: TimeRange) -> list[Column]:
         """Atoms to columns, in the order of the answer; rows that only a transformation needed are left out."""
         nodes = self.search.columns.nodes
-        if self.search.statement.descending:
-            starts, beside, atoms = starts[::-1], beside[::-1], [column[::-1] for column in atoms]
         if self._plain:
             return [starts, *atoms]
         values = [evaluate(node, starts, atoms) for node in nodes]

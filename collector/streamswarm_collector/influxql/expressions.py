@@ -96,7 +96,7 @@ _TRANSFORMATIONS: Final = frozenset(
     }
 )
 _LOOK_BACK_ONE: Final = frozenset(
-    {"derivative", "non_negative_derivative", "difference", "non_negative_difference", "elapsed"}
+    {"derivative", "non_negative_derivative", "difference", "non_negative_difference", "elapsed", "moving_average"}
 )
 _SECOND: Final = 1_000_000_000
 _INTEGERS: Final = 2**63
@@ -176,9 +176,9 @@ def look_back(nodes: Sequence[Node]) -> int:
     windows = 0
     for node in nodes:
         match node:
-            case Transformation(name, argument, parameter):
-                own = parameter - 1 if name == "moving_average" else int(name in _LOOK_BACK_ONE)
-                windows = max(windows, own + look_back([argument]))
+            case Transformation(name, argument, _):
+                # Of a moving average of more than two windows the first have no value, as in InfluxDB.
+                windows = max(windows, int(name in _LOOK_BACK_ONE) + look_back([argument]))
             case Arithmetic(_, left, right):
                 windows = max(windows, look_back([left, right]))
             case Mathematics(_, arguments):
@@ -231,10 +231,10 @@ def _calculate(operator: str, left: Any, right: Any) -> Any:
             result = left * right
         case "/":
             result = left / right
+        case _ if isinstance(left, int) and isinstance(right, int):
+            result = abs(left) % abs(right) * (1 if left > 0 else -1)  # exact, with the sign of Go's remainder
         case _:
             result = math.fmod(left, right)
-            if isinstance(left, int) and isinstance(right, int):
-                result = int(result)
     return _wrapped(result)
 
 

@@ -155,6 +155,8 @@ class RecentSource:
         for one in wanted:
             found |= columns[one.column].has_value(one)
         there = np.flatnonzero(found)
+        if not len(there):
+            return [[], [], *([] for _ in wanted)]
         values = [columns[one.column].aggregate(one, there) for one in wanted]
         places = columns[wanted[0].column].selected_times(wanted[0])[there] if selected_times else there % count
         return [(there // count).tolist(), places.tolist(), *values]
@@ -195,6 +197,8 @@ class _Cells:
         counts = self.counts[there]
         if wanted.function == "count":
             return [number or None for number in counts.tolist()]
+        if not len(self.values):
+            return [None] * len(there)
         valid = self.has_value(wanted)[there]
         return _listed(ColumnValues(self._values_of(wanted)[there], None if bool(valid.all()) else valid))
 

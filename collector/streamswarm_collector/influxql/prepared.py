@@ -1,6 +1,6 @@
 """What a SELECT without its times comes to on a measurement, remembered: a dashboard asks the same again and again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +33,12 @@ class Prepared:
 
     @staticmethod
     def of(
-        statement: ast.Select, condition: ast.Expression | None, measurement: MeasurementSchema, *, aggregate: bool
+        statement: ast.Select,
+        condition: ast.Expression | None,
+        measurement: MeasurementSchema,
+        measurements: Sequence[MeasurementSchema],
+        *,
+        aggregate: bool,
     ) -> "Prepared":
         """Remembered with the measurement's tags, as long as neither they nor the fields change.
 
@@ -41,6 +46,7 @@ class Prepared:
             statement: what is asked.
             condition: its WHERE without the times.
             measurement: of whom.
+            measurements: all that are asked, whose tags `GROUP BY *` means.
             aggregate: whether its columns are aggregates.
 
         Raises:
@@ -48,6 +54,7 @@ class Prepared:
             ExecutionError: a part can't be had.
         """
         remembered = measurement.tags.prepared
+        tag_keys = measurement.tag_keys if len(measurements) == 1 else _tag_keys(measurements)
         key = (
             statement.columns,
             condition,
@@ -56,12 +63,13 @@ class Prepared:
             statement.descending,
             statement.series_limit,
             statement.series_offset,
+            tag_keys,
         )
         found = remembered.get(key)
         if isinstance(found, Prepared) and found.fields is measurement.fields:
             return found
         rows = filter_rows(condition, measurement)
-        groups = group_series(statement, measurement, rows)
+        groups = group_series(statement, measurement, rows, tag_keys)
         columns = aggregate_columns(statement, measurement) if aggregate and groups.sids else None
         made = Prepared(measurement.fields, rows, groups, columns)
         if len(groups.sids) > _MOST_SERIES:
@@ -70,3 +78,7 @@ class Prepared:
             remembered.clear()
         remembered[key] = made
         return made
+
+
+def _tag_keys(measurements: Sequence[MeasurementSchema]) -> frozenset[str]:
+    return frozenset[str]().union(*(one.tag_keys for one in measurements))

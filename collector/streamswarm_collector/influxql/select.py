@@ -1,5 +1,6 @@
 """Answers one SELECT: from measurements, or from the answer to another SELECT."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from streamswarm_collector.influxql import ast
@@ -12,7 +13,7 @@ from streamswarm_collector.influxql.multirow import MultiRow
 from streamswarm_collector.influxql.prepared import Prepared
 from streamswarm_collector.influxql.raw import select_raw
 from streamswarm_collector.influxql.source import Answer, Connect, Limits, find_measurements
-from streamswarm_collector.influxql.subquery import materialise
+from streamswarm_collector.influxql.subquery import DerivedMeasurement, materialise
 from streamswarm_collector.store.schema import DatabaseSchema, MeasurementSchema
 
 
@@ -49,9 +50,11 @@ def execute_select(
     if within is not None:
         time_range = time_range.intersected(within)
     measurements = _measurements(statement, database, connect, time_range, now_ns, limits, notes)
+    if statement.window or not aggregate:
+        time_range = _from_first_window(time_range, measurements)
     answer: list[Answer] = []
     for measurement in measurements:
-        prepared = Prepared.of(statement, condition, measurement, aggregate=aggregate)
+        prepared = Prepared.of(statement, condition, measurement, measurements, aggregate=aggregate)
         rows, groups = prepared.rows, prepared.groups
         if not groups.sids:
             continue
@@ -86,7 +89,7 @@ def _measurements(
         series
         for one in inner
         for part in execute_select(
-            replace(one, zone=one.zone or statement.zone, dimensions=_inherited(one, statement)),
+            _inheriting(one, statement),
             database,
             connect,
             now_ns=now_ns,
@@ -99,7 +102,21 @@ def _measurements(
     return materialise(answer, connect)
 
 
-def _inherited(inner: ast.Select, outer: ast.Select) -> tuple[ast.TagDimension, ...]:
-    """What an inner SELECT is grouped by: the tags that the outer one names, too, which it could not see otherwise."""
+def _from_first_window(asked: TimeRange, measurements: Sequence[MeasurementSchema]) -> TimeRange:
+    """The range with the begin of an inner SELECT's first window, which may be before it and holds what is within."""
+    derived = [one for one in measurements if isinstance(one, DerivedMeasurement)]
+    if asked.start is None or not derived:
+        return asked
+    return TimeRange(min(asked.start, *(one.first_time for one in derived)), asked.stop)
+
+
+def _inheriting(inner: ast.Select, outer: ast.Select) -> ast.Select:
+    """An inner SELECT as InfluxDB asks it: grouped by the tags that the outer one names, too, and in its windows."""
     named = (one for one in outer.dimensions if isinstance(one.key, str))
-    return tuple(dict.fromkeys((*inner.dimensions, *named)))
+    windowed = is_aggregate(inner) or MultiRow.of(inner) is not None
+    return replace(
+        inner,
+        zone=inner.zone or outer.zone,
+        dimensions=tuple(dict.fromkeys((*inner.dimensions, *named))),
+        window=inner.window or (outer.window if windowed else None),
+    )

@@ -174,16 +174,21 @@ def find_measurements(
     return [found[name] for name in sorted(found, reverse=descending)]
 
 
-def group_series(statement: ast.Select, measurement: MeasurementSchema, rows: RowFilter) -> Groups:
-    """GROUP BY tags: which series of the measurement go into which series of the answer."""
+def group_series(
+    statement: ast.Select, measurement: MeasurementSchema, rows: RowFilter, tag_keys: frozenset[str]
+) -> Groups:
+    """GROUP BY tags: which series of the measurement go into which series of the answer.
+
+    `tag_keys` are those of all measurements that are asked.
+    """
     keys: set[str] = set()
     for dimension in statement.dimensions:
         if isinstance(dimension.key, str):
             keys.add(dimension.key)
         elif isinstance(dimension.key, ast.Regex):
-            keys |= dimension.key.among(measurement.tag_keys)
+            keys |= dimension.key.among(tag_keys)
         else:
-            keys |= measurement.tag_keys
+            keys |= tag_keys
     if not keys:
         sids = rows.sids if not (statement.series_offset and rows.sids) else []
         return Groups((), [()] if sids else [], sids, [0] * len(sids))

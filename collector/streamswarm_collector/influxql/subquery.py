@@ -45,6 +45,12 @@ class DerivedMeasurement:
         """All tag keys that any series has."""
         return self.tags.keys
 
+    @property
+    def first_time(self) -> int:
+        """Time of the first row."""
+        (chunk,) = self.recent.chunks
+        return chunk.first
+
     @cached_property
     def table(self) -> str:
         """The rows as a relation that lives as long as the statement's connection."""

@@ -39,15 +39,16 @@ class Windows:
         if self.zone is None:
             return time_ns - moved % self.every
         ahead = zone_offset(self.zone, moved)
-        start = moved - (moved + ahead) % self.every
-        return start + self._shift(self.zone, ahead, start) + self.offset
+        start = time_ns - (moved + ahead) % self.every
+        return start + self._shift(self.zone, ahead, start)
 
     def next(self, start: int) -> int:
         """Begin of the window after the one that begins at `start`."""
         following = start + self.every
         if self.zone is None:
             return following
-        return following + self._shift(self.zone, zone_offset(self.zone, start), following)
+        # A window that ends or begins as the clocks change is not itself longer or shorter.
+        return following + self._shift(self.zone, zone_offset(self.zone, start - 1), following - 1)
 
     def _shift(self, zone: ZoneInfo, ahead: int, time_ns: int) -> int:
         shift = ahead - zone_offset(zone, time_ns)
