@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import httpx
@@ -20,6 +19,7 @@ from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.pipeline import Pipeline
 from streamswarm_collector.routes.answers import refuse
+from streamswarm_collector.routes.lanes import QueryLanes
 from streamswarm_collector.routes.query import QueryRoute
 from streamswarm_collector.routes.write import WriteRoutes
 from streamswarm_collector.settings import CollectorSettings
@@ -64,7 +64,7 @@ def create_app(
         if settings.auth
         else None
     )
-    threads = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
+    lanes = QueryLanes(settings.query_threads, settings.query_seconds)
     engine = None
     if pipeline.store:
         administrator = Administrator(pipeline.store, pipeline.forget)
@@ -85,7 +85,7 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await reflector.close()
-            threads.shutdown(cancel_futures=True)
+            lanes.close()
             await asyncio.to_thread(pipeline.close)
             await client.aclose()
             await store_client.aclose()
@@ -113,7 +113,7 @@ def create_app(
         pipeline.observe()
         return expose(metrics.registry, request)
 
-    query = QueryRoute(settings, engine, threads, authenticator, metrics, store_client)
+    query = QueryRoute(settings, engine, lanes, authenticator, metrics, store_client)
     return _Collector(
         query,
         routes=[

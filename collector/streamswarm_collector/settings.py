@@ -94,7 +94,9 @@ class CollectorSettings(ReflectorSettings, ServiceSettings, table="collector"):
         500_000_000, ge=1_000, description="Largest answer that is handed on from the store behind the collector."
     )
     query_seconds: float = Field(20.0, gt=0, le=600, description="Time one query may take.")
-    query_threads: int = Field(4, ge=1, le=64, description="Queries answered at the same time.")
+    query_threads: int = Field(
+        4, ge=1, le=64, description="Queries answered at the same time; as many more may take longer than a second."
+    )
 
     @property
     def folder(self) -> Path:

@@ -18,6 +18,7 @@ from streamswarm_collector.influxql.parser import LONG_TEXT, parse
 from streamswarm_collector.influxql.select import execute_select
 from streamswarm_collector.influxql.show import show, show_policies, show_server
 from streamswarm_collector.influxql.source import Answer, Connect, Limits, Times
+from streamswarm_collector.influxql.stopping import Stop
 from streamswarm_collector.store.schema import DatabaseSchema, QueryableStore, RefusedError
 from streamswarm_core.clock import from_ns, now_ns
 
@@ -85,6 +86,7 @@ class Engine:
         may_change: bool = False,
         at_once: bool = False,
         rollups: bool = True,
+        stop: Stop | None = None,
     ) -> QueryReply:
         """Answer one or several statements. NaN stays NaN, which a JSON writer has to make null.
 
@@ -97,8 +99,10 @@ class Engine:
             may_change: whether whoever asks may change the store.
             at_once: whether to give up on what needs the file, many rows or much reading.
             rollups: whether roll-ups may be used.
+            stop: may tell it to stop, unless it changes something.
 
         Raises:
+            StoppedError: it was told to stop.
             PostponedError: it can't be answered at once.
             Unavailable: the store can't be read at the moment.
         """
@@ -114,20 +118,24 @@ class Engine:
         limits = limits if rollups else replace(limits, rollups_from=None)
         if at_once and len(statements) > _STATEMENTS_AT_ONCE:
             raise PostponedError
+        if stop is None or not all(isinstance(one, ast.Select | ast.Show) for one in statements):
+            stop = Stop()
         results: list[dict[str, Any]] = []
         rows, deadline = 0, time.monotonic() + self._seconds
         for number, statement in enumerate(statements):
             notes: list[str] = []
+            stop.check()
             try:
                 self._check_spent(rows, limits, deadline)
                 series = self._answer(
-                    statement, database, policy, limits, notes, may_change=may_change, at_once=at_once
+                    statement, database, policy, limits, notes, stop, may_change=may_change, at_once=at_once
                 )
             except ParseError as error:
                 return _not_understood(error)
             except RecursionError:
                 return _not_understood(_TOO_DEEP)
             except (ExecutionError, RefusedError, duckdb.Error) as error:
+                stop.check()
                 results.append({"statement_id": number, "error": self._words(error)})
                 continue
             result: dict[str, Any] = {"statement_id": number}
@@ -170,6 +178,7 @@ class Engine:
         policy: str | None,
         limits: Limits,
         notes: list[str],
+        stop: Stop,
         *,
         may_change: bool,
         at_once: bool,
@@ -186,7 +195,7 @@ class Engine:
                 schema, now = self._schema(statement, database, policy), self._now_ns()
                 if at_once:
                     return execute_select(statement, schema, _postpone, now_ns=now, limits=limits, notes=notes)
-                with self._connecting() as connect:
+                with self._connecting(stop) as connect:
                     return execute_select(statement, schema, connect, now_ns=now, limits=limits, notes=notes)
             case _ if at_once:
                 raise PostponedError
@@ -204,7 +213,7 @@ class Engine:
         return self._store.database(_required(found or database), found_policy or (None if found else policy))
 
     @contextmanager
-    def _connecting(self) -> Iterator[Connect]:
+    def _connecting(self, stop: Stop) -> Iterator[Connect]:
         """The statement's connection, opened when it is first needed, interrupted when it has taken too long."""
         with ExitStack() as stack:
             opened: list[DuckDBPyConnection] = []
@@ -212,6 +221,8 @@ class Engine:
             def connect() -> DuckDBPyConnection:
                 if not opened:
                     connection = stack.enter_context(self._store.cursor())
+                    stack.enter_context(stop.reaching(connection))
+                    stop.check()
                     timer = threading.Timer(self._seconds, connection.interrupt)
                     timer.start()
                     stack.callback(timer.cancel)

@@ -5,7 +5,6 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -20,10 +19,12 @@ from starlette.types import Scope as AsgiScope
 from streamswarm_collector.auth import ANYBODY, Authenticator, presented_token
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.errors import PostponedError
+from streamswarm_collector.influxql.stopping import Stop
 from streamswarm_collector.metrics import CollectorMetrics
 from streamswarm_collector.routes.answers import refuse
 from streamswarm_collector.routes.body import BodyError, bounded_form
 from streamswarm_collector.routes.csvform import as_csv, wants_csv
+from streamswarm_collector.routes.lanes import GoneError, QueryLanes
 from streamswarm_collector.routes.proxy import QueryProxy
 from streamswarm_collector.settings import CollectorSettings
 from streamswarm_core.errors import ScopeError, TokenError, Unavailable
@@ -46,7 +47,7 @@ class QueryRoute:
     Args:
         settings: the collector's settings.
         engine: answers from the embedded store; None hands queries on to the store behind the collector.
-        threads: where queries run.
+        lanes: where queries run that can't be answered at once.
         authenticator: None where no token is asked for.
         metrics: to be kept up to date.
         client: for handing on.
@@ -58,14 +59,14 @@ class QueryRoute:
         self,
         settings: CollectorSettings,
         engine: Engine | None,
-        threads: ThreadPoolExecutor,
+        lanes: QueryLanes,
         authenticator: Authenticator | None,
         metrics: CollectorMetrics,
         client: httpx.AsyncClient,
     ) -> None:
         self._settings = settings
         self._engine = engine
-        self._threads = threads
+        self._lanes = lanes
         self._authenticator = authenticator
         self._metrics = metrics
         self._proxy = QueryProxy(settings, client)
@@ -97,7 +98,7 @@ class QueryRoute:
             if self._engine is None:
                 return await self._proxy.answer(request.method, parameters, request.headers, may_change=may_change)
             in_csv = wants_csv(request.headers.get("Accept", ""))
-            return await self._from_store(self._engine, parameters, may_change=may_change, in_csv=in_csv)
+            return await self._from_store(self._engine, request, parameters, may_change=may_change, in_csv=in_csv)
         except BodyError as error:
             return refuse(error.status, str(error), v2=False)
         except ScopeError as error:
@@ -108,7 +109,7 @@ class QueryRoute:
             return refuse(503, str(error), v2=False, retry_after=5)
 
     async def _from_store(
-        self, engine: Engine, parameters: Mapping[str, str], *, may_change: bool, in_csv: bool
+        self, engine: Engine, request: Request, parameters: Mapping[str, str], *, may_change: bool, in_csv: bool
     ) -> Response:
         epoch = parameters.get("epoch") or None
         if epoch and epoch not in _EPOCHS:
@@ -129,7 +130,7 @@ class QueryRoute:
             return refuse(400, f"invalid rollups {parameters['rollups']!r}; true or false", v2=False)
         pretty = parameters.get("pretty") == "true"
 
-        def answer(*, at_once: bool = False) -> tuple[int, list[bytes]]:
+        def answer(stop: Stop | None = None, *, at_once: bool = False) -> tuple[int, list[bytes]]:
             reply = engine.execute(
                 parameters["q"],
                 database=parameters.get("db"),
@@ -139,6 +140,7 @@ class QueryRoute:
                 may_change=may_change,
                 at_once=at_once,
                 rollups=parameters.get("rollups") != "false",
+                stop=stop,
             )
             if in_csv:
                 return reply.status, [as_csv(reply.body)]
@@ -149,12 +151,23 @@ class QueryRoute:
             # Handing a query to a thread takes longer than answering one of a few recent rows.
             status, documents = answer(at_once=True)
         except PostponedError:
+            gone = asyncio.ensure_future(_disconnected(request.receive))
             try:
-                status, documents = await asyncio.get_running_loop().run_in_executor(self._threads, answer)
+                status, documents = await self._lanes.run(answer, gone)
+            except GoneError:
+                return Response(status_code=499)  # as nginx calls it; nobody reads it
             except asyncio.CancelledError:
                 # Only the end of the server cancels a request, and answers 500 if nobody else does.
                 raise Unavailable("the collector is being stopped; ask again in a moment") from None
+            finally:
+                gone.cancel()
         return (_Table if in_csv else _Document)(b"".join(documents), status)
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client closes its connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Document(Response):
