@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.errors import Unavailable
 from streamswarm_ml.app import create_app
+from streamswarm_ml.explain.incidents import find_incidents
 from streamswarm_ml.pipeline import Pipeline, Progress
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import Saved, StateFile
@@ -239,6 +240,22 @@ def test_one_incident_is_one_anomaly_that_opens_and_closes_and_says_why(bench: P
     told = [row[1:] for series in why for row in series.rows if row[1]]
     assert len(told) == 1
     assert told[0][1] in {"recent values", "this hour of the day", "this hour of the week"}
+
+
+def test_an_anomaly_of_an_hourly_test_is_one_in_the_list_of_incidents(bench: PipelineBench) -> None:
+    for hour in range(130):
+        rtt = (10.0 if hour in range(120, 124) else 0.01) * (1 + random.Random(hour).random() / 10)
+        line = f"icmp,agent=a,target=gw,family=ipv4 up=1i,loss=0.0,rtt_mean={rtt} {(START + hour * 3600) * NANOSECONDS}"
+        other = line.replace(",family=ipv4", "").replace(f"rtt_mean={rtt}", "rtt_mean=0.01")
+        bench.writer.write(f"{line}\n{other}\n".encode())
+    bench.now = START + 130 * 3600
+    bench.pipeline(lookback_hours=720).cycle()
+    incidents = find_incidents(bench.reader, bench.now * NANOSECONDS, 168)
+    assert [[(one.field, one.tags["family"]) for one in incident.anomalies] for incident in incidents] == [
+        [("rtt_mean", "ipv4")]
+    ]
+    assert incidents[0].start_ns // NANOSECONDS // 3600 == (START + 120 * 3600) // 3600
+    assert incidents[0].stop_ns - incidents[0].start_ns >= 3 * 3600 * NANOSECONDS
 
 
 def test_a_reset_learns_everything_again_and_gives_the_same_scores_as_the_first_time(bench: PipelineBench) -> None:
