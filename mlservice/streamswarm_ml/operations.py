@@ -1,7 +1,8 @@
-"""Runs the models: learns what is new, writes what they say, keeps versions, makes a model anew from all history."""
+"""Runs the models: learns what is new, writes what they say, keeps versions; `relearning` makes them anew."""
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,18 +10,20 @@ from typing import Any, Final
 from streamswarm_core.clock import NANOSECONDS, from_ns, now_ns
 from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
-from streamswarm_core.reader import Reader, Select
+from streamswarm_core.reader import Reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.failure.model import FailureModel, Objective
-from streamswarm_ml.health.model import HealthModel, UnknownWindowError
+from streamswarm_ml.health.model import HealthModel
 from streamswarm_ml.health.rule import Limits
-from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
+from streamswarm_ml.infrastructure.model import InfrastructureModel
 from streamswarm_ml.jobs import Job, JobRunner
 from streamswarm_ml.labels import Label, LabelLog, learn_label
 from streamswarm_ml.models import MODELS, Model
 from streamswarm_ml.plans import Plans
 from streamswarm_ml.registry import ModelRefused, ModelStore, Version
-from streamswarm_ml.windows import WINDOW_NS, Window, learned_fields, learned_measurements, read_windows
+from streamswarm_ml.relearning import oldest_window, replay
+from streamswarm_ml.trained import ModelGauge, Trained
+from streamswarm_ml.windows import WINDOW_NS, Window, read_windows
 
 log = logging.getLogger(__name__)
 
@@ -33,39 +36,9 @@ FORMAT: Final = 1
 
 
 @dataclass(slots=True)
-class Trained:
-    """A model and how far it has read.
-
-    Attributes:
-        model: itself.
-        next_window: number of the first window that it hasn't seen.
-        refused: why a stored version was not loaded; empty if it was, or if there was none.
-    """
-
-    model: Model
-    next_window: int
-    refused: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelGauge:
-    """What metrics tell of a model.
-
-    Attributes:
-        samples: examples learned.
-        trained_until: end of the newest window that it has seen, seconds since the epoch.
-        lag: age of that, seconds.
-        bytes_on_disk: of all its versions.
-    """
-
-    samples: int
-    trained_until: float
-    lag: float
-    bytes_on_disk: int
-
-
-@dataclass(slots=True)
 class _Saved:
+    """What a version holds. Pickles name this class by its module: where it moves, no version can be read any more."""
+
     model: Model
     next_window: int
 
@@ -322,49 +295,22 @@ class Operations:
         job.progress = 1.0
 
     def _reset(self, job: Job) -> None:
-        fresh = {name: Trained(self._new(name), 0) for name in job.models}
-        labels = sorted(self._labels.read(), key=lambda label: label.time_ns)
-        begin = position = self._oldest()
+        fresh = {name: self._new(name) for name in job.models}
+        labels = deque(sorted(self._labels.read(), key=lambda label: label.time_ns))
+        begin = position = oldest_window(self.reader, self._clock())
         # The loop goes on meanwhile; the last windows are read with it held, so that none is missed or seen twice.
         while (stop := self._complete()) - position > _CHUNK_WINDOWS:
-            position = self._replay(fresh, labels, position, position + _CHUNK_WINDOWS)
+            replay(fresh, labels, self._windows(position, position + _CHUNK_WINDOWS))
+            position += _CHUNK_WINDOWS
             job.progress = (position - begin) / max(stop - begin, 1)
             if self._jobs.cancelled:
                 return
         with self._lock:
-            self._replay(fresh, labels, position, self._complete())
+            stop = self._complete()
+            replay(fresh, labels, self._windows(position, stop))
             if self._jobs.cancelled:
                 return
-            for name, trained in fresh.items():
-                trained.next_window = self._complete()
-                self._trained[name] = trained
-                self._save(name, trained)
+            for name, model in fresh.items():
+                self._trained[name] = Trained(model, stop)
+                self._save(name, self._trained[name])
         job.progress = 1.0
-
-    def _replay(self, fresh: Mapping[str, Trained], labels: list[Label], start: int, stop: int) -> int:
-        for window in self._windows(start, stop):
-            for trained in fresh.values():
-                trained.model.observe(window)
-            while labels and labels[0].time_ns // WINDOW_NS <= window.index:
-                _teach(fresh, labels.pop(0))
-        return stop
-
-    def _oldest(self) -> int:
-        """Number of the first window with a point; the present one if there is none."""
-        found = []
-        stored = set(self.reader.measurements())
-        for measurement in learned_measurements():
-            names = learned_fields(measurement)
-            if measurement.name in stored and names:
-                answer = self.reader.select(Select(measurement.name, names, limit=1))
-                found += [int(row[0] or 0) for series in answer for row in series.rows]
-        return min(found, default=self._clock()) // WINDOW_NS
-
-
-def _teach(fresh: Mapping[str, Trained], label: Label) -> None:
-    trained = fresh.get(label.model)
-    if trained is not None and isinstance(trained.model, HealthModel | InfrastructureModel):
-        try:
-            learn_label(trained.model, label)
-        except (UnknownWindowError, UnknownResultError):
-            log.info("a label of %s is left out: its window is not in the store any more", from_ns(label.time_ns))
