@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 _SHORTEST_SPAN_NS: Final = 60 * NANOSECONDS
 _FIRST_SPAN_NS: Final = 3600 * NANOSECONDS
 _LONGEST_SPAN_NS: Final = 30 * 86_400 * NANOSECONDS
+_GONE_NS: Final = 2 * 86_400 * NANOSECONDS
+_FORGOTTEN_NS: Final = 14 * 86_400 * NANOSECONDS
+_FORGET_EVERY_NS: Final = 3600 * NANOSECONDS
 _MANY_POINTS: Final = 100_000
 _LINES_A_WRITE: Final = 20_000
 
@@ -124,6 +127,7 @@ class Pipeline:
         self._lock = threading.Lock()
         self._spans: dict[str, int] = {}
         self._records = Records()
+        self._forgot_ns = 0
         self.counts = Counts()
         self._watched = self._load()
 
@@ -143,8 +147,8 @@ class Pipeline:
         return self._watched.bytes_in_memory()
 
     def open_anomalies(self) -> list[SeriesKey]:
-        """The series that are in an anomaly."""
-        return self._watched.open()
+        """The series that are in an anomaly; not those whose test has gone, of which nothing came for two days."""
+        return self._watched.open(self._clock() - _GONE_NS)
 
     def cycle(self) -> int:
         """Score what is new; returns how many points.
@@ -177,6 +181,7 @@ class Pipeline:
                 # The detectors may have learned points whose scores were not stored: back to where they were saved.
                 self._watched = self._load()
                 raise
+            self._forget()
             self.counts.cycles += 1
             self.counts.last_seconds = time.monotonic() - begun
             return Training(done[0], len(self._watched.keys), self.counts.last_seconds, done[1])
@@ -218,6 +223,15 @@ class Pipeline:
             log.warning("%s is of another version (%s); starting afresh", self._state.path, error)
             return self._fresh()
         return watched
+
+    def _forget(self) -> None:
+        """Drop series without a point for two weeks, as the models do: with them memory would grow for ever."""
+        now = self._clock()
+        if now - self._forgot_ns >= _FORGET_EVERY_NS:
+            self._forgot_ns = now
+            if dropped := self._watched.forget(_FORGOTTEN_NS):
+                self._records = Records()
+                log.info("%d series without a point for two weeks are forgotten", dropped)
 
     def _lookback(self) -> int:
         return self._clock() - int(self._settings.lookback_hours * 3600 * NANOSECONDS)

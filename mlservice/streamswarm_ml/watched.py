@@ -18,6 +18,8 @@ _BEFORE: Final = 3
 _BANK: Final = "stream"
 _STATE: Final = "state"
 
+_EVER: Final = int(np.iinfo(np.int64).min)
+
 SeriesKey = tuple[str, tuple[tuple[str, str], ...], str]
 """Measurement, sorted tags, field."""
 
@@ -68,7 +70,7 @@ class Watched:
         number = self._numbers[key] = len(self._numbers)
         if number >= len(self._cursors):
             more = max(256, len(self._cursors) // 2)
-            self._cursors = np.pad(self._cursors, (0, more), constant_values=np.iinfo(np.int64).min)
+            self._cursors = np.pad(self._cursors, (0, more), constant_values=_EVER)
             self._slots = np.pad(self._slots, (0, more))
         if detector_of(key) == _STATE:
             self._slots[number] = -1 - len(self._states)
@@ -103,15 +105,38 @@ class Watched:
         np.maximum.at(self._cursors, batch.series, batch.times_ns)
         return told
 
-    def open(self) -> list[SeriesKey]:
-        """The series that are in an anomaly."""
+    def open(self, since_ns: int = _EVER) -> list[SeriesKey]:
+        """The series that are in an anomaly and have been judged since then, nanoseconds since the epoch."""
         of_bank = self._bank.open
-        slots = self._slots
+        slots, heard = self._slots, self._cursors >= since_ns
         return [
             key
             for key, number in self._numbers.items()
-            if (of_bank[slots[number]] if slots[number] >= 0 else self._states[-1 - slots[number]].open)
+            if heard[number]
+            and (of_bank[slots[number]] if slots[number] >= 0 else self._states[-1 - slots[number]].open)
         ]
+
+    def forget(self, silent_ns: int) -> int:
+        """Drop the series whose newest point is so much older than the newest of all; numbers change.
+
+        A clock that is set ahead, or a store that was away for weeks, makes no series silent: the others count.
+
+        Returns:
+            how many were dropped.
+        """
+        newest = self._cursors[: len(self._numbers)]
+        kept = np.flatnonzero(newest >= newest.max(initial=_EVER + silent_ns) - silent_ns)
+        dropped = len(self._numbers) - len(kept)
+        if not dropped:
+            return 0
+        keys, slots = list(self._numbers), self._slots[kept]
+        measured = slots >= 0
+        self._numbers = {keys[old]: new for new, old in enumerate(kept.tolist())}
+        self._cursors = self._cursors[kept]
+        self._bank.keep(slots[measured])
+        self._states = [self._states[-1 - slot] for slot in slots[~measured].tolist()]
+        self._slots = np.where(measured, np.cumsum(measured) - 1, 0 - np.cumsum(~measured))
+        return dropped
 
     def bytes_in_memory(self) -> int:
         """What the detectors take, without the series' names."""

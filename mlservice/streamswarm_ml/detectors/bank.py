@@ -82,6 +82,11 @@ class Bank:
             "weights": self._weights[:size],
         }
 
+    def keep(self, rows: Integers) -> None:
+        """Forget all series but these, int64 [series]; their numbers are their places in it from now on."""
+        self._state, self._last = self._state[:, rows], self._last[rows]
+        self._sums, self._weights, self.size = self._sums[rows], self._weights[rows], len(rows)
+
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Go on where `arrays` were taken.
 

@@ -73,3 +73,35 @@ def test_a_state_of_any_other_version_is_refused(version: int | None) -> None:
     saved = saved_at(150)
     with pytest.raises(ValueError, match=f"version {version}, not {VERSION}"):
         Watched(0.75, 100).restore(Saved({**saved.header, "version": version}, saved.arrays))
+
+
+def test_series_that_went_silent_are_forgotten_and_the_others_are_judged_as_before() -> None:
+    keys = [("icmp", (("target", f"host-{number}"),), field) for number in range(4) for field in ("up", "rtt_mean")]
+
+    def part(watched: Watched, chosen: list[int], first: int, last: int) -> Batch:
+        numbers = [watched.number(keys[at]) for at in chosen]
+        values = [
+            [float(at % 2 == 0) or 20 + at + random.Random(point).random() + 60 * (point >= 290) for at in chosen]
+            for point in range(first, last)
+        ]
+        times = np.repeat(np.arange(first, last) * 3600 * 10**9, len(chosen))
+        return Batch(np.tile(numbers, last - first), np.array(values).ravel(), times)
+
+    staying, watched, alone = [0, 1, 6, 7], Watched(0.75, 100), Watched(0.75, 100)
+    watched.judge(part(watched, list(range(8)), 0, 200))
+    alone.judge(part(alone, staying, 0, 200))
+    assert watched.forget(24 * 3600 * 10**9) == 0
+    watched.judge(part(watched, staying, 200, 280))
+    alone.judge(part(alone, staying, 200, 280))
+    assert watched.forget(24 * 3600 * 10**9) == 4
+    assert list(watched.keys) == [keys[at] for at in staying]
+    told, expected = (one.judge(part(one, staying, 280, 300)) for one in (watched, alone))
+    assert told.flag.any()
+    assert np.array_equal(told.score, expected.score)
+    assert np.array_equal(told.flag, expected.flag)
+    assert watched.open() == alone.open() == [keys[1], keys[7]]
+    assert watched.open(since_ns=300 * 3600 * 10**9) == []
+    again = Watched(0.75, 100)
+    again.restore(watched.save())
+    assert again.open() == watched.open()
+    assert Watched(0.75, 100).forget(1) == 0
