@@ -63,7 +63,7 @@ class Metrics:
         if FOLDER_VARIABLE not in os.environ:
             return self.registry
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the library's
+        MultiProcessCollector(registry)
         return registry
 
     def watch(self, engine: Engine) -> None:

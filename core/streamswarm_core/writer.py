@@ -55,7 +55,7 @@ class LineWriter:
         if not lines:
             return
         try:
-            service: Any = WriteService(self._connected(self._token()).api_client)  # type: ignore[no-untyped-call]
+            service: Any = WriteService(self._connected(self._token()).api_client)
             body = gzip.compress(lines, _COMPRESSION_LEVEL)
             service.post_write(self._org, self._bucket, body, precision="ns", content_encoding="gzip")
         except ApiException as error:
@@ -70,7 +70,7 @@ class LineWriter:
     def close(self) -> None:
         """Drop the connections."""
         if self._client is not None:
-            self._client.close()  # type: ignore[no-untyped-call]
+            self._client.close()
             self._client = None
 
     def __enter__(self) -> Self:

@@ -32,7 +32,7 @@ def _when(milliseconds: float) -> float:
 def _axes(axes: Axes, panel: Panel, span: tuple[int, int]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     axes.set_xlim(_when(span[0]), _when(span[1]))
-    axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M"))
     # Quarters of an hour, but none at the edges, where they would meet other labels.
     first, last, step = _when(span[0]), _when(span[1]), 1 / 96
     while (last - first) / step > 7:
