@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 from tests.lab import parts
 from tests.lab.capture import Capture, Captured
+from tests.lab.impairment import Options
 from tests.lab.namespace import Namespace
 from tests.lab.topology import Lab
 
@@ -122,7 +123,7 @@ async def diamonds(lab: Lab, runs: int) -> None:
     print("| packets | branches | all found | mean found | flows, mean | packets, mean |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for width in BRANCHES:
-        net = lab.multipath(*[{} for _ in range(width)])
+        net = lab.multipath(*[Options()] * width)
         net.far.sysctl({"ipv4/icmp_ratemask": 0})
         with listening(net.near) as listener:
             for method in (TraceMethod.UDP, TraceMethod.TCP):

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from tests.lab import parts
 from tests.lab.topology import Lab, Path
 
-from benchmarks.accuracy_path import loaded_cores
+from benchmarks.lab_accuracy import loaded_cores
 from streamswarm_agent.probes import PROBES, Context, Engines
 from streamswarm_core.point import FieldValue
 from streamswarm_core.probespecs import QosParams

@@ -79,8 +79,8 @@ async def losses(runs: int) -> None:
                     with reflecting(line) as port:
                         told = attribute_loss(await measure(line, port, 0.002))
                     truth = really_lost(line, "there"), really_lost(line, "back")
-                exact = (told.there, told.back, told.unknown) == (*truth, 0)
-                new = (truth[0], told.there, truth[1], told.back, told.unknown, int(exact))
+                right = (told.there, told.back, told.unknown) == (*truth, 0)
+                new = (truth[0], told.there, truth[1], told.back, told.unknown, int(right))
                 sums[loaded] = [a + b for a, b in zip(sums[loaded], new, strict=True)]
         for loaded, (lost, found, lost_back, found_back, unknown, exact) in sums.items():
             figures = f"{lost} | {found} | {lost_back} | {found_back} | {unknown} | {exact} of {runs}"
@@ -89,7 +89,7 @@ async def losses(runs: int) -> None:
 
 def times_of(packets: Sequence[Captured], *, requests: bool) -> dict[int, int]:
     """When each request, or each answer, passed the interface, by the sender's time stamp in it."""
-    found = {}
+    found: dict[int, int] = {}
     for packet in packets:
         if packet.packet[9] != UDP:
             continue

@@ -119,6 +119,7 @@ class LoadAgent:
         self._counts = counts
         self._etag = ""
         self._version = 0
+        self._requests = {"poll": self._poll, "heartbeat": self._heartbeat, "renew": self._renew}
 
     async def run(
         self, periods: dict[str, float], begin: float, measure: float, end: float, chance: random.Random
@@ -144,7 +145,7 @@ class LoadAgent:
     async def _ask(self, kind: str) -> str:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                return await getattr(self, f"_{kind}")()  # type: ignore[no-any-return]
+                return await self._requests[kind]()
         except (TimeoutError, OSError) as error:
             self._connection.close()
             return type(error).__name__

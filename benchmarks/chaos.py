@@ -85,7 +85,8 @@ def scores(reader: InfluxQLReader) -> tuple[int, int]:
         "SELECT count(score) FROM anomaly WHERE \"measurement\" = 'icmp' AND \"field\" = 'rtt_mean' "
         "AND detector != 'multivariate'"
     )
-    return tuple(int(one[0].rows[0][1] or 0) if one else 0 for one in (values, told))  # type: ignore[return-value]
+    have, scored = (int(one[0].rows[0][1] or 0) if one else 0 for one in (values, told))
+    return have, scored
 
 
 def main() -> int:

@@ -9,7 +9,6 @@ River's, on the same deviations.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -101,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

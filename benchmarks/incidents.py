@@ -10,7 +10,6 @@ bootstrap samples of whole series.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -107,7 +106,7 @@ def series_of(kind: Kind | None, family: str, seed: int, days: float) -> Labelle
     """A series with three incidents of a kind behind its first three days; without, a healthy one."""
     source = np.random.default_rng([seed, *family.encode(), *(kind.name.encode() if kind else b"")])
     count = int(days * 86_400 / STEP)
-    seconds = START + np.arange(count) * float(STEP)
+    seconds = START + np.arange(count, dtype=np.float64) * STEP
     values, labels = SERIES[family](seconds, source), np.zeros(count, dtype=bool)
     if kind is not None:
         first = 3 * 86_400 // STEP
@@ -274,4 +273,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -106,7 +106,7 @@ def _times(column: pd.Series) -> NDArray[np.datetime64] | None:
     if numbers.notna().all():
         if numbers.max() < 1e8:
             return None
-        unit = "ms" if numbers.max() > 1e11 else "s"
+        unit: Literal["s", "ms"] = "ms" if numbers.max() > 1e11 else "s"
         return pd.to_datetime(numbers, unit=unit).to_numpy().astype("datetime64[ns]")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pandas tells that it reads each by itself

@@ -38,7 +38,7 @@ class LabelledSeries:
 
 
 def _clock(count: int, step: float) -> Values:
-    return START + np.arange(count) * step
+    return START + np.arange(count, dtype=np.float64) * step
 
 
 def _daily(seconds: Values, source: np.random.Generator, weekend: float = 0.6) -> Values:
@@ -136,10 +136,10 @@ def telemetry(family: str, seed: int, *, days: float = 10, step: float = 60, fau
     spread = float(np.std(np.diff(values))) or float(abs(np.median(values))) * 0.1 or 1.0
     usual = float(np.median(values))
     values = values.copy()
-    places = np.sort(source.choice(np.arange(count // 4, count - 400, 400), faults, replace=False)) if faults else []
-    for place in places:
+    places = np.sort(source.choice(np.arange(count // 4, count - 400, 400), faults, replace=False))
+    for place in map(int, places):
         length = int(source.integers(10, 180))
-        part = slice(int(place), int(place) + length)
+        part = slice(place, place + length)
         values[part] = _fault(str(source.choice(FAULTS)), values[part], source, usual, spread)
         labels[part] = True
     if counted:

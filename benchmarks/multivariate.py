@@ -9,7 +9,6 @@ threshold each: one alarm a test-week on the healthy tests (for the product: its
 """
 
 import argparse
-import sys
 import time
 from typing import Final
 
@@ -172,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import random
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -107,7 +106,7 @@ def rolling_z_scores(values: Scores, points: int = 100) -> Scores:
     before = pd.Series(values).rolling(points, min_periods=10)
     spread = before.std().shift().to_numpy()
     apart = np.abs(values - before.mean().shift().to_numpy())
-    return np.nan_to_num(apart / np.where(spread > 1e-12, spread, np.inf))
+    return np.asarray(np.nan_to_num(apart / np.where(spread > 1e-12, spread, np.inf)))
 
 
 def half_space_trees(file: File) -> Scores:
@@ -220,4 +219,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -13,7 +13,6 @@ import http.client
 import itertools
 import random
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -214,4 +213,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.ml.chance import LearnsByChance
 from benchmarks.ml.figures import Figure, Judge, brier_skill, pr_auc, reliability, roc_auc
 from benchmarks.ml.sim_failure import Fault, simulate
 from streamswarm_ml.failure.model import ALERT, HORIZON, FailureModel
@@ -41,8 +42,7 @@ def run(devices: int, days: int, *, shuffled: bool = False, seed: int = 0) -> Sc
     found = [simulate(number, days, seed=seed) for number in range(devices)]
     model = FailureModel()
     if shuffled:
-        learn, random = model.classifier.learn, np.random.default_rng(5)
-        model.classifier.learn = lambda features, **_: learn(features, happened=bool(random.random() < 0.03))  # type: ignore[method-assign]
+        model.classifier = LearnsByChance(0.03)
     scored = Scored()
     windows, split = days * 288, int(days * 288 * 0.6)
     alerts: dict[int, set[int]] = {number: set() for number in range(devices)}

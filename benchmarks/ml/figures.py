@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 Vector = NDArray[np.float64]
@@ -41,7 +41,7 @@ Statistic = Callable[[NDArray[np.int64]], float]
 """A figure of the rows with these numbers."""
 
 
-def bootstrap(groups: Sequence[object], statistic: Statistic) -> tuple[float, float]:
+def bootstrap(groups: ArrayLike, statistic: Statistic) -> tuple[float, float]:
     """The 95 % interval of a statistic when groups are drawn anew."""
     random = np.random.default_rng(1)
     keys, inverse = np.unique(np.asarray(groups), return_inverse=True)
@@ -64,7 +64,7 @@ class Judge:
         groups: for each row whose it is.
     """
 
-    def __init__(self, model: str, groups: Sequence[object]) -> None:
+    def __init__(self, model: str, groups: ArrayLike) -> None:
         self.figures: list[Figure] = []
         self._model = model
         self._groups = np.asarray(groups)
@@ -81,7 +81,7 @@ class Judge:
     ) -> None:
         """Add a figure of all rows, or of those among which it is asked."""
         rows = np.arange(len(self._groups)) if among is None else np.flatnonzero(among)
-        low, high = bootstrap(self._groups[rows], lambda chosen: statistic(rows[chosen]))  # type: ignore[arg-type]
+        low, high = bootstrap(self._groups[rows], lambda chosen: statistic(rows[chosen]))
         self.figures.append(Figure(self._model, name, statistic(rows), low, high, baseline, goal, note))
 
 
@@ -105,6 +105,12 @@ def brier_skill(happened: Vector, said: Vector, reference: Vector) -> Statistic:
 def mean_of(values: Vector) -> Statistic:
     """The mean."""
     return lambda rows: float(np.mean(values[rows]))
+
+
+def median_of(values: Sequence[float]) -> Statistic:
+    """The median."""
+    known = np.array(values)
+    return lambda rows: float(np.median(known[rows]))
 
 
 def macro_f1(truth: NDArray[np.str_], said: NDArray[np.str_]) -> Statistic:

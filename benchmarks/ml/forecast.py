@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.ml.figures import Figure, bootstrap
+from benchmarks.ml.figures import Figure, bootstrap, median_of
 from streamswarm_ml.forecast.horizon import HorizonForecaster
 
 DAY_SECONDS = 86_400
@@ -50,7 +50,7 @@ def evaluate(folder: Path) -> list[Figure]:
                 "forecast",
                 f"median skill, {name}",
                 median(skills),
-                *bootstrap(names, lambda rows, skills=skills: float(np.median(np.array(skills)[rows]))),  # type: ignore[misc]
+                *bootstrap(names, median_of(skills)),
                 f"as now 0; seasonal naive {median(seasonal):+.3f}",
                 goal,
                 f"{len(skills)} files; better than as now on {sum(skill > 0 for skill in skills)}",
@@ -62,7 +62,7 @@ def evaluate(folder: Path) -> list[Figure]:
                 "forecast",
                 f"coverage of 90 % intervals, {name}",
                 median(coverage),
-                *bootstrap(names, lambda rows, shares=coverage: float(np.median(np.array(shares)[rows]))),  # type: ignore[misc]
+                *bootstrap(names, median_of(coverage)),
                 "0.900",
                 "0.88 to 0.92",
                 f"inside 0.88 to 0.92 on {inside} of {len(coverage)} files; {min(coverage):.3f} to {max(coverage):.3f}",

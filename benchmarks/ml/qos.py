@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.ml.chance import LearnsByChance
 from benchmarks.ml.figures import Figure, Judge, brier_skill, reliability
 from benchmarks.ml.sim_qos import DAY, POLICIES, simulate, windows
 from streamswarm_ml.qos.model import QosModel
@@ -25,8 +26,7 @@ def run(paths: int, days: int, *, shuffled: bool = False, seed: int = 0) -> Scor
     found = [simulate(number, days, seed=seed) for number in range(paths)]
     model, scored = QosModel(policies=POLICIES), Scored()
     if shuffled:
-        learn, random = model.classifier.learn, np.random.default_rng(5)
-        model.classifier.learn = lambda features, **_: learn(features, happened=bool(random.random() < 0.1))  # type: ignore[method-assign]
+        model.classifier = LearnsByChance(0.1)
     everything = windows(found)
     for window in everything[:-1]:
         for reading, outlook in model.step(window):
