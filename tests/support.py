@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from streamswarm_core.point import Point
 from streamswarm_core.serve import Application, QuietServer, uvicorn_config
 
 Value = TypeVar("Value")
@@ -134,6 +135,11 @@ def serve_app(app: Application, *, port: int | None = None, **more: Any) -> Iter
     finally:
         server.stop()
         thread.join(15)
+
+
+def figures(point: Point) -> dict[str, float]:
+    """The fields of a point that are numbers, to reckon with; text is left out."""
+    return {name: value for name, value in point.fields.items() if not isinstance(value, bool | str)}
 
 
 def eventually(read: Callable[[], Value], good: Callable[[Value], bool], seconds: float = 20.0) -> Value:

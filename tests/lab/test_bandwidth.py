@@ -27,10 +27,11 @@ MOST, LEAST = WIRE, WIRE / 2
 
 
 @asynccontextmanager
-async def serving(line: Path, **settings: object) -> AsyncIterator[tuple[BandwidthServer, int]]:
+async def serving(
+    line: Path, *, peers: Peers | None = None, most_bytes: int = 500_000_000
+) -> AsyncIterator[tuple[BandwidthServer, int]]:
     """A reflector in far's namespace: both kinds on one port."""
-    settings = {"key": KEY.encode(), **settings}
-    server = BandwidthServer(**settings)  # type: ignore[arg-type]
+    server = BandwidthServer(key=KEY.encode(), peers=peers, most_bytes=most_bytes)
     reflector = StampReflector(key=KEY.encode(), limit=RateLimit(each=1e6, total=1e6))
     with line.far.entered():
         port = await server.listen([line.target, line.target6], 0)

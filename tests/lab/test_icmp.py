@@ -18,7 +18,7 @@ from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import IcmpParams
 from streamswarm_core.sketch import Sketch
-from tests.lab.parts import refuse
+from tests.lab.parts import Refusal, refuse
 from tests.lab.topology import Path, PathBuilder
 from tests.lab.wire import Record
 
@@ -158,11 +158,11 @@ async def test_a_used_up_ttl_names_the_router_where_it_was(path: PathBuilder, me
     [("prohibited", Fault.PROHIBITED), ("port-unreachable", Fault.UNREACHABLE), ("drop", Fault.TIMEOUT)],
 )
 async def test_a_firewall_on_the_way_is_named_if_it_says_anything(
-    path: PathBuilder, measure: Measure, family: str, how: str, fault: Fault
+    path: PathBuilder, measure: Measure, family: str, how: Refusal, fault: Fault
 ) -> None:
     line = path()
     firewall = line.routers[1]
-    rules = [refuse(firewall, f"{ip} type echo-request", how) for ip in ("icmp", "icmpv6")]  # type: ignore[arg-type]
+    rules = [refuse(firewall, f"{ip} type echo-request", how) for ip in ("icmp", "icmpv6")]
     (point,) = await measure(line, getattr(line, family), count=2, wait=0.3)
     assert point.fields["error"] == fault
     named = firewall.v6 if family == "target6" else firewall.v4

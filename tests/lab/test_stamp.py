@@ -1,6 +1,6 @@
 """What happens in one direction is seen in that direction, by clocks that nobody has set."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from streamswarm_core.reflector.limits import RateLimit
 from streamswarm_core.reflector.stamp import StampReflector
 from streamswarm_core.wire.stamp import ClockError
 from tests.lab import parts
+from tests.lab.impairment import Options
 from tests.lab.topology import Path, PathBuilder
 from tests.lab.wire import Way
 
@@ -27,8 +28,16 @@ KEY = "the lab's"
 
 
 @contextmanager
-def reflecting(line: Path, **settings: object) -> Iterator[tuple[StampReflector, int]]:
-    reflector = StampReflector(**{"limit": RateLimit(each=1e6, total=1e6), **settings})  # type: ignore[arg-type]
+def reflecting(
+    line: Path,
+    *,
+    key: bytes = b"",
+    limit: RateLimit | None = None,
+    stateful: bool = True,
+    clock_error: Callable[[], ClockError] | None = None,
+) -> Iterator[tuple[StampReflector, int]]:
+    limit = limit or RateLimit(each=1e6, total=1e6)
+    reflector = StampReflector(key=key, limit=limit, stateful=stateful, clock_error=clock_error)
     with line.far.entered():
         port = reflector.listen([line.target, line.target6], 0)
     try:
@@ -49,6 +58,11 @@ async def measure(
         finally:
             engines.close()
     return point.fields
+
+
+def set_one(line: Path, way: Way, options: Options) -> None:
+    """Change one direction of the wire."""
+    line.set(there=options if way == "there" else None, back=options if way == "back" else None)
 
 
 def really_lost(line: Path, way: Way, count: int) -> int:
@@ -88,7 +102,7 @@ async def test_a_reflector_that_only_copies_numbers_blames_no_direction(path: Pa
     with reflecting(line, stateful=False) as (_, port):
         found = await measure(line, port, count=50)
     assert found["stateful"] == 0
-    assert found["lost_unknown"] == found["sent"] - found["received"] > 0  # type: ignore[operator]
+    assert found["lost_unknown"] == int(found["sent"]) - int(found["received"]) > 0
     assert "loss_there" not in found
     assert "loss_back" not in found
 
@@ -121,7 +135,7 @@ async def test_jitter_belongs_to_its_direction(path: PathBuilder) -> None:
 @pytest.mark.parametrize("way", ["there", "back"])
 async def test_overtaking_belongs_to_its_direction(path: PathBuilder, way: Way) -> None:
     line = path(hops=2, delay_ms=1, there={"reorder": 0.0}, back={"reorder": 0.0})
-    line.set(**{way: {"reorder": 0.1, "reorder_ms": 20}})  # type: ignore[arg-type]
+    set_one(line, way, {"reorder": 0.1, "reorder_ms": 20})
     with reflecting(line) as (_, port):
         found = await measure(line, port)
     truth = line.truth
@@ -133,7 +147,7 @@ async def test_overtaking_belongs_to_its_direction(path: PathBuilder, way: Way) 
 @pytest.mark.parametrize("way", ["there", "back"])
 async def test_copies_belong_to_their_direction(path: PathBuilder, way: Way) -> None:
     line = path(hops=2, delay_ms=1)
-    line.set(**{way: {"duplicate": 0.1}})  # type: ignore[arg-type]
+    set_one(line, way, {"duplicate": 0.1})
     with reflecting(line) as (_, port):
         found = await measure(line, port)
     truth = line.truth

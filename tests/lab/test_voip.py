@@ -13,11 +13,13 @@ from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reflector.limits import RateLimit
 from streamswarm_core.reflector.stamp import StampReflector
 from streamswarm_core.voice.emodel import Connection, mean_opinion, rate
+from tests.lab.impairment import Options
 from tests.lab.topology import Path, PathBuilder
 from tests.lab.wire import Record, Way
 
 # Behind the IP and UDP headers: what the sender numbers, and what the reflector repeats of it.
 SEQUENCE_AT: Mapping[Way, int] = {"there": 28, "back": 52}
+WAYS: tuple[Way, Way] = ("there", "back")
 EF = 46 << 2
 
 
@@ -71,17 +73,17 @@ def truth(records: list[Record]) -> tuple[float, float, float]:
     ids=["near", "far", "loss there", "bursts back", "both"],
 )
 async def test_the_rating_is_the_e_models_for_what_the_wire_did(
-    path: PathBuilder, there: dict[str, float], back: dict[str, float]
+    path: PathBuilder, there: Options, back: Options
 ) -> None:
-    line = path(hops=1, there=there, back=back, record=True, seed=7)  # type: ignore[arg-type]
+    line = path(hops=1, there=there, back=back, record=True, seed=7)
     found = await measure(line, jitter_buffer="fixed", buffer=0.25)
     count = int(found["sent"])
-    ways = [truth(speech(line, way, count)) for way in ("there", "back")]  # type: ignore[arg-type]
+    ways = [truth(speech(line, way, count)) for way in WAYS]
     # The buffer of 250 ms loses nothing on a busy machine; it counts in the rating, as do the codec's 20.
     mouth_to_ear = sum(delay for delay, _, _ in ways) / 2 + 250 + 20.125
     # Where a gap has losses of both directions, nobody knows their order, so bursts are known roughly.
     exact = not all(loss for _, loss, _ in ways)
-    for way, (_, loss, bursts) in zip(("there", "back"), ways, strict=True):
+    for way, (_, loss, bursts) in zip(WAYS, ways, strict=True):
         assert float(found[f"loss_{way}"]) == pytest.approx(loss / 100)
         assert float(found[f"late_{way}"]) == 0
         if exact:

@@ -78,8 +78,8 @@ async def test_lost_speech_is_what_the_wire_lost(path: PathBuilder, tmp_path: Fi
         line.set(there={"loss": 0.05}, back={"loss": 0.05})
         found = await dial(line)
     lost = 0
-    for way, port_at in (("there", 22), ("back", 20)):
-        for record in line.records(way):  # type: ignore[arg-type]
+    for records, port_at in ((line.records("there"), 22), (line.records("back"), 20)):
+        for record in records:
             speech = record.head[9] == 17 and int.from_bytes(record.head[port_at : port_at + 2], "big") == SPEECH
             lost += speech and record.fate == "lost"
     assert lost > 0

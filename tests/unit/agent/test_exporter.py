@@ -24,13 +24,16 @@ from streamswarm_core.serieslines import SeriesLines
 from streamswarm_core.sketch import Sketch
 from tests.support import find_free_port, serve_app
 
+
+def distribution(tags: dict[str, str], *durations: float) -> Point:
+    return ICMP_RTT.point(tags, time_ns=None, **Sketch.of(durations).to_fields())
+
+
 POINTS = [
     ICMP.point({"test": "gw", "target": "192.0.2.1", "family": "ipv4"}, up=1, rtt_mean=0.0125, loss=0.0, error="x"),
     ICMP.point({"test": "other", "target": "::1", "family": "ipv6"}, up=0, loss=1.0),
     HOST_CPU.point({"test": "host"}, usage=0.25),
-    ICMP_RTT.point(
-        {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}, **Sketch.of([0.011, 0.012, 0.05]).to_fields()
-    ),
+    distribution({"test": "gw", "target": "192.0.2.1", "family": "ipv4"}, 0.011, 0.012, 0.05),
 ]
 
 
@@ -192,7 +195,7 @@ def test_who_looks_at_a_probe_on_the_agents_host_may(url: str, headers: dict[str
     [("", "", 403), ("secret", "", 401), ("secret", "wrong", 401), ("secret", "secret", 200)],
 )
 def test_probing_from_other_hosts_needs_a_token(token: str, sent: str, status: int) -> None:
-    settings = AgentSettings(host="0.0.0.0", probe_token=token)  # type: ignore[arg-type] # noqa: S104
+    settings = AgentSettings(host="0.0.0.0", probe_token=token)  # noqa: S104
     with serve_app(create_exporter(settings, list, Engines(), dict)) as url:
         answer = httpx.get(
             f"{url}/probe?target=127.0.0.1:1&module=tcp_connect",
@@ -216,8 +219,7 @@ def test_distributions_are_added_up_between_scrapes_and_survive_a_run_without_an
     assignment = Assignment(id="a", test="gw", probe="icmp", interval=10, timeout=5)
     tags = {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}
     for durations in ([0.011, 0.012], [0.3], [0.012]):
-        distribution = ICMP_RTT.point(tags, **Sketch.of(durations).to_fields())
-        latest.put(assignment, [POINTS[0], distribution])
+        latest.put(assignment, [POINTS[0], distribution(tags, *durations)])
     latest.put(assignment, [POINTS[1]])
     newest, total = latest
     assert newest == POINTS[1]
@@ -232,8 +234,8 @@ def test_a_reading_is_made_into_points_when_they_are_asked_for() -> None:
     assignment = Assignment(id="a", test="gw", probe="icmp", interval=10, timeout=5)
     tags = {"test": "gw", "target": "192.0.2.1", "family": "ipv4"}
     for rtt in (0.011, 0.3):
-        distribution = ICMP_RTT.point(tags, **Sketch.of([rtt]).to_fields())
-        latest.put_outcome(assignment, Reading(SeriesLines(ICMP, tags), {"up": 1, "rtt_mean": rtt}, 7, [distribution]))
+        more = [distribution(tags, rtt)]
+        latest.put_outcome(assignment, Reading(SeriesLines(ICMP, tags), {"up": 1, "rtt_mean": rtt}, 7, more))
     newest, total = latest
     assert newest == ICMP.point(tags, time_ns=7, up=1, rtt_mean=0.3)
     assert Sketch.from_fields(total.fields).buckets == Sketch.of([0.011, 0.3]).buckets

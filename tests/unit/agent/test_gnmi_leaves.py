@@ -14,7 +14,7 @@ from streamswarm_core.gnmipath import GnmiPath
 from tests.gnmidevice import to_path
 
 FLOAT = struct.pack(">f", 45.5)
-TYPED = {
+TYPED: dict[str, tuple[dict[str, Any], object, float | None]] = {
     "string_val": ({"string_val": "UP"}, "UP", None),
     "int_val": ({"int_val": -7}, -7, -7),
     "uint_val": ({"uint_val": 2**64 - 1}, 2**64 - 1, 2**64 - 1),
@@ -66,7 +66,10 @@ def test_what_is_no_number_of_a_device_is_none(value: Any) -> None:
 
 @given(st.integers(-(2**63), 2**64 - 1))
 def test_whole_numbers_of_64_bits_are_kept_exactly_in_every_encoding(value: int) -> None:
-    kinds = [{"json_ietf_val": json.dumps(str(value)).encode()}, {"json_val": json.dumps(value).encode()}]
+    kinds: list[dict[str, bytes | int]] = [
+        {"json_ietf_val": json.dumps(str(value)).encode()},
+        {"json_val": json.dumps(value).encode()},
+    ]
     kinds.append({"int_val": value} if value < 0 else {"uint_val": value})
     assert {number(decode(gnmi_pb2.TypedValue(**kind))) for kind in kinds} == {value}
 

@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -296,11 +297,14 @@ async def test_a_change_during_a_run_ends_it_and_gives_its_place_back(schedulers
         begun[one.target] += 1
         await asyncio.sleep(60)
 
+    def reached(change: str) -> bool:
+        return begun[change] == LIMITS[lane]
+
     lanes = {f"t{number}": lane for number in range(LIMITS[lane])}
     scheduler = schedulers(Bench(run, lanes))
     for change in ("a", "b", "c"):
         scheduler.update(assignment(number, target=change) for number in range(LIMITS[lane]))
-        await until(lambda change=change: begun[change] == LIMITS[lane])  # type: ignore[misc]
+        await until(partial(reached, change))
 
 
 async def test_a_run_that_is_ended_before_its_first_step_gives_its_place_back() -> None:

@@ -46,7 +46,8 @@ def test_an_unknown_difference_of_clocks_changes_no_buffer() -> None:
 def test_an_adaptive_buffer_stays_small_on_a_calm_path_and_grows_on_a_restless_one() -> None:
     chance = random.Random(2)
     calm = play_adaptive(dict.fromkeys(range(500), 0.03), 0.02, 0.2)
-    assert (calm.late, calm.delay) == (frozenset(), pytest.approx(0.02))
+    assert calm.late == frozenset()
+    assert calm.delay == pytest.approx(0.02)
     restless = {number: 0.03 + chance.uniform(0, 0.06) for number in range(1_000)}
     played = play_adaptive(restless, 0.02, 0.2)
     assert 0.04 < played.delay < 0.08
@@ -119,7 +120,9 @@ def reply_to(packet: Sent, number: int, there: float, back: float) -> Answer:
 
 def simulate(there: set[int], back: set[int], count: int = 60, *, stateful: bool = True) -> StampRun:
     """A run that lost these on the way there, and the answers to these on the way back; the closing packet comes."""
-    packets, closing, number = [], [], 0
+    packets: list[Sent] = []
+    closing: list[Sent] = []
+    number = 0
     for sequence in [*range(count), count + 1]:
         packet = Sent(sequence, sequence * 20_000_000)
         (packets if sequence < count else closing).append(packet)
@@ -208,7 +211,7 @@ async def test_a_stream_to_a_reflector_is_rated(context: Context) -> None:
         fields = point.fields
         assert (fields["up"], fields["status"], fields["sent"], fields["loss"]) == (1, "completed", 25, 0)
         assert (fields["dscp_sent"], fields["dscp_there"], fields["dscp_back"]) == (46, 46, 46)
-        assert point.tags | {"family": family} == point.tags
+        assert point.tags["family"] == family
         assert 4 > float(fields["mos"]) > 1 or fields["quality"] == "excellent"
         # Loopback loses nothing, so what is left is the codec's Ie of 11 and some delay.
         assert 70 < float(fields["r"]) < 82.3
@@ -247,7 +250,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], said
 
 
 def test_a_number_to_dial_may_come_as_a_number() -> None:
-    assert SPECS["voip"].params.model_validate({"mode": "call", "dial": 600}).dial == "600"  # type: ignore[attr-defined]
+    assert VoipParams.model_validate({"mode": "call", "dial": 600}).dial == "600"
 
 
 def test_the_cost_is_that_of_the_codecs_packets() -> None:

@@ -3,6 +3,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -69,7 +70,7 @@ async def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_pa
         await run_program(python(program), timeout=3)
     assert raised.value.fault is Fault.TIMEOUT
     for pid in map(int, pids.read_text().split()):
-        eventually(lambda pid=pid: is_gone(pid), bool)
+        eventually(partial(is_gone, pid), bool)
 
 
 async def test_a_cancelled_caller_leaves_no_process_behind(tmp_path: Path) -> None:

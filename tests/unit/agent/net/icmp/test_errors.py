@@ -18,11 +18,6 @@ with warnings.catch_warnings():
     from scapy.layers.inet import ICMPExtension_Header, ICMPExtension_Object
     from scapy.packet import Raw
 
-    try:
-        from scapy.contrib.icmp_extensions import ICMPExtensionMPLS
-    except ImportError:
-        ICMPExtensionMPLS = None
-
 NONCE = b"\x01\x02\x03\x04"
 V4, V6 = socket.AF_INET, socket.AF_INET6
 SOURCE = {V4: "192.0.2.1", V6: "2001:db8::1"}
@@ -32,8 +27,8 @@ TARGET = {V4: "198.51.100.7", V6: "2001:db8:1::7"}
 def sent(
     family: socket.AddressFamily, method: TraceMethod = TraceMethod.UDP, mark: int = 0x1234, tos: int = 0
 ) -> bytes:
-    ends = (socket.inet_pton(family, one[family]) for one in (SOURCE, TARGET))
-    return Flow(method, *ends, number=3, tos=tos).packet(mark, 1, NONCE)
+    source, target = (socket.inet_pton(family, one[family]) for one in (SOURCE, TARGET))
+    return Flow(method, source, target, number=3, tos=tos).packet(mark, 1, NONCE)
 
 
 def error(kind: int, code: int, quoted: bytes, rest: int = 0) -> bytes:

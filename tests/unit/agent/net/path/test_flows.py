@@ -14,6 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from scapy.layers.inet import ICMP, IP, TCP, UDP
     from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+    from scapy.packet import Packet
 
 NONCE = b"\x01\x02\x03\x04"
 METHODS = list(TraceMethod)
@@ -90,7 +91,7 @@ def test_source_ports_are_not_those_that_linux_gives_to_others() -> None:
     assert flow(TraceMethod.TCP).source_port > ephemeral_until
 
 
-def read_by_scapy(packet: bytes) -> object:
+def read_by_scapy(packet: bytes) -> Packet:
     layer = IP if packet[0] >> 4 == 4 else IPv6
     parsed = layer(packet)
     rebuilt = parsed.copy()
@@ -114,7 +115,7 @@ def read_by_scapy(packet: bytes) -> object:
     ],
 )
 def test_scapy_reads_ports_and_mark_and_makes_the_same_packet(
-    method: TraceMethod, look: Callable[[object], tuple[int, ...]], family: socket.AddressFamily
+    method: TraceMethod, look: Callable[[Packet], tuple[int, ...]], family: socket.AddressFamily
 ) -> None:
     parsed = read_by_scapy(flow(method, family, 3).packet(0x1234, 9, NONCE, 200))
     assert look(parsed) == (FLOW_BLOCK + 3, 33_434, 0x1234)
@@ -122,11 +123,11 @@ def test_scapy_reads_ports_and_mark_and_makes_the_same_packet(
 
 def test_scapy_reads_the_echo_requests() -> None:
     parsed = read_by_scapy(flow(TraceMethod.ICMP).packet(0x1234, 9, NONCE, 200))
-    assert (parsed[ICMP].type, parsed[ICMP].id, parsed[ICMP].seq) == (8, FLOW_BLOCK, 0x1234)  # type: ignore[index]
-    assert (parsed[IP].ttl, parsed[IP].flags, len(parsed)) == (9, "DF", 200)  # type: ignore[index,arg-type]
+    assert (parsed[ICMP].type, parsed[ICMP].id, parsed[ICMP].seq) == (8, FLOW_BLOCK, 0x1234)
+    assert (parsed[IP].ttl, parsed[IP].flags, len(parsed)) == (9, "DF", 200)
     parsed = read_by_scapy(flow(TraceMethod.ICMP, socket.AF_INET6).packet(0x1234, 9, NONCE, 200))
-    echo = parsed[ICMPv6EchoRequest]  # type: ignore[index]
-    assert (echo.id, echo.seq, parsed[IPv6].hlim) == (FLOW_BLOCK, 0x1234, 9)  # type: ignore[index]
+    echo = parsed[ICMPv6EchoRequest]
+    assert (echo.id, echo.seq, parsed[IPv6].hlim) == (FLOW_BLOCK, 0x1234, 9)
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])

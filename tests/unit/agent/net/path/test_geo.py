@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
         "198.51.100.0/24": asn_record(64500, "Example Transit"),
         "2001:db8:1::/48": asn_record(4_200_000_001, "Example Six"),
     }
-    places = {
+    places: dict[str, dict[str, object]] = {
         "198.51.100.0/25": city_record("DE", "Berlin", BERLIN),
         "198.51.100.128/25": {"country": {"iso_code": "US"}},
     }

@@ -68,7 +68,8 @@ def test_a_shaper_that_drops_when_its_queue_is_full_is_still_a_shaper() -> None:
     assert train.loss > 0.3
     found = find_bucket(train, QUIET)
     assert found is not None
-    assert (found.kind, found.rate) == ("shaper", pytest.approx(4e6, rel=0.05))
+    assert found.kind == "shaper"
+    assert found.rate == pytest.approx(4e6, rel=0.05)
 
 
 def test_a_train_below_the_rate_shows_nothing() -> None:

@@ -24,7 +24,8 @@ def simulate(
     """A run over a path with such losses, and how many packets were lost in each direction."""
     chance = random.Random(seed)
     number, lost_there, lost_back = first, 0, 0
-    packets, closing = [], []
+    packets: list[Sent] = []
+    closing: list[Sent] = []
     for sequence in [*range(count), *range(count + 1, count + 7)]:
         packet = Sent(sequence, sequence * 1000)
         if sequence < count:

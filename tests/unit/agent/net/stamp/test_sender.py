@@ -25,8 +25,9 @@ class TwampLight(asyncio.DatagramProtocol):
         self._deaf = deaf
         self._heard = self._sent = 0
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # asyncio's own datagram transport is no asyncio.DatagramTransport before Python 3.12.
+        self._transport: asyncio.DatagramTransport = transport  # type: ignore[assignment]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._heard += 1
