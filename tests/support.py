@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from streamswarm_core.point import Point
 from streamswarm_core.serve import Application, QuietServer, uvicorn_config
@@ -67,9 +68,9 @@ class RunningInfluxDB:
         parameters = {"db": database, "precision": precision}
         httpx.post(f"{self.url}/write", params=parameters, content=lines.encode()).raise_for_status()
 
-    def query(self, database: str, statement: str, **parameters: str) -> dict[str, object]:
+    def query(self, database: str, statement: str, **parameters: str) -> dict[str, Any]:
         answer = httpx.get(f"{self.url}/query", params={"db": database, "q": statement, "epoch": "ns", **parameters})
-        body: dict[str, object] = answer.json()
+        body: dict[str, Any] = answer.json()
         return body
 
 
@@ -135,6 +136,12 @@ def serve_app(app: Application, *, port: int | None = None, **more: Any) -> Iter
     finally:
         server.stop()
         thread.join(15)
+
+
+def metrics(url: str) -> dict[tuple[str, ...], float]:
+    """What a service tells Prometheus: values by name and labels."""
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").raise_for_status().text)
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
 
 
 def figures(point: Point) -> dict[str, float]:

@@ -12,7 +12,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from tests.e2e.test_console_browser import ARGUMENTS
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
-from tests.unit.controlplane.test_agent_changes import beat
+from tests.unit.controlplane.plans import beat
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
 

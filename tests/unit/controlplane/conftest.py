@@ -23,6 +23,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from tests.conftest import leave_out
 from tests.postgres import MISSING, PostgreSQL, find_program, run_postgresql
 from tests.support import find_free_port, serve_app
+from tests.unit.controlplane.shell import Shell
 
 PASSWORD = "nine quiet harbour lamps"
 DATABASES = ("sqlite", "postgresql")
@@ -231,6 +232,16 @@ def admin(url: str, first_password: str) -> Client:
     client.log_in("admin", first_password)
     client.change_password(first_password, PASSWORD)
     return client
+
+
+@pytest.fixture
+def shell(admin: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Somebody who is logged in as an admin."""
+    made = Shell(admin.url, tmp_path / "home")
+    made.home.mkdir()
+    monkeypatch.chdir(made.home)
+    made.ok("login", "--username", "admin", stdin=f"{PASSWORD}\n")
+    return made
 
 
 def add_user(admin: Client, username: str, role: str) -> Client:

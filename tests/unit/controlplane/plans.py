@@ -8,6 +8,8 @@ import httpx
 from streamswarm_core.assignment import AssignmentSet
 from tests.unit.controlplane.conftest import Client, enrol_agent
 
+FIRST_START = "2026-01-31T11:00:00Z"
+
 
 class PlayedAgent:
     """An agent, played by the test: it polls, beats and reports as the real one does."""
@@ -34,6 +36,15 @@ class PlayedAgent:
         answer = httpx.post(f"{self._api}/runs", json={"runs": list(runs)}, headers=self._headers)
         taken: dict[str, Any] = answer.raise_for_status().json()
         return taken
+
+
+def beat(admin: Client, headers: dict[str, str], **changes: Any) -> dict[str, Any]:
+    """A heartbeat of an agent that started at FIRST_START, and what it is answered."""
+    body = {"version": "1", "started_at": FIRST_START, "sent_at": "2026-01-31T12:00:00Z", "assignments_version": 1}
+    answer = httpx.post(f"{admin.url}/api/v1/agent/heartbeat", json=body | changes, headers=headers)
+    assert answer.status_code == 200, answer.text
+    reply: dict[str, Any] = answer.json()
+    return reply
 
 
 def add_test(admin: Client, *agents: PlayedAgent, **changes: object) -> dict[str, Any]:

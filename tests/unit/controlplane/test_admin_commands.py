@@ -6,53 +6,19 @@ import re
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
 from streamswarm_cli.admin import noun, results
-from streamswarm_controlplane import app as composition
 from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_core.clock import now
-from tests.commands import Done, run_command
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user, database_of, enrol_agent
+from tests.unit.controlplane.routes import ROUTES
+from tests.unit.controlplane.shell import Shell
 
 # Commands know nothing of the database.
 pytestmark = pytest.mark.parametrize("templates", ["sqlite"], indirect=True, scope="session")
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Where commands are typed."""
-
-    url: str
-    home: Path
-
-    def run(self, *arguments: str, stdin: str = "", **more: str) -> Done:
-        environment = {"XDG_CONFIG_HOME": str(self.home), "STREAMSWARM_URL": self.url, "TZ": "UTC", **more}
-        return run_command("admin", *arguments, folder=self.home, stdin=stdin, **environment)
-
-    def ok(self, *arguments: str, stdin: str = "") -> str:
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def refused(self, *arguments: str, stdin: str = "") -> str:
-        done = self.run(*arguments, stdin=stdin)
-        assert (done.returncode, done.stdout.strip()) == (2, ""), done
-        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-        return done.stderr
-
-
-@pytest.fixture
-def shell(admin: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Somebody who is logged in as an admin."""
-    made = Shell(admin.url, tmp_path / "home")
-    made.home.mkdir()
-    monkeypatch.chdir(made.home)
-    made.ok("login", "--username", "admin", stdin=f"{PASSWORD}\n")
-    return made
 
 
 def test_a_login_is_kept_for_its_owner_only_until_the_logout(shell: Shell, admin: Client) -> None:
@@ -153,7 +119,7 @@ def test_tests_of_a_file_are_made(shell: Shell, admin: Client, file: str) -> Non
     assert len(json.loads(shell.ok("results", "--json"))["items"]) == 3
 
 
-def yaml_of(test: dict[str, object]) -> str:
+def yaml_of(test: Mapping[str, object]) -> str:
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in test.items())
 
 
@@ -363,5 +329,5 @@ def test_maintenance_is_planned_changed_and_ended(shell: Shell, admin: Client) -
 
 @pytest.mark.usefixtures("templates")
 def test_every_command_has_a_route() -> None:
-    routes = {re.sub(r"{\w+}", "{}", route.path) for router in composition._ROUTERS for route in router.routes}  # type: ignore[attr-defined]
+    routes = {re.sub(r"{\w+}", "{}", route.path) for route in ROUTES}
     assert routes >= noun.USED

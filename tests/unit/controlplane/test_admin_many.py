@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.controlplane.conftest import Client, enrol_agent
-from tests.unit.controlplane.test_admin_commands import Shell, shell
-
-__all__ = ["shell"]
+from tests.unit.controlplane.shell import Shell
 
 pytestmark = pytest.mark.parametrize("templates", ["sqlite"], indirect=True, scope="session")
 

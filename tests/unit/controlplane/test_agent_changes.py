@@ -19,16 +19,7 @@ from streamswarm_core.clock import now
 from streamswarm_core.tokens import TokenVerifier
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user, enrol_agent
-
-FIRST_START = "2026-01-31T11:00:00Z"
-
-
-def beat(admin: Client, headers: dict[str, str], **changes: Any) -> dict[str, Any]:
-    body = {"version": "1", "started_at": FIRST_START, "sent_at": "2026-01-31T12:00:00Z", "assignments_version": 1}
-    answer = httpx.post(f"{admin.url}/api/v1/agent/heartbeat", json=body | changes, headers=headers)
-    assert answer.status_code == 200, answer.text
-    reply: dict[str, Any] = answer.json()
-    return reply
+from tests.unit.controlplane.plans import FIRST_START, beat
 
 
 def assignments(admin: Client, headers: dict[str, str]) -> dict[str, Any]:

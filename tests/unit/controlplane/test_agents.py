@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,14 +63,15 @@ def test_assignments_have_an_etag_and_a_version_that_grows_with_every_change(adm
     same = httpx.get(api(admin, "/agent/assignments"), headers={**headers, "If-None-Match": first.headers["ETag"]})
     assert (first.status_code, same.status_code) == (200, 304)
     test = add_test(admin, agent_ids=[agent_id]).json()
-    changes = [
+    changes: list[Callable[[], object]] = [
+        lambda: None,
         lambda: admin.http.patch(f"/tests/{test['id']}", json={"interval": 5}),
         lambda: admin.http.patch(f"/tests/{test['id']}", json={"paused": True}),
         lambda: admin.http.delete(f"/tests/{test['id']}"),
     ]
     versions = [first.json()["version"]]
     counts = []
-    for change in [lambda: None, *changes]:
+    for change in changes:
         change()
         current = httpx.get(api(admin, "/agent/assignments"), headers=headers).json()
         versions.append(current["version"])

@@ -35,15 +35,15 @@ def test_the_database_itself_refuses_to_change_the_log(database: Database, how: 
         "VALUES (1, '2020', '', '', '', '')",
         "postgresql": "TRUNCATE audit",
     }[database.engine.dialect.name]
-    statement: Executable = {
+    statements: dict[str, Executable] = {
         "update": update(AuditEntry).values(actor="somebody else"),
         "delete": delete(AuditEntry),
         "everything": text(everything),
-    }[how]
+    }
     with database.session() as db:
         record(db, SYSTEM, "test.create", "one")
     with pytest.raises(DBAPIError, match="append-only"), database.session() as db:
-        db.execute(statement)
+        db.execute(statements[how])
     with database.session() as db:
         assert db.scalars(select(AuditEntry.actor)).all() == ["system"]
 
@@ -78,7 +78,7 @@ def test_entries_are_found_by_actor_action_target_time_and_text(admin: Client) -
     begun = now()
     admin.http.patch("/auth/me", json={"display_name": "Jürgen 50%"}).raise_for_status()
 
-    def found(**wanted: object) -> list[str]:
+    def found(**wanted: str) -> list[str]:
         answer = admin.http.get("/audit", params=wanted)
         assert answer.status_code == 200, answer.text
         return [f"{entry['actor']} {entry['action']} {entry['object']}" for entry in answer.json()["items"]]

@@ -67,7 +67,7 @@ def test_a_reset_password_has_to_be_changed(settings: ControlPlaneSettings, admi
 
 
 def test_a_database_that_can_not_be_opened_is_one_clear_line(tmp_path: Path) -> None:
-    settings = ControlPlaneSettings(data=tmp_path, database_url="sqlite:////nowhere/at/all.db")  # type: ignore[arg-type]
+    settings = ControlPlaneSettings(data=tmp_path, database_url="sqlite:////nowhere/at/all.db")
     with pytest.raises(ConfigError, match="nowhere/at/all"):
         bootstrap(settings)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.controlplane.conftest import Client
-from tests.unit.controlplane.test_problems import is_problem
+from tests.unit.controlplane.refusals import is_problem
 
 PING = {"name": "Ping", "probe": "icmp", "target": "127.0.0.1"}
 JARGON = ("Value error", "Extra inputs", "discriminator", "match pattern", "[key]")

@@ -14,7 +14,7 @@ async def test_a_database_that_is_away_is_told_to_everybody_and_where_it_is_to_t
 ) -> None:
     port = find_free_port()
     url = f"postgresql+psycopg://internal-user:a-password@127.0.0.1:{port}/x"
-    settings = ControlPlaneSettings(data=tmp_path, database_url=url)  # type: ignore[arg-type]
+    settings = ControlPlaneSettings(data=tmp_path, database_url=url)
     transport = httpx.ASGITransport(create_app(settings))  # without its start, which would need the database
     with caplog.at_level(logging.WARNING):
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:

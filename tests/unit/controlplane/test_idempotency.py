@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from fastapi import Response
 from sqlalchemy import MetaData, select, text, update
 
-from streamswarm_controlplane import idempotency
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.db import Database, connect
 from streamswarm_controlplane.idempotency import Claim, KeptAnswer
@@ -167,7 +167,7 @@ def test_a_request_that_died_is_taken_over_and_can_not_end_after_all(database: D
         db.commit()
         Claim(db, key, "user:1", b"POST /x").take()
         with pytest.raises(ApiError, match="still under way"):
-            dead.keep(idempotency.Response(b"{}", 201))
+            dead.keep(Response(b"{}", 201))
 
 
 def test_a_kept_answer_is_gone_after_a_day(admin: Client, database: Database, key: str) -> None:

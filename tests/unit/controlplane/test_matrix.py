@@ -1,34 +1,23 @@
 """Who may do what, for every route that there is: each is really called by everybody."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from streamswarm_controlplane import app as composition
 from streamswarm_controlplane.agents.models import Agent
-from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.deps import AgentAuth, RequireRole, RequireSession, get_principal
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, MessageKind, Severity
 from streamswarm_controlplane.notifications.models import Alert, Delivery
 from streamswarm_controlplane.users.models import Role
 from streamswarm_core.clock import now
 from tests.unit.controlplane.conftest import Client, add_user, database_of, enrol_agent, everything
-from tests.unit.controlplane.test_routes import PUBLIC
+from tests.unit.controlplane.routes import PUBLIC, ROUTES, calls, method, name
 
-ROUTES = [route for router in composition._ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 # What ends the caller's own session, so that a caller of its own is needed.
 ENDS_SESSION = {"/auth/logout"}
-
-
-def calls(dependant: Dependant) -> Iterator[object]:
-    yield dependant.call
-    for inner in dependant.dependencies:
-        yield from calls(inner)
 
 
 @dataclass(frozen=True)
@@ -70,10 +59,6 @@ class Caller:
         if guard.browser and self.token:
             return {403}
         return set() if guard.role is None or self.role.includes(guard.role) else {403}
-
-
-def name(route: APIRoute) -> str:
-    return f"{min(route.methods)} {route.path}"
 
 
 def client(url: str, **headers: str) -> httpx.Client:
@@ -127,7 +112,7 @@ def test_everybody_gets_what_the_route_table_says_and_nothing_else(callers: list
         guard = guard_of(route)
         path = route.path.replace("{", "no-such-").replace("}", "")
         for caller in callers:
-            status = caller.http.request(min(route.methods), path, json={}).status_code
+            status = caller.http.request(method(route), path, json={}).status_code
             refused = {status} & {401, 403}
             if refused != caller.expected(guard) or status >= 500:
                 wrong.append(f"{name(route)} as {caller.name}: {status}, expected {caller.expected(guard) or 'entry'}")
@@ -226,7 +211,7 @@ UNAUDITED = {
     "POST /schedules/preview": "it asks, and changes nothing",
     "POST /selectors/preview": "it asks, and changes nothing",
 }
-MUTATING = [route for route in ROUTES if min(route.methods) not in {"GET", "HEAD"}]
+MUTATING = [route for route in ROUTES if method(route) not in {"GET", "HEAD"}]
 
 
 class World(dict[str, str]):
@@ -246,12 +231,12 @@ class World(dict[str, str]):
     def post(self, path: str, body: Any = None) -> Any:
         return self.admin.http.post(path, json=body).raise_for_status().json()
 
-    def add(self, row: Base) -> str:
+    def add(self, row: Alert | Delivery) -> str:
         """What only the control plane itself makes."""
         with database_of(self.admin).session() as db:
             db.add(row)
             db.flush()
-            return str(row.id)  # type: ignore[attr-defined]
+            return str(row.id)
 
     def make_spare(self) -> str:
         add_user(self.admin, f"spare-{self.number}", "viewer")

@@ -1,16 +1,8 @@
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
-
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, MessageKind, Severity
 from streamswarm_controlplane.notifications.models import Alert, Delivery
 from streamswarm_core.clock import now
+from tests.support import metrics
 from tests.unit.controlplane.conftest import Client, database_of
-
-
-def metrics(url: str) -> dict[tuple[str, ...], float]:
-    """Values by name and labels."""
-    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").raise_for_status().text)
-    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
 
 
 def test_requests_are_timed_by_route_and_status_and_ids_make_no_series(admin: Client) -> None:

@@ -36,7 +36,7 @@ def settings(settings: ControlPlaneSettings, provider: OpenIdProvider) -> Contro
         port=find_free_port(),
         oidc_issuer=provider.url,
         oidc_client_id=CLIENT_ID,
-        oidc_client_secret=CLIENT_SECRET,  # type: ignore[arg-type]
+        oidc_client_secret=CLIENT_SECRET,
         oidc_role_claim="groups",
         oidc_roles={"noc": Role.OPERATOR, "lords": Role.ADMIN},
         oidc_default_role=Role.VIEWER,

@@ -3,7 +3,9 @@
 import base64
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -74,22 +76,38 @@ def use_the_api(admin: Client) -> dict[str, str]:
     return secrets
 
 
+def delivery(admin: Client, sent: str) -> dict[str, Any]:
+    found: dict[str, Any] = admin.http.get(f"/deliveries/{sent}").raise_for_status().json()
+    return found
+
+
 def use_channels(admin: Client) -> dict[str, str]:
     """Channels of every kind, made, changed, refused, and tried with receivers that nobody is at."""
     secrets = {name: planted(name) for name in ("header", "smtp", "chat", "header-new")}
     secrets["signing"] = "whsec_" + base64.b64encode(planted("signing-of-a-webhook").encode()).decode()
     away = f"http://127.0.0.1:{find_free_port()}"
-    webhook = {"kind": "webhook", "url": away, "secret": secrets["signing"], "headers": {"X-Key": secrets["header"]}}
-    mail = {"kind": "email", "host": "127.0.0.1", "port": 9, "sender": "a@example.org", "recipients": ["b@example.org"]}
+    webhook: dict[str, object] = {
+        "kind": "webhook",
+        "url": away,
+        "secret": secrets["signing"],
+        "headers": {"X-Key": secrets["header"]},
+    }
+    mail: dict[str, object] = {
+        "kind": "email",
+        "host": "127.0.0.1",
+        "port": 9,
+        "sender": "a@example.org",
+        "recipients": ["b@example.org"],
+    }
     mail |= {"username": "u", "password": secrets["smtp"]}
-    chat = {"kind": "slack", "url": f"{away}/{secrets['chat']}"}
+    chat: dict[str, object] = {"kind": "slack", "url": f"{away}/{secrets['chat']}"}
     for number, settings in enumerate((webhook, mail, chat)):
         body = {"name": f"channel {number}", "settings": settings}
         channel = admin.http.post("/channels", json=body).raise_for_status().json()["id"]
         admin.http.post("/channels", json=body)  # the name is taken
         admin.http.post("/channels", json={**body, "settings": settings | {"colour": "red"}})
         sent = admin.http.post(f"/channels/{channel}/test").raise_for_status().json()["id"]
-        eventually(lambda sent=sent: admin.http.get(f"/deliveries/{sent}").json(), lambda one: one["last_error"])
+        eventually(partial(delivery, admin, sent), lambda one: bool(one["last_error"]))
     made = admin.http.post("/channels", json={"name": "made", "settings": {"kind": "webhook", "url": away}}).json()
     secrets["signing-made"] = made["signing_secret"]
     changed = {"kind": "webhook", "url": away, "headers": {"X-Key": secrets["header-new"]}}
@@ -174,7 +192,7 @@ def _quiet_clients() -> Iterator[None]:
 
 def test_an_error_of_the_database_does_not_show_its_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     url = f"postgresql+psycopg://u:{planted('db')}@127.0.0.1:1/x"
-    settings = ControlPlaneSettings(data=tmp_path, database_url=url)  # type: ignore[arg-type]
+    settings = ControlPlaneSettings(data=tmp_path, database_url=url)
     with caplog.at_level(logging.DEBUG), pytest.raises(ConfigError) as refused:
         bootstrap(settings)
     assert PLANTED not in str(refused.value) + caplog.text + repr(settings) + str(settings.effective())

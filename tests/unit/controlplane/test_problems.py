@@ -19,17 +19,7 @@ from streamswarm_controlplane.users.models import User
 from streamswarm_core.clock import now
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import Client, enrol_agent
-
-
-def is_problem(answer: httpx.Response, status: int, field: str = "") -> dict[str, Any]:
-    body: dict[str, Any] = answer.json()
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert (answer.status_code, body["status"]) == (status, status), body
-    assert body["title"]
-    assert body["detail"]
-    if field:
-        assert [error["field"] for error in body["errors"]] == [field]
-    return body
+from tests.unit.controlplane.refusals import is_problem
 
 
 def test_an_unknown_path_says_where_the_known_ones_are(url: str) -> None:

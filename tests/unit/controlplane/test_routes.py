@@ -1,35 +1,19 @@
 """What holds for every route, read from the route table: a new one is tested by being there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from streamswarm_controlplane import app as composition
 from streamswarm_controlplane.deps import AgentAuth, RequireRole, get_principal
 from streamswarm_controlplane.etags import _changing, _reading
 from streamswarm_controlplane.idempotency import ApiRoute, _once
 from streamswarm_controlplane.pages import _page_request
 from streamswarm_controlplane.users.models import Role
 from tests.unit.controlplane.conftest import Client, add_user
+from tests.unit.controlplane.routes import PUBLIC, ROUTES, calls, method, name
 
-# What can be asked without a session, and why.
-PUBLIC = {
-    "/auth/login": "it makes the session",
-    "/agent/enrol": "a one-time token is in the body",
-    "/agent/token": "the agent's secret is in the body",
-    "/agent/secret": "the agent's secret is in the body",
-    "/keys": "public keys",
-    "/revocations": "ids, of no use to anybody else",
-    "/tokens/introspect": "checks a static token of its own",
-    "/auth/oidc/login": "it begins a login elsewhere",
-    "/auth/oidc/callback": "it makes the session; a state and a cookie of this browser are needed",
-    "/prometheus/sd": "checks a static token of its own",
-    "/expectations": "checks a static token of its own",
-}
 # POSTs that take no Idempotency-Key, and why.
 REPEATABLE = {
     "/agent/token": "each answer is as good as another",
@@ -39,22 +23,9 @@ REPEATABLE = {
     "/selectors/preview": "it changes nothing",
     "/agent/runs": "a record that is said again replaces itself",
 }
-
-
-def calls(dependant: Dependant) -> Iterator[object]:
-    yield dependant.call
-    for inner in dependant.dependencies:
-        yield from calls(inner)
-
-
-ROUTES = [route for router in composition._ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 BY_ROLE = [
     (route, guard.role) for route in ROUTES for guard in calls(route.dependant) if isinstance(guard, RequireRole)
 ]
-
-
-def name(route: APIRoute) -> str:
-    return f"{min(route.methods)} {route.path}"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
@@ -75,7 +46,7 @@ def test_every_route_is_of_the_class_that_keeps_answers(route: APIRoute) -> None
     assert isinstance(route, ApiRoute), f"{name(route)}: give its router route_class=ApiRoute"
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if "POST" in route.methods], ids=name)
+@pytest.mark.parametrize("route", [route for route in ROUTES if method(route) == "POST"], ids=name)
 def test_every_post_takes_an_idempotency_key_once_it_knows_the_caller(route: APIRoute) -> None:
     guards = list(calls(route.dependant))
     taken = [place for place, guard in enumerate(guards) if guard is _once]
@@ -88,7 +59,7 @@ IN_ANOTHERS_FORM = {"discover_exporters"}
 """Lists whose form is Prometheus's (HTTP service discovery), not ours."""
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if "GET" in route.methods], ids=name)
+@pytest.mark.parametrize("route", [route for route in ROUTES if method(route) == "GET"], ids=name)
 def test_every_list_comes_in_pages(route: APIRoute) -> None:
     paged = _page_request in calls(route.dependant)
     model = getattr(route.response_model, "__name__", str(route.response_model))
@@ -100,8 +71,8 @@ def test_every_list_comes_in_pages(route: APIRoute) -> None:
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.path.endswith("_id}")], ids=name)
 def test_every_thing_has_an_entity_tag(route: APIRoute) -> None:
     guards = set(calls(route.dependant))
-    readable = any(other.path == route.path and "GET" in other.methods for other in ROUTES)
-    if "GET" in route.methods:
+    readable = any(other.path == route.path and method(other) == "GET" for other in ROUTES)
+    if method(route) == "GET":
         assert _reading in guards, f"{name(route)}: take a ReadingDep"
     elif readable:
         assert _changing in guards, f"{name(route)}: take a ChangingDep"
@@ -124,10 +95,9 @@ def users(admin: Client) -> dict[Role, Client]:
 def test_every_route_lets_in_its_role_and_those_above_and_nobody_else(users: dict[Role, Client], url: str) -> None:
     for route, needed in BY_ROLE:
         path = route.path.replace("{", "").replace("}", "")
-        method = min(route.methods)
-        assert httpx.request(method, f"{url}/api/v1{path}").status_code == 401, name(route)
+        assert httpx.request(method(route), f"{url}/api/v1{path}").status_code == 401, name(route)
         for role, client in users.items():
-            status = client.http.request(method, path, json={}).status_code
+            status = client.http.request(method(route), path, json={}).status_code
             assert (status == 403) != role.includes(needed), f"{name(route)} as {role}: {status}"
 
 

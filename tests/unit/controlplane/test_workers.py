@@ -2,8 +2,9 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +15,9 @@ from pydantic import SecretStr
 
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
-from tests.support import eventually
+from tests.support import eventually, metrics
 from tests.unit.controlplane.conftest import PASSWORD, Client, Templates, enrol_agent
 from tests.unit.controlplane.processes import ControlPlane, running, start, wait
-from tests.unit.controlplane.test_metrics import metrics
 
 # The processes are started once, so the tests stay together.
 pytestmark = pytest.mark.xdist_group("control planes")
@@ -57,7 +57,7 @@ def share_session(clients: list[Client]) -> None:
         other.http.cookies.set("streamswarm_session", first.http.cookies["streamswarm_session"])
 
 
-def at_once(calls: list[Callable[[], Answer]]) -> list[Answer]:
+def at_once(calls: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """All calls at the same time."""
     barrier = threading.Barrier(len(calls))
 
@@ -109,8 +109,8 @@ def test_of_many_who_take_the_same_key_or_name_at_once_one_gets_it_and_the_other
 ) -> None:
     body = {"probe": "icmp", "target": "127.0.0.1"}
     calls = [
-        lambda client=client, body={"key": f"key-{number}", "name": f"Name {number}", **body, taken: "same"}: (
-            client.http.post("/tests", json=body)
+        partial(
+            client.http.post, "/tests", json={"key": f"key-{number}", "name": f"Name {number}", **body, taken: "same"}
         )
         for number, client in enumerate(three * (AT_ONCE // COUNT))
     ]
@@ -124,7 +124,7 @@ def test_of_many_who_enrol_with_one_token_at_once_one_gets_in(three: list[Client
     token = three[0].http.post("/enrolment-tokens", json={}).json()["token"]
     urls = [f"{client.url}/api/v1/agent/enrol" for client in three] * (AT_ONCE // COUNT)
     calls = [
-        lambda url=url, name=f"agent-{number}": httpx.post(url, json={"token": token, "name": name}, timeout=20)
+        partial(httpx.post, url, json={"token": token, "name": f"agent-{number}"}, timeout=20)
         for number, url in enumerate(urls)
     ]
     answers = at_once(calls)
@@ -154,7 +154,7 @@ def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_ctrl_c(
         # A connection each, so that several workers take part.
         clients = [Client(one.url) for _ in range(AT_ONCE)]
         share_session([admin, *clients])
-        answers = at_once([lambda client=client: client.http.post("/tests", json=body) for client in clients])
+        answers = at_once([partial(client.http.post, "/tests", json=body) for client in clients])
         assert sorted(answer.status_code for answer in answers) == [201] + [409] * (AT_ONCE - 1)
         # Whoever answers a scrape, and whoever ends.
         count = ("streamswarm_controlplane_request_duration_seconds_count", "POST", "/tests", "409")
@@ -209,9 +209,8 @@ def test_a_database_that_can_not_be_used_stops_the_start_with_one_line(
 )
 def test_a_url_of_no_database_that_there_is_stops_the_start_with_one_line(tmp_path: Path, url: str) -> None:
     settings = ControlPlaneSettings(data=tmp_path)
-    more = {"STREAMSWARM_CONTROLPLANE_DATABASE_URL": url}
     with pytest.raises(RuntimeError, match="exit code 2") as told:
-        wait(start(settings, **more))
+        wait(start(settings, STREAMSWARM_CONTROLPLANE_DATABASE_URL=url))
     log = str(told.value).partition("log:\n")[2].strip()
     assert log.startswith("error: STREAMSWARM_CONTROLPLANE_DATABASE_URL (or [controlplane] database_url): ")
     assert "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:////FILE" in log
@@ -221,7 +220,6 @@ def test_a_url_of_no_database_that_there_is_stops_the_start_with_one_line(tmp_pa
 
 # The last one: nobody can log in afterwards.
 def test_failed_logins_at_all_are_counted_together(three: list[Client]) -> None:
-    calls = [lambda url=client.url: Client(url).log_in("admin", "wrong").status_code for client in three * 3]
-    statuses = at_once(calls)
-    assert set(statuses) <= {401, 429}
+    answers = at_once([partial(Client(client.url).log_in, "admin", "wrong") for client in three * 3])
+    assert {answer.status_code for answer in answers} <= {401, 429}
     assert all(Client(client.url).log_in("admin", PASSWORD).status_code == 429 for client in three)

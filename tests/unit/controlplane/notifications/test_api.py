@@ -175,7 +175,13 @@ def test_a_rule_is_changed_field_by_field_and_checked(admin: Client) -> None:
     assert (rule["wait"], rule["repeat"], rule["group_by"]) == (30, 14_400, ["agent"])
     changed = admin.http.patch(f"/rules/{rule['id']}", json={"wait": 0, "sites": []}).json()
     assert (changed["wait"], changed["sites"], changed["events"]) == (0, [], ["no_data"])
-    for wrong in ({"repeat": 5}, {"events": ["nonsense"]}, {"channel_ids": []}, {"group_by": ["a b"]}):
+    refused: list[dict[str, object]] = [
+        {"repeat": 5},
+        {"events": ["nonsense"]},
+        {"channel_ids": []},
+        {"group_by": ["a b"]},
+    ]
+    for wrong in refused:
         assert admin.http.patch(f"/rules/{rule['id']}", json=wrong).status_code == 422, wrong
 
 
