@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-from tests.e2e.conftest import SERVICES, Stack, start_stack
+from tests.e2e.stack import SERVICES, Stack, start_stack
 from tests.support import eventually, find_free_port
 
 from streamswarm_core.probespecs import SPECS

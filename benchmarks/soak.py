@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from tests.e2e.conftest import SERVICES, Stack, start_stack
+from tests.e2e.stack import SERVICES, Stack, start_stack
 from tests.support import find_free_port
 
 from benchmarks.chaos import processes

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 
+import httpx._config as httpx_config
 import httpx._transports.default as httpx_transports
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
@@ -73,7 +74,7 @@ def _patience() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _certificates_read_once() -> Iterator[None]:
     """httpx reads the authorities anew for every client, which takes longer than most requests of these tests."""
-    made = functools.cache(httpx_transports.create_ssl_context)
+    made = functools.cache(httpx_config.create_ssl_context)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpx_transports, "create_ssl_context", made)
         yield

@@ -232,4 +232,4 @@ DIFFERENT: Final = [
     Different(b"m \xff=1 1", 400, 0, "InfluxDB answers 500"),
 ]
 
-CASES: Final = [*ESCAPES, *STRINGS, NUMBERS, *LINES, TIMES, *TAGS_AND_FIELDS, *NOT_UTF8]
+CASES: Final[list[str | bytes]] = [*ESCAPES, *STRINGS, NUMBERS, *LINES, TIMES, *TAGS_AND_FIELDS, *NOT_UTF8]

@@ -91,15 +91,17 @@ def test_a_compressing_client_works(server: Server, database: str) -> None:
 
 
 def test_a_series_helper_commits_its_points(client: Any) -> None:
-    class Load(SeriesHelper):  # type: ignore[misc]
+    given = client
+
+    class Load(SeriesHelper):  # type: ignore[misc] # the package has no types
         class Meta:
             series_name = "load.{host}"
             fields: ClassVar = ["one", "five"]
             tags: ClassVar = ["host"]
             bulk_size = 2
             autocommit = True
+            client: ClassVar[Any] = given
 
-    Load.Meta.client = client
     Load._client = client
     Load(host="a", one=0.5, five=0.25)
     Load(host="a", one=1.5, five=1.25)

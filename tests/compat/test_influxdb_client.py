@@ -12,9 +12,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from influxdb_client import InfluxDBClient, Point, WriteOptions, WritePrecision
+from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
-from influxdb_client.client.write_api import ASYNCHRONOUS, SYNCHRONOUS, PointSettings
+from influxdb_client.client.write.point import Point
+from influxdb_client.client.write_api import ASYNCHRONOUS, SYNCHRONOUS, PointSettings, WriteOptions
+from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
 from tests.compat.conftest import Server

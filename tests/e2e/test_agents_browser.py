@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from tests.e2e.test_console_browser import ARGUMENTS
+from tests.e2e.browser import log_in
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
 from tests.unit.controlplane.plans import beat
@@ -31,18 +31,11 @@ def admin(tmp_path: Path) -> Iterator[Client]:
 
 
 @pytest.fixture
-def page(admin: Client) -> Iterator[Page]:
+def page(page: Page, admin: Client) -> Page:
     """The agents page of an admin."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"{admin.url}/agents")
-        page.fill("[name=username]", "admin")
-        page.fill("[name=password]", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_url("**/agents")
-        yield page
-        browser.close()
+    log_in(page, f"{admin.url}/agents")
+    page.wait_for_url("**/agents")
+    return page
 
 
 def test_agents_are_edited_drained_restarted_and_deleted(admin: Client, page: Page) -> None:

@@ -1,11 +1,10 @@
 """A browser logs in with the printed password, is made to change it, and sees a live value change."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import PASSWORD, Stack
+from tests.e2e.browser import log_in
+from tests.e2e.stack import PASSWORD, Stack
 
 pytestmark = [
     pytest.mark.e2e,
@@ -13,31 +12,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("stack"),
 ]
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        yield browser.new_page(viewport={"width": 1280, "height": 800})
-        browser.close()
-
-
-def log_in(page: Page, url: str, password: str) -> None:
-    page.goto(url)
-    page.fill("[name=username]", "admin")
-    page.fill("[name=password]", password)
-    page.click("button[type=submit]")
 
 
 def test_from_the_first_login_to_a_live_value(stack: Stack, page: Page) -> None:

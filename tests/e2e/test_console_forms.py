@@ -7,10 +7,18 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_identity_browser import PASSWORD, page, url
+from tests.e2e.browser import log_in
+from tests.e2e.stack import PASSWORD
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
-__all__ = ["page", "url"]
+
+
+@pytest.fixture
+def page(page: Page, url: str) -> Page:
+    """The overview of an admin."""
+    log_in(page, url)
+    page.wait_for_url(f"{url}/")
+    return page
 
 
 @pytest.fixture

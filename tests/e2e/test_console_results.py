@@ -27,12 +27,10 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.clock import NANOSECONDS, now, now_ns
 from streamswarm_core.lineprotocol import encode_lines
-from tests.e2e import test_console_browser
 from tests.support import eventually, find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
-page = test_console_browser.page
 
 
 @dataclass
@@ -53,8 +51,13 @@ def console(tmp_path: Path) -> Iterator[Console]:
         received.append(json.loads(await request.body()))
         return PlainTextResponse("ok")
 
-    reflector = {"reflector_host": "127.0.0.1", "reflector_port": find_free_port()}
-    store = CollectorSettings(data=tmp_path / "store", auth=False, flush_seconds=0.01, **reflector)
+    store = CollectorSettings(
+        data=tmp_path / "store",
+        auth=False,
+        flush_seconds=0.01,
+        reflector_host="127.0.0.1",
+        reflector_port=find_free_port(),
+    )
     with (
         serve_app(create_collector(store)) as collector,
         serve_app(Starlette(routes=[Route("/hook", take, methods=["POST"])])) as hooks,

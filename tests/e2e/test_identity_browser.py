@@ -1,48 +1,22 @@
 """A browser at the pages for people, tokens, the audit log and the configuration, with a control plane of its own."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect
 
-from streamswarm_controlplane.app import create_app
-from streamswarm_controlplane.bootstrap import bootstrap
-from streamswarm_controlplane.settings import ControlPlaneSettings
-from tests.e2e.test_console_browser import ARGUMENTS
-from tests.support import find_free_port, serve_app
+from tests.e2e.browser import log_in, new_page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
 
-PASSWORD = "nine quiet harbour lamps"
-
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    settings = ControlPlaneSettings(data=tmp_path, store_url=f"http://127.0.0.1:{find_free_port()}")
-    first = bootstrap(settings).admin_password
-    with serve_app(create_app(settings)) as url:
-        with httpx.Client(base_url=f"{url}/api/v1") as client:
-            token = client.post("/auth/login", json={"username": "admin", "password": first}).json()["csrf_token"]
-            body = {"old_password": first, "new_password": PASSWORD}
-            client.post("/auth/password", json=body, headers={"X-CSRF-Token": token}).raise_for_status()
-        yield url
-
-
-@pytest.fixture
-def page(url: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(url)
-        page.fill("[name=username]", "admin")
-        page.fill("[name=password]", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_url(f"{url}/")
-        yield page
-        browser.close()
+def page(page: Page, url: str) -> Page:
+    """The overview of an admin."""
+    log_in(page, url)
+    page.wait_for_url(f"{url}/")
+    return page
 
 
 def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: Page, url: str) -> None:
@@ -129,27 +103,20 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     ["/%09/evil.test/", "//evil.test/", "/%5Cevil.test/", "https://evil.test/", "/.//evil.test/", "/%0A/evil.test/"],
 )
 def test_a_login_leads_to_no_other_site(url: str, away: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page()
+    with new_page() as page:
         asked: list[str] = []
-        page.route(re.compile(r"^https?://evil\.test"), lambda route: (asked.append(route.request.url), route.abort()))
-        page.goto(f"{url}/login?next={away}")
-        page.fill("[name=username]", "admin")
-        page.fill("[name=password]", PASSWORD)
-        page.click("button[type=submit]")
+
+        def refuse(route: Route) -> None:
+            asked.append(route.request.url)
+            route.abort()
+
+        page.route(re.compile(r"^https?://evil\.test"), refuse)
+        log_in(page, f"{url}/login?next={away}")
         page.wait_for_url(re.compile(rf"^{url}/(?!login)"))
         assert asked == []
-        browser.close()
 
 
 def test_a_login_leads_to_the_page_that_was_asked_for(url: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page()
-        page.goto(f"{url}/alerts?state=all")
-        page.fill("[name=username]", "admin")
-        page.fill("[name=password]", PASSWORD)
-        page.click("button[type=submit]")
+    with new_page() as page:
+        log_in(page, f"{url}/alerts?state=all")
         page.wait_for_url(f"{url}/alerts?state=all")
-        browser.close()

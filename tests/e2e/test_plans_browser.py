@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import PASSWORD, Administrator, Stack
-from tests.e2e.test_console_browser import ARGUMENTS, log_in
+from tests.e2e.browser import log_in, new_page
+from tests.e2e.stack import Administrator, Stack
 from tests.support import eventually
 
 pytestmark = [
@@ -28,14 +28,11 @@ def admin(stack: Stack) -> Iterator[Administrator]:
 def page(stack: Stack, admin: Administrator) -> Iterator[Page]:
     assert admin
     errors: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin")
+    with new_page("Europe/Berlin") as page:
         page.on("pageerror", lambda error: errors.append(str(error)))
-        log_in(page, stack.console, PASSWORD)
+        log_in(page, stack.console)
         page.wait_for_url(f"{stack.console}/")
         yield page
-        browser.close()
     assert errors == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import SERVICES, Administrator, start_stack
+from tests.e2e.stack import SERVICES, Administrator, start_stack
 from tests.support import eventually, find_free_port, run_influxdb
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.needs("influxd", "influxdb")]

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from streamswarm_core.probespecs import SPECS
-from tests.e2e.conftest import PASSWORD, Administrator, Stack, start_stack
+from tests.e2e.stack import PASSWORD, Administrator, Stack, start_stack
 from tests.gnmidevice import Device, running
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.http import http_server
@@ -113,7 +114,7 @@ def test_points_of_every_probe_come_through_api_and_influxql(
         )
     assert set(keys.values()) == set(SPECS)
     for key in keys:
-        item = eventually(lambda key=key: admin.status(key), lambda found: found["state"] == "up", 40)  # type: ignore[misc]
+        item = eventually(partial(admin.status, key), lambda found: found["state"] == "up", 40)
         assert item["value"] is not None, key
     with stack.reader() as reader:
         for spec in SPECS.values():
@@ -187,7 +188,13 @@ def test_a_drained_agent_falls_silent_and_a_restarted_one_goes_on_with_its_numbe
     eventually(numbers, lambda found: len(found) > 2, 40)
     admin.call("POST", f"{path}/drain")
     eventually(lambda: admin.call("GET", path)["running_version"], lambda running: running > agent["running_version"])
-    before = eventually(lambda: (numbers(), time.sleep(2.5), numbers()), lambda found: found[0] == found[2], 40)[2]
+
+    def two_looks() -> tuple[list[int], list[int]]:
+        first = numbers()
+        time.sleep(2.5)  # runs are a second apart
+        return first, numbers()
+
+    _, before = eventually(two_looks, lambda found: found[0] == found[1], 40)
     admin.call("POST", f"{path}/undrain")
     eventually(numbers, lambda found: len(found) > len(before), 40)
 

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -131,7 +132,7 @@ def _scraped(told: Iterable[Point], collector: str, folder: Path, stop_ns: int) 
         shown = _grown(point, sums) if CATALOGUE[point.measurement].distribution else point
         # The scrape job gives the labels agent and site.
         stamped = {"agent": point.tags["agent"], "site": point.tags["site"], "job": "streamswarm-agents"}
-        for family in PointCollector(lambda shown=shown: [shown]).collect():  # type: ignore[misc]
+        for family in PointCollector(partial(list, [shown])).collect():
             whole = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
                 at = (point.time_ns or 0) / NANOSECONDS

@@ -46,8 +46,8 @@ def points(number: int) -> str:
         for place, host in enumerate("ab"):
             value = (index * 29 + place * 53 + number) % 127 * 4 + place
             tags = f"host={host},region={'eu' if host == 'a' else 'us'}"
-            fields = f'v={value}.5,n={value}i,s="s{value}",ok={"true" if value % 3 else "false"}'
-            lines.append(f"t,{tags} {fields} {(START + index * 7) * 10**9}")
+            values = f'v={value}.5,n={value}i,s="s{value}",ok={"true" if value % 3 else "false"}'
+            lines.append(f"t,{tags} {values} {(START + index * 7) * 10**9}")
     lines += [f"z v={hour} {(ZONE_START + hour * 3600) * 10**9}" for hour in range(0, 72, 1 + number % 3)]
     return "\n".join(random.Random(number).sample(lines, len(lines)))
 

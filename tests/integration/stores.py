@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -127,7 +128,7 @@ def _scraped(points: Iterable[Point]) -> bytes:
     """OpenMetrics text of one scrape for each point, with the labels that a scrape job adds."""
     families: dict[str, Metric] = {}
     for point in points:
-        for family in PointCollector(lambda point=point: [point]).collect():  # type: ignore[misc]
+        for family in PointCollector(partial(list, [point])).collect():
             whole = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
                 stamped = {key: point.tags[key] for key in STAMPED_TAGS if key in point.tags}

@@ -98,7 +98,8 @@ def test_our_reader_reads_a_real_influxdb_as_it_reads_the_embedded_store(
                 mine, real = ours.select(statement), theirs.select(statement)
                 assert [(one.tags, one.columns) for one in mine] == [(one.tags, one.columns) for one in real]
                 for one, other in zip(mine, real, strict=True):
-                    assert one.rows == [pytest.approx(row) for row in other.rows]
+                    for row, expected in zip(one.rows, other.rows, strict=True):
+                        assert row == pytest.approx(expected)
             assert ours.measurements() == theirs.measurements()
             assert ours.field_kinds("m") == theirs.field_kinds("m")
             assert ours.tag_values("m", "h") == theirs.tag_values("m", "h")

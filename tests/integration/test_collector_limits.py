@@ -1,7 +1,6 @@
 """What one sender may cost the others: series, memory, connections; and what the collector says of it."""
 
 import gzip
-import json
 import shutil
 import socket
 import subprocess
@@ -15,30 +14,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings, InfluxSinkSettings
-from streamswarm_core.tokens import Scope, SigningKey
+from streamswarm_core.tokens import Scope
+from tests.integration.guarding import ADMIN, bearer, guarded
 from tests.support import eventually, find_free_port, serve_app
 
 GZIP = gzip.compress(b"m v=1 1\n" * 99, mtime=0)
-KEY = SigningKey.generate()
-
-
-def bearer(name: str, *scopes: Scope) -> dict[str, str]:
-    token = KEY.issue(subject=f"id-{name}", name=name, scopes=frozenset(scopes), lifetime=3600)
-    return {"Authorization": f"Bearer {token}"}
-
-
 ONE = bearer("one", Scope.WRITE, Scope.AGENT)
 TWO = bearer("two", Scope.WRITE, Scope.AGENT)
 SCRIPT = bearer("script", Scope.WRITE)
-ADMIN = bearer("admin", Scope.READ, Scope.ADMIN)
-
-
-def guarded(folder: Path, **changes: Any) -> CollectorSettings:
-    """Settings of a collector that asks for tokens and knows who signs them."""
-    settings = CollectorSettings(data=folder, **changes)
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    (settings.folder / "keys.json").write_text(json.dumps(KEY.jwks()))
-    return settings
 
 
 def write(url: str, lines: str, headers: dict[str, str]) -> httpx.Response:

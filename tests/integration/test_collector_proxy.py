@@ -13,7 +13,7 @@ from influxdb import InfluxDBClient
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings, InfluxSinkSettings
 from streamswarm_core.tokens import Scope
-from tests.integration.test_collector_limits import ADMIN, bearer, guarded
+from tests.integration.guarding import ADMIN, bearer, guarded
 from tests.support import RunningInfluxDB, find_free_port, serve_app
 
 pytestmark = [pytest.mark.needs("influxd", "influxdb"), pytest.mark.xdist_group("influxdb")]

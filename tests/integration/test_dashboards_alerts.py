@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,7 +187,7 @@ def exported(stop_ns: int) -> list[dict[str, str]]:
         if point.measurement not in ASKED - {"anomaly"}:
             continue
         minute = ((point.time_ns or 0) - start_ns) // (60 * NANOSECONDS)
-        for family in PointCollector(lambda point=point: [point]).collect():  # type: ignore[misc]
+        for family in PointCollector(partial(list, [point])).collect():
             for sample in family.samples:
                 if sample.name in text:
                     labels = {**sample.labels, "agent": point.tags["agent"], "site": point.tags["site"]}

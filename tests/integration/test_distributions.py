@@ -81,7 +81,7 @@ def test_influxdb_adds_them_up(influxdb: RunningInfluxDB) -> None:
         check(reader)
     # A dashboard needs to name no bucket.
     answer = influxdb.query("distributions", "SELECT sum(/^to_/) FROM icmp_rtt")
-    (series,) = answer["results"][0]["series"]  # type: ignore[index]
+    (series,) = answer["results"][0]["series"]
     fields = {
         name.removeprefix("sum_"): value for name, value in zip(series["columns"], series["values"][0], strict=True)
     }

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import operator
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ def test_several_stores_of_all_kinds_get_every_point(tmp_path: Path, influx: Run
             eventually(lambda: in_victoriametrics(second), lambda found: found == wanted)
             for name in ("influx", "vm-v1", "vm-v2"):
                 lag = f'streamswarm_collector_sink_lag_batches{{sink="{name}"}}'
-                eventually(lambda lag=lag: metric(url, lag), lambda batches: batches == 0)  # type: ignore[misc]
+                eventually(partial(metric, url, lag), lambda batches: batches == 0)
 
 
 def test_migrating_from_one_store_to_another_leaves_no_gap(tmp_path: Path, influx: RunningInfluxDB) -> None:
@@ -162,7 +164,7 @@ def test_kill_nine_while_forwarding_loses_nothing(tmp_path: Path, influx: Runnin
             before = len(acknowledged)
             sender = threading.Thread(target=send)
             sender.start()
-            eventually(lambda before=before: len(acknowledged) - before, lambda count: count > 200)  # type: ignore[misc]
+            eventually(partial(len, acknowledged), partial(operator.lt, before + 200))
             os.kill(process, signal.SIGKILL)
             sender.join(20)
     with collector_process(tmp_path, port, peer):
@@ -279,7 +281,7 @@ def test_a_flood_without_a_store_stays_within_memory_and_arrives_when_the_store_
             influx.create_database("d")
             eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/health").status_code, lambda one: one == 200, 90)
             answer: Any = eventually(
-                lambda: influx.query("d", "SELECT count(a) FROM flood GROUP BY batch")["results"][0].get("series", []),  # type: ignore[index]
+                lambda: influx.query("d", "SELECT count(a) FROM flood GROUP BY batch")["results"][0].get("series", []),
                 lambda series: len(series) >= len(acknowledged),
                 90,
             )

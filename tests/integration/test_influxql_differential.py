@@ -98,7 +98,7 @@ def comparable(body: dict[str, Any]) -> Any:
             return float(f"{one:.11e}") + 0.0
         return one
 
-    results = []
+    results: list[object] = []
     for result in body.get("results", []):
         if "error" in result:
             results.append("error")

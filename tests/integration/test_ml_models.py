@@ -202,17 +202,17 @@ def test_routes_open_to_tokens_with_the_scope_and_to_nobody_else(
     service: tuple[str, SigningKey, set[str]],
 ) -> None:
     url, key, revoked = service
-    asked = {"json": {"models": ["qos"]}}
+    asked = {"models": ["qos"]}
     for headers in ({}, {"Authorization": "Bearer x.y.z"}, {"Authorization": "Bearer sst_guess"}):
         answer = httpx.get(f"{url}/models", headers=headers)
         assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
     stranger = bearer(SigningKey.generate(), Scope.READ, Scope.ADMIN)
     assert httpx.get(f"{url}/models", headers=stranger).status_code == 401
     assert httpx.get(f"{url}/models", headers=bearer(key, Scope.READ)).status_code == 200
-    assert httpx.post(f"{url}/models/reset", headers=bearer(key, Scope.READ), **asked).status_code == 403
+    assert httpx.post(f"{url}/models/reset", headers=bearer(key, Scope.READ), json=asked).status_code == 403
     agent = bearer(key, Scope.AGENT, Scope.READ, Scope.WRITE, Scope.ADMIN)
     assert httpx.get(f"{url}/models", headers=agent).status_code == 403
-    assert httpx.post(f"{url}/models/reset", headers=bearer(key, Scope.ADMIN), **asked).status_code == 202
+    assert httpx.post(f"{url}/models/reset", headers=bearer(key, Scope.ADMIN), json=asked).status_code == 202
     revoked.add("gone")
     gone = bearer(key, Scope.READ, subject="gone")
     eventually(lambda: httpx.get(f"{url}/models", headers=gone).status_code, lambda status: status == 401, 20)

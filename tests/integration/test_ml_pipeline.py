@@ -264,7 +264,12 @@ def test_a_reset_learns_everything_again_and_gives_the_same_scores_as_the_first_
     pipeline.cycle()
     before = bench.scores()
     seen: list[Progress] = []
-    done = pipeline.reset(lambda progress: seen.append(progress) or True)
+
+    def watch(progress: Progress) -> bool:
+        seen.append(progress)
+        return True
+
+    done = pipeline.reset(watch)
     assert (done.points, done.series, done.cancelled) == (1800, 3, False)
     assert seen[-1].share == 1
     assert [one.share for one in seen] == sorted(one.share for one in seen)

@@ -5,7 +5,7 @@ keeps that many digits, and a mean is a sum over a count, added up in any order)
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,6 +27,7 @@ from streamswarm_core.reader import (
     Select,
 )
 from streamswarm_core.reader.frames import latest, rows, window_means
+from streamswarm_core.reader.select import Function
 from tests.integration import stores
 from tests.support import find_free_port
 
@@ -246,11 +247,13 @@ def test_nothing_is_an_empty_frame_with_all_columns(reader: Reader, measurement:
     assert reader.series(measurement, start_ns=start, stop_ns=start + MINUTE) == []
 
 
-@pytest.mark.parametrize("function", ["min", "max", "sum", "count"])
-def test_other_aggregates_are_those_of_the_points(reader: Reader, function: str) -> None:
+@pytest.mark.parametrize(("function", "work"), [("min", min), ("max", max), ("sum", sum), ("count", len)])
+def test_other_aggregates_are_those_of_the_points(
+    reader: Reader, function: Function, work: Callable[[list[float]], float]
+) -> None:
     statement = Select(
         "icmp",
-        [Aggregate(function, "rtt_mean", "x")],  # type: ignore[arg-type]
+        [Aggregate(function, "rtt_mean", "x")],
         start_ns=BASE + 5 * NANOSECONDS,
         stop_ns=BASE + 3 * MINUTE + 5 * NANOSECONDS,
         every_ns=MINUTE,
@@ -260,11 +263,9 @@ def test_other_aggregates_are_those_of_the_points(reader: Reader, function: str)
     windows: dict[int, list[float]] = defaultdict(list)
     for point in chosen("icmp", statement.start_ns or 0, statement.stop_ns or 0, {"agent": "a1"}):
         windows[(point.time_ns or 0) // MINUTE * MINUTE].append(float(point.fields["rtt_mean"]))
-    work = {"min": min, "max": max, "sum": sum, "count": len}[function]
     assert (series.columns, series.tags) == (("time", "x"), {"agent": "a1"})
     assert [list(row) for row in series.rows] == [
-        [time, pytest.approx(work(values))]  # type: ignore[operator]
-        for time, values in sorted(windows.items())
+        [time, pytest.approx(work(values))] for time, values in sorted(windows.items())
     ]
 
 

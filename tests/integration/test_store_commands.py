@@ -140,10 +140,10 @@ def test_damage_in_the_log_is_named(filled: Path) -> None:
 def test_a_store_in_use_or_missing_is_one_line_and_exit_code_two(filled: Path, tmp_path: Path) -> None:
     store = EmbeddedStore(store_path(filled))
     for command in (("check",), ("compact",), ("export", "x"), ("import", __file__)):
-        done = in_a_process(*command, folder=filled)
-        assert done.returncode == 2
-        assert f"in use by process {os.getpid()}; stop the collector first" in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+        refused = in_a_process(*command, folder=filled)
+        assert refused.returncode == 2
+        assert f"in use by process {os.getpid()}; stop the collector first" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
     store.close()
     done = streamswarm("check", folder=tmp_path)
     assert done.returncode == 2
@@ -200,7 +200,9 @@ def test_parquet_has_times_tags_and_fields_by_name(filled: Path, tmp_path: Path)
     out = tmp_path / "disk.parquet"
     done = streamswarm("export", str(out), "--measurement", "disk", "--format", "parquet", folder=filled)
     assert done.returncode == 0, done.stderr
-    rows = duckdb.sql(f"SELECT epoch_ns(time), host, path, free, note FROM '{out}' ORDER BY 1, 2").fetchall()
+    found = duckdb.sql(f"SELECT epoch_ns(time), host, path, free, note FROM '{out}' ORDER BY 1, 2")
+    assert found is not None
+    rows = found.fetchall()
     assert rows == [
         (DAY + 1, "a b", "/x,y", 12, 'say "hi", twice'),
         (DAY + 1, "c", None, 7, None),

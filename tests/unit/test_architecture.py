@@ -25,6 +25,42 @@ def imports_of(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield path, node.module.split(".")[0]
 
 
+def imported_of_tests(folder: Path) -> Iterator[tuple[str, str]]:
+    """What Python files import of the package `tests`: file, and module with the name that is taken from it."""
+    for path in folder.rglob("*.py"):
+        place = str(path.relative_to(ROOT))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((place, alias.name) for alias in node.names if alias.name.split(".")[0] == "tests")
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{place}: name the module from the root"
+                module = node.module or ""
+                if module.split(".")[0] == "tests":
+                    yield from ((place, f"{module}.{alias.name}") for alias in node.names)
+
+
+def is_of_a_test_module(imported: str) -> bool:
+    """Whether a module is one of tests, `test_*.py`, or a name is taken from such a one."""
+    parts = imported.split(".")
+    return any(
+        (ROOT.joinpath(*parts[:end])).with_suffix(".py").name.startswith("test_")
+        and (ROOT.joinpath(*parts[:end])).with_suffix(".py").is_file()
+        for end in range(2, len(parts) + 1)
+    )
+
+
+def test_no_module_imports_a_test_module() -> None:
+    imports = [one for folder in ("tests", "benchmarks") for one in imported_of_tests(ROOT / folder)]
+    assert len(imports) > 100
+    assert not [one for one in imports if is_of_a_test_module(one[1])], "share it in a conftest or a support module"
+
+
+def test_benchmarks_take_no_fixtures_from_tests() -> None:
+    imports = list(imported_of_tests(ROOT / "benchmarks"))
+    assert imports
+    assert not [one for one in imports if "conftest" in one[1].split(".")], "share it in a support module"
+
+
 @pytest.mark.parametrize("package", SERVICES)
 def test_a_service_imports_core_and_never_another_service(package: str) -> None:
     others = (set(SERVICES) | {"streamswarm_cli"}) - {package}

@@ -22,9 +22,13 @@ class Clock:
         return self.now
 
 
-async def look(port: int, context: Context, host: str = "127.0.0.1", **options: Any) -> list[Point]:
+async def look(port: int, context: Context, **options: Any) -> list[Point]:
+    """One run against a port of this host."""
+    return await look_at(host_port("127.0.0.1", port), context, **options)
+
+
+async def look_at(target: str, context: Context, **options: Any) -> list[Point]:
     """One run; every field of its points is the catalogue's."""
-    target = host_port(host, port)
     points = await PROBES["gnmi"].run(target, GnmiParams.model_validate(options), context)
     assert points[0].measurement == "gnmi"
     assert all(name in CATALOGUE[point.measurement] for point in points for name in point.fields)

@@ -58,8 +58,12 @@ def test_the_edge_of_every_series_is_found_in_rows_of_several_chunks(tmp_path: P
             Row(
                 f"m,host={host},rack={'r1' if host in 'ab' else 'r2'}",
                 second * 10**9,
-                {"v": source.random(), "n": second, "s": f"{host}{second}"}
-                | ({"rare": float(second)} if source.random() < 0.3 else {}),
+                {
+                    "v": source.random(),
+                    "n": second,
+                    "s": f"{host}{second}",
+                    **({"rare": float(second)} if source.random() < 0.3 else {}),
+                },
             )
             for host in source.sample("abcd", hosts)
             for second in sorted(source.sample(range(first, first + 36), count))

@@ -12,7 +12,7 @@ from streamswarm_collector.ingest import Parser, canonical_series_key, parse_row
 from streamswarm_collector.series import SeriesLimits
 from streamswarm_core.errors import LineError
 from streamswarm_core.lineprotocol import parse_line
-from streamswarm_core.point import Point
+from streamswarm_core.point import FieldValue, Point
 
 PIECES = st.sampled_from(
     [
@@ -211,7 +211,7 @@ def test_bulk_reading_accepts_and_refuses_what_reading_line_by_line_does(lines: 
     by_line = slow.parse("\n".join([*lines, "# comment"]), **arguments)
     assert [(one.number, one.reason) for one in bulk.refused] == [(one.number, one.reason) for one in by_line.refused]
 
-    def comparable(batch: Batch) -> list[tuple[str, int, dict[str, object]]]:
+    def comparable(batch: Batch) -> list[tuple[str, int, dict[str, FieldValue]]]:
         found = [(row.series_key, row.time_ns, dict(row.fields)) for row in points(batch)]
         return sorted(found, key=repr)
 

@@ -1,5 +1,7 @@
 import asyncio
 import socket
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -28,7 +30,7 @@ async def ask(port: int, *packets: bytes) -> list[bytes]:
         asking.bind(("127.0.0.1", 0))
         for packet in packets:
             await loop.sock_sendto(asking, packet, ("127.0.0.1", port))
-        answers = []
+        answers: list[bytes] = []
         try:
             async with asyncio.timeout(0.3):
                 while len(answers) < len(packets):
@@ -65,18 +67,18 @@ async def test_times_and_ttl_are_the_kernels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "settings", "packet"),
+    ("reason", "reflect", "packet"),
     [
-        ("short", {}, bytes(40)),
-        ("hmac", {"key": b"ours"}, make_request(0, 1, CLOCK, ssid=1, key=b"theirs")),
-        ("short", {"key": b"ours"}, make_request(0, 1, CLOCK, ssid=1)),
-        ("peer", {"peers": Peers(["192.0.2.0/24"])}, make_request(0, 1, CLOCK, ssid=1)),
+        ("short", StampReflector, bytes(40)),
+        ("hmac", partial(StampReflector, key=b"ours"), make_request(0, 1, CLOCK, ssid=1, key=b"theirs")),
+        ("short", partial(StampReflector, key=b"ours"), make_request(0, 1, CLOCK, ssid=1)),
+        ("peer", partial(StampReflector, peers=Peers(["192.0.2.0/24"])), make_request(0, 1, CLOCK, ssid=1)),
     ],
 )
 async def test_a_refused_packet_is_counted_and_not_answered(
-    reason: str, settings: dict[str, object], packet: bytes
+    reason: str, reflect: Callable[[], StampReflector], packet: bytes
 ) -> None:
-    reflector = StampReflector(**settings)  # type: ignore[arg-type]
+    reflector = reflect()
     port = reflector.listen(["127.0.0.1"], 0)
     try:
         assert not await ask(port, packet)

@@ -93,7 +93,7 @@ def test_a_one_off_has_one_start_and_is_over_when_it_can_not_be_made_up_for() ->
 
 def test_each_kind_has_its_own_recurrence_unless_said() -> None:
     kinds = [None, cron("* * * * *"), {"kind": "once", "at": "2024-07-01T12:00Z"}]
-    assert [read_schedule(kind).recurrence for kind in kinds] == [  # type: ignore[arg-type]
+    assert [read_schedule(kind).recurrence for kind in kinds] == [
         Recurrence.CONTINUE,
         Recurrence.NEW_RUN,
         Recurrence.NEW_RUN,

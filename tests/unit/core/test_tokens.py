@@ -23,14 +23,18 @@ def key() -> SigningKey:
     return SigningKey.generate()
 
 
-def issue(key: SigningKey, **changes: object) -> str:
-    arguments = {"subject": "a1", "name": "berlin-1", "site": "berlin", "scopes": [Scope.WRITE], "lifetime": 60.0}
-    return key.issue(**(arguments | changes))  # type: ignore[arg-type]
+def issue(key: SigningKey, now: float | None = None) -> str:
+    return key.issue(subject="a1", name="berlin-1", site="berlin", scopes=[Scope.WRITE], lifetime=60.0, now=now)
 
 
 def test_an_issued_token_is_verified_with_the_published_key_alone(key: SigningKey) -> None:
     claims = TokenVerifier(key.jwks()).verify(issue(key))
-    assert (claims.sub, claims.name, claims.site, claims.scopes) == ("a1", "berlin-1", "berlin", {Scope.WRITE})
+    assert (claims.sub, claims.name, claims.site, claims.scopes) == (
+        "a1",
+        "berlin-1",
+        "berlin",
+        frozenset({Scope.WRITE}),
+    )
 
 
 def test_the_published_keys_hold_nothing_private(key: SigningKey) -> None:

@@ -1,4 +1,5 @@
 import random
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ SITES = {"a": "berlin", "b": "berlin", "c": "oslo", "d": "oslo"}
 
 def window(
     index: int,
-    slow: set[tuple[str, str]] = frozenset(),
+    slow: AbstractSet[tuple[str, str]] = frozenset(),
     *,
     busy: str = "",
-    targets: str = "xyz",  # type: ignore[assignment]
+    targets: str = "xyz",
 ) -> Window:
     """Four agents at two sites, three targets; some pairs are slow, one host may be busy."""
     source = random.Random(index)

@@ -19,7 +19,11 @@ def runner() -> JobRunner:
 def going_on(runner: JobRunner) -> Iterator[threading.Event]:
     """A job that goes on until this is set."""
     over = threading.Event()
-    runner.begin("reset", MODELS, lambda _job: over.wait(20) and None)
+
+    def go_on(_job: Job) -> None:
+        over.wait(20)
+
+    runner.begin("reset", MODELS, go_on)
     yield over
     over.set()
     runner.wait(20)

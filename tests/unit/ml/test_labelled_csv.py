@@ -45,7 +45,7 @@ def test_times_are_seconds_milliseconds_or_text_and_a_count_of_points_is_none(tm
 
 def test_all_columns_of_numbers_are_signals_and_gaps_stay_gaps(tmp_path: Path) -> None:
     found = read_file(write(tmp_path, "cpu,host,memory,label\n1,a,,0\n,a,2,0\n3,a,4,1\n"))
-    assert np.array_equal(found.values, [[1, np.nan], [np.nan, 2], [3, 4]], equal_nan=True)
+    assert np.array_equal(found.values, np.array([[1, np.nan], [np.nan, 2], [3, 4]]), equal_nan=True)
 
 
 @pytest.mark.parametrize(

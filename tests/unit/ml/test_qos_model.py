@@ -50,7 +50,8 @@ def test_points_say_what_is_broken_now_and_are_silent_on_the_future_until_someth
 
 def test_a_breach_that_comes_every_day_at_the_same_hour_is_foreseen() -> None:
     model = QosModel(policies={"EF": POLICY})
-    before, calm = [], []
+    before: list[float] = []
+    calm: list[float] = []
     for index in range(20 * 288):
         hour = index // 12 % 24
         point = model.observe(window(index, rtt_mean=0.2 if hour == 9 else 0.05, jitter=0.01, loss=0.0))[0]
