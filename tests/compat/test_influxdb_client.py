@@ -269,7 +269,7 @@ async def test_the_asynchronous_client_pings(client_async: InfluxDBClientAsync) 
     assert await client_async.build() == "OSS"
 
 
-def test_ping_version_and_build(client: InfluxDBClient) -> None:
+def test_a_ping_gives_version_and_build(client: InfluxDBClient) -> None:
     assert client.ping()
     assert client.version().startswith("1.")
     assert client.build() == "OSS"

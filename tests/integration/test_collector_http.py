@@ -230,7 +230,7 @@ def test_who_asks_while_the_collector_is_stopped_is_told_so(tmp_path: Path, monk
     assert {one["error"] for one in stopped} == {"the collector is being stopped; ask again in a moment"}
 
 
-def test_ping_health_and_metrics(url: str) -> None:
+def test_ping_health_and_metrics_are_answered(url: str) -> None:
     httpx.post(f"{url}/write?db=streamswarm", content=b"m v=1 1\nm v=x 1")
     ping = httpx.get(f"{url}/ping")
     assert (ping.status_code, ping.headers["X-Influxdb-Version"]) == (204, "1.8.10")

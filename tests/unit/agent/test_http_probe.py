@@ -310,7 +310,7 @@ async def test_an_answer_that_breaks_off_is_a_fault(said: bytes, fault: Fault, c
     assert (point.fields["up"], point.fields["error"]) == (0, fault)
 
 
-async def test_a_server_over_ipv6(context: Context) -> None:
+async def test_a_server_is_reached_over_ipv6(context: Context) -> None:
     with http_server(host="::1") as server:
         point = await run("http", f"http://[::1]:{server.port}/", context)
     assert (point.fields["up"], point.tags["family"]) == (1, "ipv6")

@@ -37,7 +37,7 @@ def streamswarm(*arguments: str, folder: Path, **environment: str) -> subprocess
     )
 
 
-def test_version(tmp_path: Path) -> None:
+def test_the_command_says_its_version(tmp_path: Path) -> None:
     assert streamswarm("version", folder=tmp_path).stdout == f"streamswarm {__version__}\n"
 
 

@@ -93,6 +93,7 @@ def users(admin: Client) -> dict[Role, Client]:
 
 
 def test_every_route_lets_in_its_role_and_those_above_and_nobody_else(users: dict[Role, Client], url: str) -> None:
+    assert BY_ROLE
     for route, needed in BY_ROLE:
         path = route.path.replace("{", "").replace("}", "")
         assert httpx.request(method(route), f"{url}/api/v1{path}").status_code == 401, name(route)

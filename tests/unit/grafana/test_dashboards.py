@@ -164,7 +164,9 @@ def test_range_and_refresh_are_set(path: Path) -> None:
 
 
 def test_limits_are_of_fields_that_the_catalogue_has_and_go_in_its_direction() -> None:
-    for measurement, name in limited():
+    shown = list(limited())
+    assert shown
+    for measurement, name in shown:
         field = CATALOGUE[measurement][name]
         limits = limits_of(measurement, field)
         assert limits is not None
