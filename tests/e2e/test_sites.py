@@ -7,16 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_grafana.ask_store import Store
 from streamswarm_grafana.expand import View
-from tests.e2e.conftest import Administrator, Stack
-from tests.e2e.test_console_browser import ARGUMENTS
-from tests.integration.test_dashboards import load, panels, sites_of
+from tests.e2e.browser import log_in, new_page
+from tests.e2e.stack import Administrator, Stack
+from tests.integration.dashboard_files import load, panels, sites_of
 from tests.support import eventually, find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
 
@@ -64,16 +64,10 @@ def admin(tmp_path: Path) -> Iterator[Client]:
 @pytest.fixture
 def page(admin: Client) -> Iterator[Page]:
     """The sites page of an admin."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"{admin.url}/sites")
-        page.fill("[name=username]", "admin")
-        page.fill("[name=password]", PASSWORD)
-        page.click("button[type=submit]")
+    with new_page() as page:
+        log_in(page, f"{admin.url}/sites", PASSWORD)
         page.wait_for_url("**/sites")
         yield page
-        browser.close()
 
 
 @pytest.mark.needs("chromium", "chromium")

@@ -1,9 +1,8 @@
 """Every query of every dashboard, asked of real stores as Grafana would ask it."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +11,7 @@ from streamswarm_core.clock import NANOSECONDS
 from streamswarm_grafana.ask_store import Drawn, Store
 from streamswarm_grafana.boards import BOARDS
 from streamswarm_grafana.expand import View
-from streamswarm_grafana.generate import ROOT
+from tests.integration.dashboard_files import FOLDERS, load, panels, sites_of
 from tests.integration.dashboard_stores import Stores, filled_stores
 
 pytestmark = [
@@ -21,14 +20,6 @@ pytestmark = [
     pytest.mark.needs("prometheus", "prometheus"),
     pytest.mark.needs("victoria-metrics", "victoria-metrics"),
 ]
-
-FOLDERS: Final = {
-    "embedded": "influxql",
-    "influxdb": "influxql",
-    "prometheus": "promql",
-    "victoriametrics scraping": "promql",
-    "victoriametrics written": "victoriametrics",
-}
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +34,6 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 def client() -> Iterator[httpx.Client]:
     with httpx.Client(timeout=60) as shared:
         yield shared
-
-
-def load(store: str, key: str) -> dict[str, Any]:
-    path = ROOT / "grafana/dashboards" / FOLDERS[store] / f"{key}.json"
-    body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return body
-
-
-def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for panel in board["panels"]:
-        if panel["type"] == "row":
-            yield from panel.get("panels", [])
-        else:
-            yield panel
 
 
 def where(stores: Stores, store: str, target: dict[str, Any]) -> Store:
@@ -180,18 +157,6 @@ def test_what_the_newest_trace_did_not_have_stays_empty(stores: Stores, client: 
         rows = {one.labels["agent"]: one.rows[0][1 + place] for one in draw(stores, store, client, newest, view)["A"]}
         assert rows["par-1"] == failing
         assert rows["lon-1"] is None
-
-
-def sites_of(panel: dict[str, Any], answers: dict[str, list[Drawn]]) -> dict[str, dict[str, Any]]:
-    """What the map's queries say of each site, by column; of several rows the largest."""
-    found: dict[str, dict[str, Any]] = {}
-    for target in panel["targets"]:
-        for one in answers[target["refId"]]:
-            names = [target["legendFormat"]] if "expr" in target else one.columns
-            for name, value in zip(names, one.rows[0][1:], strict=True):
-                site = found.setdefault(one.labels["site"], {})
-                site[name] = value if isinstance(value, str) else max(value, site.get(name, value))
-    return found
 
 
 @pytest.mark.parametrize("store", FOLDERS)

@@ -12,7 +12,7 @@ from streamswarm_controlplane.db import Base, Database, connect
 from streamswarm_controlplane.schema import migrate
 from streamswarm_core.errors import ConfigError
 from tests.unit.controlplane.conftest import DATABASES
-from tests.unit.controlplane.test_migrations import Rows, fill
+from tests.unit.controlplane.rows import Rows, fill
 
 
 def dump(engine: Engine) -> Rows:

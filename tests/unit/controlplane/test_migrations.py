@@ -2,26 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    DateTime,
     Engine,
-    Float,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
     create_engine,
     inspect,
     select,
@@ -35,19 +22,10 @@ from streamswarm_controlplane.db import Base, connect
 from streamswarm_controlplane.schema import MIGRATIONS, alembic_config, current_revision, downgrade, migrate, revisions
 from streamswarm_core.errors import ConfigError
 from tests.unit.controlplane.conftest import DATABASES
+from tests.unit.controlplane.rows import ROWS, VERSION_TABLE, Rows, fill, reflect, sample
 
-ROWS = 3
-VERSION_TABLE = "alembic_version"
-SAMPLES: dict[tuple[str, str], Any] = {
-    ("tests", "probe"): "icmp",
-    ("users", "role"): "admin",
-    ("tokens", "scopes"): ["read"],
-}
-"""Values of columns that don't take any value of their type."""
 REWRITTEN: dict[tuple[str, str, str], str] = {}
 """Revision, table and column whose values a step changes on purpose, and why."""
-
-Rows = dict[str, list[dict[str, Any]]]
 
 _SCRIPTS = ScriptDirectory.from_config(alembic_config(create_engine("sqlite://")))
 REVISIONS = [script.revision for script in reversed(list(_SCRIPTS.walk_revisions()))]
@@ -67,59 +45,6 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     made.dispose()
     if request.param == "postgresql":
         server.drop_database(name)
-
-
-def reflect(engine: Engine) -> MetaData:
-    metadata = MetaData()
-    metadata.reflect(engine)
-    if VERSION_TABLE in metadata.tables:
-        metadata.remove(metadata.tables[VERSION_TABLE])
-    return metadata
-
-
-def sample(column: Column[Any], number: int) -> Any:
-    """A value that no other row has, of a type that the column takes."""
-    named = SAMPLES.get((column.table.name, column.name))
-    if named is not None:
-        return named
-    kind = column.type
-    if isinstance(kind, Boolean):
-        return number % 2 == 0
-    if isinstance(kind, DateTime):
-        value = datetime(2026, 1, 1, 12, 0, 0, 250_000, tzinfo=UTC) + timedelta(days=number)
-        return value if kind.timezone else value.replace(tzinfo=None)
-    if isinstance(kind, JSON):
-        return {"n": number, "text": "größer"}
-    if isinstance(kind, Integer | BigInteger):
-        return number
-    if isinstance(kind, Float):
-        return number + 0.5
-    if isinstance(kind, LargeBinary):
-        return bytes([number])
-    return f"{column.table.name}.{column.name} é {number}"
-
-
-def fill(engine: Engine) -> None:
-    """Put rows into every table; of those that may hold no value the last has none."""
-    tables = reflect(engine).sorted_tables
-    with engine.begin() as connection:
-        for table in tables:
-            for number in range(1, ROWS + 1):
-                connection.execute(table.insert().values(row(connection, table, number)))
-
-
-def row(connection: Connection, table: Table, number: int) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for column in table.columns:
-        if column.nullable and number == ROWS:
-            values[column.name] = None
-            continue
-        values[column.name] = sample(column, number)
-        for key in column.foreign_keys:
-            referred = connection.execute(select(key.column).order_by(key.column).offset(number - 1)).first()
-            # A table that refers to itself has no earlier row at first.
-            values[column.name] = referred[0] if referred else None
-    return values
 
 
 def dump(engine: Engine) -> Rows:

@@ -11,8 +11,8 @@ from sqlalchemy import update
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_core.clock import now
 from tests.unit.controlplane.conftest import Client, add_user, database_of, enrol_agent
-from tests.unit.controlplane.test_agent_changes import beat
-from tests.unit.controlplane.test_problems import is_problem
+from tests.unit.controlplane.plans import beat
+from tests.unit.controlplane.refusals import is_problem
 
 BERLIN: dict[str, Any] = {"name": "berlin", "latitude": 52.52, "longitude": 13.405, "address": "Alexanderplatz 1"}
 
