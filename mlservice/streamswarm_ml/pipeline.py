@@ -128,6 +128,7 @@ class Pipeline:
         self._spans: dict[str, int] = {}
         self._records = Records()
         self._forgot_ns = 0
+        self._unsaved = False
         self.counts = Counts()
         self._watched = self._load()
 
@@ -182,6 +183,7 @@ class Pipeline:
                 self._watched = self._load()
                 raise
             self._forget()
+            self._save()
             self.counts.cycles += 1
             self.counts.last_seconds = time.monotonic() - begun
             return Training(done[0], len(self._watched.keys), self.counts.last_seconds, done[1])
@@ -215,6 +217,7 @@ class Pipeline:
     def _load(self) -> Watched:
         watched, saved = self._fresh(), self._state.load()
         self._records = Records()
+        self._unsaved = False
         if saved is None:
             return watched
         try:
@@ -224,6 +227,12 @@ class Pipeline:
             return self._fresh()
         return watched
 
+    def _save(self) -> None:
+        """Save what is new: once a cycle, and often while catching up, as it is 4 kB for each series."""
+        if self._unsaved:
+            self._state.save(self._watched.save())
+            self._unsaved = False
+
     def _forget(self) -> None:
         """Drop series without a point for two weeks, as the models do: with them memory would grow for ever."""
         now = self._clock()
@@ -231,6 +240,7 @@ class Pipeline:
             self._forgot_ns = now
             if dropped := self._watched.forget(_FORGOTTEN_NS):
                 self._records = Records()
+                self._unsaved = True
                 log.info("%d series without a point for two weeks are forgotten", dropped)
 
     def _lookback(self) -> int:
@@ -285,8 +295,9 @@ class Pipeline:
             scored += points
             reached = max(self._watched.read_until.get(name, 0), stop - late)
             self._watched.read_until[name] = reached
-            if save and (points or known is None):
-                self._state.save(self._watched.save())
+            self._unsaved = self._unsaved or bool(points) or known is None
+            if save and stop < now:
+                self._save()
             if read > _MANY_POINTS:
                 span = max(span // 2, _SHORTEST_SPAN_NS)
             elif read < _MANY_POINTS // 4:

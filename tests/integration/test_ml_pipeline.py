@@ -144,7 +144,7 @@ def test_a_store_that_is_away_is_said_so_and_nothing_stops(tmp_path: Path) -> No
 
 
 def test_a_state_that_cannot_be_saved_is_said_and_scoring_goes_on(bench: PipelineBench) -> None:
-    settings = MlSettings(data=bench.folder, store_url=bench.url, interval=0.2)
+    settings = MlSettings(data=bench.folder, store_url=bench.url, interval=0.2, lookback_hours=0.5)
     blocked = settings.folder / "detectors.state.new"
     blocked.mkdir(parents=True)
     bench.measure(time.time_ns() // NANOSECONDS - 60)
