@@ -153,7 +153,8 @@ class Bank:
                 self._weights[rows, hours] = weights * p.SEASON_KEEP + 1
             kernel.learn(state, value)
             score = kernel.score_of(begins, deviated)
-            opened, ending = kernel.follow(state, (score >= self.threshold) | lasting, value, expected)
+            before = kernel.from_before(state, baseline, by_day[1], by_week[1])
+            opened, ending = kernel.follow(state, (score >= self.threshold) | lasting, value, expected, before)
         settled = ending == Ending.NEW_NORMAL
         if settled.any():
             kernel.settle(state, settled)

@@ -195,14 +195,30 @@ def learn(state: Floats, value: Floats) -> None:
     state[Row.ADAPTED] += 1
 
 
-def follow(state: Floats, begins: Flags, value: Floats, expected: Floats) -> tuple[Flags, Codes]:
-    """Open and close anomalies; where one opened, and how one ended."""
+def from_before(state: Floats, baseline: Codes, day_weight: Floats, week_weight: Floats) -> Flags:
+    """Where the baseline is a season's mean that knew its hour before the open anomaly began."""
+    since = np.minimum(state[Row.OPEN], 3600 / np.maximum(state[Row.INTERVAL], 1e-3))
+    by_week = (baseline == Baseline.HOUR_OF_WEEK) & (week_weight - since >= p.WEEK_LEAST)
+    by_day = (baseline == Baseline.HOUR_OF_DAY) & (day_weight - since >= p.DAY_LEAST)
+    return np.asarray(by_week | by_day)
+
+
+def follow(state: Floats, begins: Flags, value: Floats, expected: Floats, known_before: Flags) -> tuple[Flags, Codes]:
+    """Open and close anomalies; where one opened, and how one ended.
+
+    Args:
+        state: of the series, float64 [WIDTH, series]; the others are [series].
+        begins: whether an incident begins.
+        value: what came.
+        expected: the baseline.
+        known_before: where the baseline owes nothing to the open anomaly, see `from_before`.
+    """
     opened = begins & (state[Row.OPEN] == 0)
     for row in (Row.QUIET, Row.STEADY):
         state[row] = np.where(opened, 0.0, state[row])
     state[Row.BEFORE] = np.where(opened, expected, state[Row.BEFORE])
-    state[Row.OPEN] = np.where(opened, 1.0, state[Row.OPEN])
-    is_open = state[Row.OPEN] > 0
+    is_open = opened | (state[Row.OPEN] > 0)
+    state[Row.OPEN] += is_open
     floor = TINY + NOTHING * np.abs(state[VALUE_CENTRE])
     spread = np.maximum(state[RESIDUAL_SPREAD], floor)
     deviations = (value - expected) / spread
@@ -211,7 +227,7 @@ def follow(state: Floats, begins: Flags, value: Floats, expected: Floats) -> tup
     _watch_drift(state, opened, np.arcsinh((value - state[Row.BEFORE]) / spread))
     back = np.abs(value - state[Row.BEFORE]) / spread < p.QUIET_DEVIATION
     quietened = state[Row.QUIET] >= p.QUIET_POINTS
-    ended = is_open & quietened & back
+    ended = is_open & quietened & (back | known_before)
     level, now = np.sinh(state[Row.DRIFT_MEAN]), (state[Row.SHORT_LEVEL] - state[Row.BEFORE]) / spread
     reached = np.abs(now - level) <= np.maximum(p.REACHED_SHARE * np.abs(level), p.REACHED_LEAST)
     steady = is_open & ~ended & (state[Row.STEADY] >= p.SETTLED_POINTS)
@@ -242,7 +258,8 @@ def _watch_drift(state: Floats, restarted: Flags, size: Floats) -> None:
 
 def seasonal(state: Floats, value: Floats, expected: Floats) -> Floats:
     """What the season's means learn: the value, but an outlier only so far that it can't spoil its hour for weeks."""
-    limit = np.where(state[Row.ADAPTED] > 30, p.SEASON_LIMIT * state[Row.SCALE], np.inf)
+    spreads = np.where(state[Row.OPEN] > 0, p.SEASON_LIMIT_OPEN, p.SEASON_LIMIT)
+    limit = np.where(state[Row.ADAPTED] > 30, spreads * state[Row.SCALE], np.inf)
     limit = np.where(state[Row.SCALE] > 0, limit, np.inf)
     return np.clip(value, expected - limit, expected + limit)
 

@@ -49,7 +49,7 @@ class Row(IntEnum):
     REST = auto()
     LASTING = auto()
     RECENT_DEVIATION = auto()
-    # The open anomaly.
+    # The open anomaly: its points so far, 0 if there is none; what follows is of it.
     OPEN = auto()
     QUIET = auto()
     STEADY = auto()

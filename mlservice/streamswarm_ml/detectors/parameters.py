@@ -32,7 +32,9 @@ WEEK_LEAST: Final = 6.0
 """What a mean of an hour keeps at each of its points; points before an hour of the day, or of the week, is used."""
 
 SEASON_LIMIT: Final = 100.0
-"""How far, in spreads, a value moves the season's means at most."""
+SEASON_LIMIT_OPEN: Final = 10.0
+"""How far, in spreads, a value moves the season's means at most; and while an anomaly is open, which is not to be what
+is expected at this hour from then on."""
 
 LEAK: Final = 0.8
 """What accumulated novelty keeps from point to point."""
@@ -67,7 +69,8 @@ RECENT_MOST: Final = 50.0
 at most so much: values beside one far out are often of the same incident though they look like any other."""
 QUIET_DEVIATION: Final = 6.0
 QUIET_POINTS: Final = 5
-"""An anomaly ends when so many points in a row were less far, in spreads, from what was expected."""
+"""An anomaly ends when so many points in a row were less far, in spreads, from what was expected: if that is a season's
+mean that knew this hour before the anomaly began, or if the values are also near what was expected when it began."""
 
 SETTLED_POINTS: Final = 240
 """Steady points, by the Page–Hinkley test, after which an open anomaly that has reached a level is a new normal."""

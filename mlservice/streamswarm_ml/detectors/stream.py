@@ -43,7 +43,7 @@ _NUMBERS: Final = (
     (Row.REST, "_rest", int),
     (Row.LASTING, "_lasting", float),
     (Row.RECENT_DEVIATION, "_late", float),
-    (Row.OPEN, "_open", bool),
+    (Row.OPEN, "_open", int),
     (Row.QUIET, "_quiet", int),
     (Row.STEADY, "_steady", int),
     (Row.BEFORE, "_before", float),
@@ -96,7 +96,7 @@ class StreamDetector:
         self._centres, self._spreads = [0.0] * len(FEATURES), [0.0] * len(FEATURES)
         self._novelty = self._usual_novelty = 0.0
         self._peak, self._rest, self._lasting, self._late = 0.0, 0, 0.0, 0.0
-        self._open, self._quiet, self._steady, self._before = False, 0, 0, 0.0
+        self._open, self._quiet, self._steady, self._before = 0, 0, 0, 0.0
         self._drift = PageHinkley()
 
     def dump(self) -> tuple[list[float], int, list[float], list[float]]:
@@ -120,15 +120,16 @@ class StreamDetector:
         hours = time_ns // (3600 * 10**9)
         day, week = hours % DAY_HOURS, hours % (7 * DAY_HOURS) + DAY_HOURS
         expected, baseline = self._expect(value, day, week)
+        known_before = self._from_before(baseline, self._weights[day], self._weights[week])
         begins, view = self._begins(value, expected)
         deviated, feature, lasting = self._deviate(value, expected)
         self._learn(value, expected, day, week)
         score = score_of(begins, deviated)
-        opened, ending = self._follow(score >= self._threshold or lasting, value, expected)
+        opened, ending = self._follow(score >= self._threshold or lasting, value, expected, known_before)
         verdict = Verdict(
             score,
             self._threshold,
-            self._open,
+            self._open > 0,
             expected,
             opened,
             ending,
@@ -278,7 +279,8 @@ class StreamDetector:
         return abs(apart) / max(spread, floor)
 
     def _learn(self, value: float, expected: float, day: int, week: int) -> None:
-        limit = p.SEASON_LIMIT * self._scale if self._adapted > 30 and self._scale > 0 else math.inf
+        spreads = p.SEASON_LIMIT_OPEN if self._open else p.SEASON_LIMIT
+        limit = spreads * self._scale if self._adapted > 30 and self._scale > 0 else math.inf
         learned = max(expected - limit, min(expected + limit, value))
         for hour in (day, week):
             self._sums[hour] = self._sums[hour] * p.SEASON_KEEP + learned
@@ -291,11 +293,26 @@ class StreamDetector:
         self._count += 1
         self._adapted += 1
 
-    def _follow(self, begins: bool, value: float, expected: float) -> tuple[bool, Ending]:  # noqa: FBT001 - private
+    def _from_before(self, baseline: Baseline, day_weight: float, week_weight: float) -> bool:
+        """Whether the baseline is a season's mean that knew its hour before the open anomaly began."""
+        since = min(self._open, 3600 / max(self._interval, 1e-3))
+        if baseline is Baseline.HOUR_OF_WEEK:
+            return week_weight - since >= p.WEEK_LEAST
+        return baseline is Baseline.HOUR_OF_DAY and day_weight - since >= p.DAY_LEAST
+
+    def _follow(
+        self,
+        begins: bool,  # noqa: FBT001 - private
+        value: float,
+        expected: float,
+        known_before: bool,  # noqa: FBT001
+    ) -> tuple[bool, Ending]:
         opened = begins and not self._open
         if opened:
-            self._open, self._quiet, self._steady, self._before = True, 0, 0, expected
+            self._quiet, self._steady, self._before = 0, 0, expected
             self._drift.restart()
+        if opened or self._open:
+            self._open += 1
         floor = TINY + NOTHING * abs(self._centres[-1])
         spread = max(self._spreads[0], floor)
         deviations = (value - expected) / spread
@@ -304,8 +321,9 @@ class StreamDetector:
         if not self._open:
             return False, Ending.NONE
         self._quiet = self._quiet + 1 if abs(deviations) < p.QUIET_DEVIATION and not begins else 0
-        if self._quiet >= p.QUIET_POINTS and abs(value - self._before) / spread < p.QUIET_DEVIATION:
-            self._open = False
+        back = abs(value - self._before) / spread < p.QUIET_DEVIATION
+        if self._quiet >= p.QUIET_POINTS and (back or known_before):
+            self._open = 0
             return opened, Ending.INCIDENT
         if self._steady < p.SETTLED_POINTS:
             return opened, Ending.NONE
@@ -313,7 +331,7 @@ class StreamDetector:
         if abs(now - level) > max(p.REACHED_SHARE * abs(level), p.REACHED_LEAST):
             self._steady = p.SETTLED_POINTS - p.ASKED_AGAIN
             return opened, Ending.NONE
-        self._open = False
+        self._open = 0
         self._adapted = p.RESTARTED_POINTS
         self._sums, self._weights = [0.0] * HOURS, [0.0] * HOURS
         return opened, Ending.NEW_NORMAL

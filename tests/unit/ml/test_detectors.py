@@ -247,3 +247,16 @@ def test_rare_single_losses_are_no_anomalies_and_a_burst_of_them_is() -> None:
         assert ((found >= 6 * 1440) & (found < 6 * 1440 + 10)).any()
         opened += int((found < 6 * 1440).sum())
     assert opened <= 6
+
+
+@pytest.mark.parametrize("factor", [0.3, 5.0])
+def test_an_anomaly_closes_when_it_is_over_though_the_hour_of_the_day_is_another(factor: float) -> None:
+    times = np.arange(14 * 288) * 300.0
+    busy = np.clip(np.cos((times / 3600 - 20) / 24 * 2 * np.pi), 0, None)
+    values = 20 * (1 + 0.5 * busy) + np.random.default_rng(5).normal(0, 0.2, len(times))
+    first, last = 12 * 288 + 150, 12 * 288 + 216
+    values[first:last] *= factor
+    found = detect_anomalies(values, times)
+    assert found.opened.sum() == 1
+    assert found.flag[first + 5 : last].all()
+    assert not found.flag[last + 12 :].any()
