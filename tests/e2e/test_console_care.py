@@ -124,7 +124,18 @@ def test_on_a_phone_every_list_is_read_without_scrolling_sideways(page: Page, ur
     page.set_viewport_size({"width": 390, "height": 844})
     wide = """() => [document.documentElement, ...document.querySelectorAll(".scroll")]
         .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText)"""
-    for path in ("agents", "tests", "maintenance", "alerts", "notifications", "profile", "tokens", "users", "audit"):
+    for path in (
+        "agents",
+        "sites",
+        "tests",
+        "maintenance",
+        "alerts",
+        "notifications",
+        "profile",
+        "tokens",
+        "users",
+        "audit",
+    ):
         page.goto(f"{url}/{path}")
         if path == "tests":
             page.locator("tr[data-test=shop]").get_by_role("button", name="Shop", exact=True).click()

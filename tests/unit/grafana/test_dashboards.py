@@ -198,6 +198,8 @@ def test_a_panel_without_data_says_what_is_missing() -> None:
     assert shown["devices", "Device up", "state-timeline"] == "no points of gnmi for this choice and range"
     assert shown["platform", "Write-ahead log", "timeseries"] == "no data: does Prometheus scrape this service?"
     assert shown["overview", "Failing tests", "state-timeline"] == "nothing failed"
+    assert "enter them on the console's page Sites" in shown["overview", "Sites", "geomap"]
+    assert [key[:2] for key in shown if key[2] == "geomap"] == [("overview", "Sites"), ("paths", "Located hops")]
     # In cells there is no room.
     assert {text for (_, _, kind), text in shown.items() if kind in {"table", "stat"}} <= {
         "no data",
