@@ -28,7 +28,7 @@ from streamswarm_cli import (
 )
 from streamswarm_cli.services import ML
 from streamswarm_core import __version__
-from streamswarm_core.errors import StreamSwarmError
+from streamswarm_core.errors import NotYetError, StreamSwarmError
 from streamswarm_core.printable import printable
 
 app: Final = typer.Typer(
@@ -39,6 +39,8 @@ app: Final = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+_EXIT_LATER: Final = 75
+"""EX_TEMPFAIL of sysexits.h: systemd starts a service again after it, and doesn't after 2."""
 ml_app: Final = typer.Typer(help="The service that scores the series.", no_args_is_help=True)
 
 app.command("up")(up_command.up)
@@ -87,7 +89,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error that a person can act on becomes one line and exit code 2.
+    """Run the command line; an error that a person can act on becomes one line and exit code 2, or 75 if it may pass.
 
     What it writes is for its own user, as the units say too: databases, logs, spools and exports hold what other users
     of the host may not see.
@@ -99,4 +101,4 @@ def main() -> None:
         Console(stderr=True, soft_wrap=True).print(
             f"[bold red]error:[/] {escape(printable(str(error)))}", highlight=False
         )
-        sys.exit(2)
+        sys.exit(_EXIT_LATER if isinstance(error, NotYetError) else 2)

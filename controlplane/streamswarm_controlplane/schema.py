@@ -12,13 +12,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Engine, inspect, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from streamswarm_controlplane import models
 from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.sqlite import READING
 from streamswarm_core import __version__
-from streamswarm_core.errors import ConfigError
+from streamswarm_core.errors import ConfigError, NotYetError
 
 _ = models
 _log: Final = logging.getLogger(__name__)
@@ -160,7 +160,10 @@ def _newer(engine: Engine, current: str) -> ConfigError:
 
 
 def _unusable(engine: Engine, error: SQLAlchemyError) -> ConfigError:
-    return ConfigError(f"database {_name(engine)}: {str(error).splitlines()[0]}")
+    text = f"database {_name(engine)}: {str(error).splitlines()[0]}"
+    # A server that is just starting, or away. SQLite's file is there or it isn't.
+    away = isinstance(error, OperationalError) and engine.dialect.name != "sqlite"
+    return NotYetError(text) if away else ConfigError(text)
 
 
 def database_name(url: str | URL) -> str:

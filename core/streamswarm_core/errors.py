@@ -9,6 +9,10 @@ class ConfigError(StreamSwarmError):
     """A setting is missing or can't be used; the message names the key and what it takes."""
 
 
+class NotYetError(ConfigError):
+    """What a service needs can't be reached now; started again later, it may work with the same settings."""
+
+
 class CatalogueError(StreamSwarmError):
     """A measurement, tag or field that the catalogue doesn't declare, or a value of the wrong kind."""
 

@@ -260,3 +260,12 @@ def test_what_a_server_says_is_no_markup_and_no_escape_sequence(tmp_path: Path) 
     assert "[/]" in done.stdout
     assert not set(done.stdout) & set("\x1b\x07\x9b")
     assert "\\x1b[2J" in done.stdout
+
+
+def test_a_control_plane_whose_database_is_away_ends_so_that_systemd_starts_it_again(tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://streamswarm:secret@127.0.0.1:{find_free_port()}/streamswarm"
+    done = streamswarm("controlplane", "run", folder=tmp_path, STREAMSWARM_CONTROLPLANE_DATABASE_URL=url)
+    assert done.returncode == 75
+    assert "Connection refused" in done.stderr
+    assert "secret" not in done.stderr
+    assert "RestartPreventExitStatus=2\n" in streamswarm("unit", "controlplane", folder=tmp_path).stdout
