@@ -65,7 +65,7 @@ def _refuse_filled(writing: Connection) -> None:
         if writing.execute(select(table).limit(1)).first() is not None:
             raise ConfigError(
                 f"database {database_name(writing.engine.url)} isn't empty: there are rows in {table.name}; "
-                "give another one, or remove what it holds: streamswarm controlplane downgrade base"
+                "give another one"
             )
 
 
