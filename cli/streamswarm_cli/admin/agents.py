@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -26,7 +26,6 @@ app: Final = noun.group("Enrolled agents.")
 noun.add_list(app, AGENTS)
 noun.add_show(app, AGENTS)
 noun.add_update(app, AGENTS)
-noun.add_delete(app, AGENTS)
 noun.add_act(app, AGENTS, "revoke", "Shut an agent out; its data stay.", ask=True)
 noun.add_act(app, AGENTS, "drain", "Let an agent start no more runs.")
 noun.add_act(app, AGENTS, "undrain", "Let a drained agent run its tests again.")
@@ -34,6 +33,24 @@ noun.add_act(app, AGENTS, "restart", "Let an agent start anew.")
 
 _ACTIONS: Final = ("drain", "undrain", "restart", "revoke")
 Names = Annotated[list[str] | None, typer.Option("--agent", "-a", help="An agent, by name or id; may be repeated.")]
+
+
+@app.command("delete")
+def delete(
+    name: noun.Name,
+    *,
+    series: Annotated[
+        Literal["keep", "delete"], typer.Option(help="What becomes of what it has measured; delete can't be undone.")
+    ] = "keep",
+    yes: noun.Yes = False,
+) -> None:
+    """Remove an agent with its assignments; its name is free again."""
+    with noun.connect() as api:
+        found = api.find(AGENTS.path, name, AGENTS.by)
+        if not yes:
+            typer.confirm(f"Remove the agent {found['name']}, and {series} its series?", abort=True, err=True)
+        told = api.send("DELETE", f"{AGENTS.path}/{found['id']}", series=series).json()
+    typer.echo(f"agent {found['name']}: deleted; {told['detail']}", err=True)
 
 
 @app.command("bulk")

@@ -173,6 +173,19 @@ def test_tokens_and_enrolment_tokens_are_made_and_revoked(shell: Shell) -> None:
     shell.ok("enrolment-tokens", "delete", enrolment["id"], "--yes")
 
 
+def test_a_deleted_agents_name_is_free_again(shell: Shell, admin: Client) -> None:
+    enrol_agent(admin, "berlin-1")
+    done = shell.run("agents", "delete", "berlin-1", "--yes")
+    assert (done.returncode, done.stderr) == (0, "agent berlin-1: deleted; its series stay in the store\n")
+    assert "no agent" in shell.refused("agents", "show", "berlin-1")
+    enrol_agent(admin, "berlin-1")
+    assert (
+        "Remove the agent berlin-1, and delete its series?"
+        in shell.run("agents", "delete", "berlin-1", "--series", "delete", stdin="n\n").stderr
+    )
+    shell.ok("agents", "show", "berlin-1")
+
+
 def test_agents_are_shown_and_shut_out(shell: Shell, admin: Client) -> None:
     enrol_agent(admin, "berlin-1")
     assert json.loads(shell.ok("agents", "show", "berlin-1", "--json"))["site"] == "berlin"
