@@ -4,6 +4,10 @@ DuckDB keeps a copy of a table's whole entry, all columns, for each change of it
 columns added to a table of thousands take gigabytes. So a new table is created with all columns that it gets in the
 same flush, and additions are committed in small transactions ahead of the rows that need them. A crash in between
 leaves tables and columns without rows, which the log's replay finds and fills.
+
+A column that is added to a table with rows takes a block of memory for each of its row groups until the next
+checkpoint makes nothing of it. So there are fewer columns in one transaction the more rows there are, and a checkpoint
+behind each.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +28,12 @@ SQL_TYPES: Final[Mapping[FieldType, str]] = {
 }
 MOST_VERSIONS: Final = 50_000
 """Columns in all versions of tables that one transaction makes; each takes about 700 bytes until its end."""
+
+_MOST_BLOCKS: Final = 512
+"""Of 256 KiB each."""
+_ROW_GROUP: Final = 122_880
+_WORTH_A_CHECKPOINT: Final = 64
+"""Blocks; what takes fewer is left to DuckDB's own checkpoints."""
 
 Change = Callable[[DuckDBPyConnection], object]
 
@@ -116,18 +126,50 @@ def parted(changes: Sequence[Change]) -> tuple[list[Addition], list[Change]]:
     return ahead, rest
 
 
-def in_pieces(additions: Iterable[Addition]) -> Iterator[list[Addition]]:
-    """Additions in groups that are small enough for one transaction each."""
-    piece: list[Addition] = []
-    versions = 0
+@dataclass(slots=True)
+class Piece:
+    """Additions for one transaction.
+
+    Attributes:
+        additions: them.
+        versions: what they take of MOST_VERSIONS.
+        blocks: memory they take until the next checkpoint, in blocks of 256 KiB.
+    """
+
+    additions: list[Addition]
+    versions: int = 0
+    blocks: int = 0
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        """Whether the memory it takes has to be given back before anything else."""
+        return self.blocks >= _WORTH_A_CHECKPOINT
+
+
+def in_pieces(additions: Iterable[Addition], rows: Mapping[str, int]) -> Iterator[Piece]:
+    """Additions in groups that are small enough for one transaction each.
+
+    Args:
+        additions: in order.
+        rows: about how many rows a table has, by its name.
+    """
+    piece = Piece([])
     for one in additions:
-        if piece and versions + one.versions > MOST_VERSIONS:
+        blocks = -(-rows.get(one.table, 0) // _ROW_GROUP) if isinstance(one, NewColumn) else 0
+        full = piece.versions + one.versions > MOST_VERSIONS or piece.blocks + blocks > _MOST_BLOCKS
+        if piece.additions and full:
             yield piece
-            piece, versions = [], 0
-        piece.append(one)
-        versions += one.versions
-    if piece:
+            piece = Piece([])
+        piece.additions.append(one)
+        piece.versions += one.versions
+        piece.blocks += blocks
+    if piece.additions:
         yield piece
+
+
+def rows_of_tables(connection: DuckDBPyConnection) -> dict[str, int]:
+    """About how many rows each table has."""
+    return dict(connection.execute("SELECT table_name, estimated_size FROM duckdb_tables()").fetchall())
 
 
 def _list_fields(connection: DuckDBPyConnection, table: str, columns: Sequence[FieldColumn]) -> None:

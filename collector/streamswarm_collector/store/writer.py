@@ -17,7 +17,7 @@ from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.store.catalog import Catalog, Table
-from streamswarm_collector.store.changes import Change, in_pieces, parted
+from streamswarm_collector.store.changes import Change, Piece, in_pieces, parted, rows_of_tables
 from streamswarm_collector.store.cold import ColdTier
 from streamswarm_collector.store.writing import Entry, coalesced, load_recent, take_block, take_rows
 from streamswarm_core.errors import Unavailable
@@ -256,13 +256,16 @@ class StoreWriter:
         with self.taking:
             changes, lsn = list(self._changes), self._taken_lsn
         additions, rest = parted(changes)
-        pieces = deque(in_pieces(additions))
+        pieces: deque[Piece] | None = None
         while changes or lsn > self.stored_lsn:
             try:
                 started = time.monotonic()
+                if pieces is None:
+                    pieces = deque(in_pieces(additions, rows_of_tables(self._connection) if additions else {}))
                 while pieces:
-                    self._commit(pieces[0])
-                    pieces.popleft()
+                    self._commit(pieces[0].additions)
+                    if pieces.popleft().needs_checkpoint:
+                        self._checkpoint()
                 self._commit([*rest, _position(lsn)])
             except duckdb.FatalException as error:
                 log.exception("the store's file has to be opened anew; the log keeps what isn't in it")
@@ -298,6 +301,11 @@ class StoreWriter:
                 with contextlib.suppress(duckdb.TransactionException):
                     connection.execute("ROLLBACK")
                 raise
+
+    def _checkpoint(self) -> None:
+        # Another transaction that writes is no failure: what it keeps in memory goes with the next one.
+        with self.file_lock, contextlib.suppress(duckdb.TransactionException):
+            self._connection.execute("CHECKPOINT")
 
     def _limit_recent(self) -> None:
         excess = self.recent_bytes - self._recent_bytes

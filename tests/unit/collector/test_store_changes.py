@@ -48,11 +48,23 @@ def test_a_table_that_follows_a_drop_of_its_measurement_stays_behind_it() -> Non
 def test_pieces_bound_what_one_transaction_keeps_and_change_no_order() -> None:
     additions = [NewColumn("m1", column(number)) for number in range(1, 4097)]
     additions_and_table: list[Addition] = [*additions, NewTable("m2", "d", "n", tuple(map(column, range(1, 4097))))]
-    pieces = list(in_pieces(additions_and_table))
-    assert [one for piece in pieces for one in piece] == additions_and_table
-    assert max(sum(one.versions for one in piece) for piece in pieces) <= MOST_VERSIONS
+    pieces = list(in_pieces(additions_and_table, {}))
+    assert [one for piece in pieces for one in piece.additions] == additions_and_table
+    assert max(sum(one.versions for one in piece.additions) for piece in pieces) <= MOST_VERSIONS
+    assert not any(piece.needs_checkpoint for piece in pieces)
     # Each is as full as it can be.
     assert all(
-        sum(one.versions for one in piece) + following[0].versions > MOST_VERSIONS
-        for piece, following in pairwise(pieces)
+        piece.versions + following.additions[0].versions > MOST_VERSIONS for piece, following in pairwise(pieces)
     )
+
+
+def test_the_more_rows_a_table_has_the_fewer_columns_are_added_before_a_checkpoint() -> None:
+    additions = [NewColumn("m1", column(number)) for number in range(1, 101)]
+    sizes = {
+        count: [(len(piece.additions), piece.needs_checkpoint) for piece in in_pieces(additions, {"m1": count})]
+        for count in (0, 100_000, 2_000_000, 1_000_000_000)
+    }
+    assert sizes[0] == [(100, False)]
+    assert sizes[100_000] == [(100, True)]
+    assert sizes[2_000_000] == [(30, True)] * 3 + [(10, True)]
+    assert sizes[1_000_000_000] == [(1, True)] * 100
