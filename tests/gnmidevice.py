@@ -147,7 +147,7 @@ def to_path(text: str) -> Any:
     return gnmi_pb2.Path(elem=elements)
 
 
-class Service(gnmi_pb2_grpc.gNMIServicer):  # type: ignore[misc]
+class Service(gnmi_pb2_grpc.gNMIServicer):  # type: ignore[misc] # the package has no types
     def __init__(self, device: Device) -> None:
         self._device = device
 

@@ -106,7 +106,7 @@ def _backfilled_prometheus(folder: Path, families: dict[str, Metric]) -> Iterato
     folder.mkdir(parents=True)
     registry = CollectorRegistry()
     registry.register(_Families(families.values()))
-    (folder / "scraped.txt").write_bytes(generate_latest(registry))  # type: ignore[no-untyped-call, unused-ignore]
+    (folder / "scraped.txt").write_bytes(generate_latest(registry))
     load = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(folder / "scraped.txt"), str(folder / "data")]
     subprocess.run(load, check=True, capture_output=True)
     with run_prometheus(folder) as url:

@@ -139,7 +139,7 @@ def _scraped(points: Iterable[Point]) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Families(families.values()))
     # OpenMetrics is only written for registries; samples of a series have to be in order of time.
-    return generate_latest(registry)  # type: ignore[no-untyped-call, no-any-return, unused-ignore]
+    return bytes(generate_latest(registry))
 
 
 class _Families(Collector):

@@ -158,7 +158,7 @@ def test_points_that_a_full_disk_does_not_take_are_counted_and_leave_no_half_lin
     spool.flush()
     assert spool._open
     file = spool._open
-    spool._open = Full(file, 30)  # type: ignore[assignment]
+    spool._open = Full(file, 30)  # type: ignore[assignment] # a file as far as the spool writes to it
     spool.add_run("a", [point(2), point(3)], {})
     spool.flush()
     assert spool.dropped_points == 2

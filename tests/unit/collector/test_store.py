@@ -86,7 +86,7 @@ def as_blocks(points: list[tuple[str, int, dict[str, float]]]) -> list[Block]:
         blocks[-1].series_keys.append(key)
         blocks[-1].times.append(time_ns)
         for name, value in fields.items():
-            blocks[-1].columns[name].append(value)  # type: ignore[arg-type]
+            blocks[-1].columns[name].append(value)  # type: ignore[arg-type] # all columns are of floats here
     return blocks
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 import typer
 import yaml
+from typer.core import TyperGroup
 
 from streamswarm_cli.main import app
 from streamswarm_cli.services import SERVICES
@@ -189,9 +190,11 @@ def test_an_image_starts_a_command_that_there_is(name: str) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts["streamswarm"] == "streamswarm_cli.main:main"
     command = typer.main.get_command(app)
-    group = command.get_command(None, name)  # type: ignore[attr-defined]
-    assert group.get_command(None, "run") is not None
-    assert command.get_command(None, "status") is not None  # type: ignore[attr-defined]
+    assert isinstance(command, TyperGroup)
+    group = command.commands[name]
+    assert isinstance(group, TyperGroup)
+    assert "run" in group.commands
+    assert "status" in command.commands
     assert 'exec streamswarm \\"$SERVICE\\" run' in DOCKERFILE
 
 
