@@ -7,10 +7,17 @@ from collections.abc import Callable, Iterator
 
 import httpx._config as httpx_config
 import httpx._transports.default as httpx_transports
+import hypothesis
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from tests.support import RunningInfluxDB, find_free_port, run_influxdb
+
+
+def pytest_configure() -> None:
+    """Let hypothesis look at no clock: its 200 ms for an example are soon over where several tests share two cores."""
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
