@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streamswarm_core.integer import Integer
 from streamswarm_core.moment import Moment
 
 MOST_REPORTS: Final = 200
@@ -105,13 +106,9 @@ class RunReport(BaseModel):
     due_at: Moment | None = Field(None, description="When it should have begun, if a calendar said so.")
     started_at: Moment | None = None
     finished_at: Moment | None = None
-    executions: int = Field(0, ge=0, le=2**31 - 1, strict=True, description="Runs of the probe that have ended.")
-    failures: int = Field(
-        0,
-        ge=0,
-        le=2**31 - 1,
-        strict=True,
-        description="Those of them that found the target not up, or came to nothing.",
+    executions: Integer = Field(0, ge=0, le=2**31 - 1, description="Runs of the probe that have ended.")
+    failures: Integer = Field(
+        0, ge=0, le=2**31 - 1, description="Those of them that found the target not up, or came to nothing."
     )
     error: str = Field("", max_length=500, description="Why it failed, was missed or came late; else the last failure.")
 

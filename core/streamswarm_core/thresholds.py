@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamswarm_core.catalogue.model import RATIO, SCORE, STATE, Kind, Measurement
 from streamswarm_core.catalogue.model import Field as CatalogueField
+from streamswarm_core.integer import Integer
 from streamswarm_core.probespecs.model import ProbeSpec
 from streamswarm_core.wording import format_condition, format_length, format_value
 
@@ -92,7 +93,7 @@ class Objective(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: float = Field(gt=0, lt=1, strict=True, examples=[0.999], description="Such as 0.999 for 99.9 %.")
-    days: int = Field(30, ge=1, le=366, strict=True, description="Days that are looked back.")
+    days: Integer = Field(30, ge=1, le=366, description="Days that are looked back.")
 
     @property
     def allowed_seconds(self) -> float:

@@ -57,7 +57,7 @@ def streamswarm(*arguments: str, folder: Path, data: str = "data") -> Done:
 def stream(url: str, acknowledged: list[int], stop: threading.Event) -> None:
     """Write numbered points, whose days begin with the epoch's, so that most of them become cold."""
     with httpx.Client(timeout=30) as client:
-        while not stop.is_set():
+        while not stop.wait(0.02):  # or days come faster than they can be rolled up and become cold
             numbers = range(len(acknowledged), len(acknowledged) + 20)
             lines = "\n".join(f"m,host=a n={number}i {1 + number * 3_600_000_000_000}" for number in numbers)
             client.post(url + WRITES, content=lines).raise_for_status()

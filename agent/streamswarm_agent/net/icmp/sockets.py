@@ -1,5 +1,6 @@
 """ICMP sockets: opened with as little privilege as the kernel asks for, stamped by it, deaf to foreign packets."""
 
+import contextlib
 import ctypes
 import ipaddress
 import socket
@@ -115,12 +116,20 @@ def _prepare(
     if raw:
         _pass_types(opened, family)
         _attach_filter(opened, _filter_v4(identifier) if family == socket.AF_INET else _filter_v6(identifier))
+        _empty(opened)
     elif family == socket.AF_INET:
         opened.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
     else:
         opened.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     unstamped = EchoSocket(opened, family, raw, identifier, stamped=False)
     return EchoSocket(opened, family, raw, identifier, stamped=unstamped.restart_stamps())
+
+
+def _empty(opened: socket.socket) -> None:
+    """Throw away what came before there was a filter."""
+    with contextlib.suppress(BlockingIOError):
+        while opened.recv(1):
+            pass
 
 
 def _pass_types(opened: socket.socket, family: socket.AddressFamily) -> None:
