@@ -40,13 +40,14 @@ def plain() -> Iterator[Running]:
 async def test_both_versions_of_http_are_spoken_and_split_into_phases(
     site: Running, authority: Authority, context: Context, http2: bool, protocol: str
 ) -> None:
-    url = f"https://{HERE}:{site.port}/slow?first_byte_ms=60&between_ms=20&chunks=3"
+    url = f"https://{HERE}:{site.port}/slow?first_byte_ms=200&between_ms=20&chunks=3"
     point = await run("http", url, context, ca_file=str(authority.path), http2=http2)
     assert (point.fields["up"], point.fields["status"], point.fields["protocol"]) == (1, 200, protocol)
     assert (point.fields["body"], point.fields["content_length"], point.fields["cut"]) == (21, 21, 0)
-    # The last two pieces come at least 40 ms after the headers, whenever those are read.
-    assert float(point.fields["first_byte"]) >= 0.06
-    assert float(point.fields["transfer"]) >= 0.04
+    # The server's pauses; on a busy machine a part of one is counted with the phase before.
+    assert seconds(point, "request", "first_byte") >= 0.2
+    assert seconds(point, "request", "first_byte", "transfer") >= 0.24
+    assert 0 < float(point.fields["transfer"]) < float(point.fields["first_byte"])
     assert 0 < seconds(point, "tls", *PHASES) <= float(point.fields["total"])
     assert point.fields["certificate_expires_in"] == pytest.approx(30 * DAY, abs=8640)
 
