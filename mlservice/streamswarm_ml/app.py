@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -13,12 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from streamswarm_core import __version__
-from streamswarm_core.errors import ConfigError, Refused, Unavailable
+from streamswarm_core.errors import ConfigError
 from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.expectations import ExpectationsClient
-from streamswarm_ml.jobs import UNEXPECTED
+from streamswarm_ml.loops import repeat
 from streamswarm_ml.metrics import MlMetrics
 from streamswarm_ml.pipeline import Pipeline
 from streamswarm_ml.plans import Plans
@@ -26,8 +25,6 @@ from streamswarm_ml.routes import routes_elsewhere
 from streamswarm_ml.service import ModelService
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
-
-log = logging.getLogger(__name__)
 
 _LONGEST_DELAY: Final = 60.0
 
@@ -116,20 +113,10 @@ def create_app(settings: MlSettings) -> Starlette:
 
 async def score_forever(pipeline: Pipeline, interval: float) -> None:
     """Score what is new every `interval` seconds, less often while that fails, until cancelled."""
-    delay, counts = interval, pipeline.counts
-    while True:
-        try:
-            await asyncio.to_thread(pipeline.cycle)
-        except (Unavailable, Refused, OSError) as error:
-            if not counts.last_error:
-                log.warning("nothing can be scored now: %s", error)
-            counts.last_error = str(error)
-        except Exception:
-            # A loop that ends would leave a service that looks healthy and scores nothing.
-            log.exception("scoring failed; trying again")
-            counts.last_error = UNEXPECTED
-        else:
-            counts.last_error = ""
-        counts.failures += bool(counts.last_error)
-        delay = min(delay * 2, _LONGEST_DELAY) if counts.last_error else interval
-        await asyncio.sleep(delay)
+    counts = pipeline.counts
+
+    def note(failure: str) -> None:
+        counts.last_error = failure
+        counts.failures += bool(failure)
+
+    await repeat(pipeline.cycle, note, name="scoring", interval=interval, longest=_LONGEST_DELAY)

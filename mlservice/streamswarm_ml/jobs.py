@@ -5,14 +5,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from streamswarm_core.clock import from_ns
 from streamswarm_core.errors import StreamSwarmError
+from streamswarm_ml.loops import UNEXPECTED
 
 log = logging.getLogger(__name__)
-
-UNEXPECTED: Final = "an unexpected error; the log says more"
 
 
 class JobState(StrEnum):

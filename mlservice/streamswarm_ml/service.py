@@ -1,27 +1,22 @@
 """The models' part of the ML service: what they need, their loop, their routes."""
 
-import asyncio
-import logging
 from typing import Final
 
 import httpx
 from starlette.routing import Route
 
-from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.access import Gatekeeper
 from streamswarm_ml.failure.model import Objective
 from streamswarm_ml.health.rule import Limits
-from streamswarm_ml.jobs import UNEXPECTED
 from streamswarm_ml.labels import LabelLog
+from streamswarm_ml.loops import repeat
 from streamswarm_ml.operations import Operations
 from streamswarm_ml.plans import Plans
 from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.routes import model_routes
 from streamswarm_ml.settings import MlSettings
-
-log = logging.getLogger(__name__)
 
 _INTERVAL: Final = 60.0
 _LONGEST_DELAY: Final = 600.0
@@ -64,22 +59,12 @@ class ModelService:
 
     async def run_forever(self) -> None:
         """Learn what is new every minute, less often while that fails, until cancelled."""
-        delay, progress = self._interval, self.operations.progress
-        while True:
-            try:
-                await asyncio.to_thread(self.operations.cycle)
-            except (Unavailable, Refused, OSError) as error:
-                if not progress.last_error:
-                    log.warning("the models can't go on: %s", error)
-                progress.last_error = str(error)
-            except Exception:
-                # A loop that ends would leave a service that looks healthy and learns nothing.
-                log.exception("the models failed; trying again")
-                progress.last_error = UNEXPECTED
-            else:
-                progress.last_error = ""
-            delay = min(delay * 2, _LONGEST_DELAY) if progress.last_error else self._interval
-            await asyncio.sleep(delay)
+        operations = self.operations
+
+        def note(failure: str) -> None:
+            operations.progress.last_error = failure
+
+        await repeat(operations.cycle, note, name="the models", interval=self._interval, longest=_LONGEST_DELAY)
 
     def close(self) -> None:
         """End the job, save what was learned, drop the connections."""
