@@ -10,7 +10,7 @@ from streamswarm_agent.faults import Fault
 from streamswarm_agent.plan import Skip
 from streamswarm_core.assignment import Assignment
 from streamswarm_core.probespecs.demand import Lane, RunCost
-from tests.support import eventually, until
+from tests.support import until
 from tests.unit.agent.scheduling import LIMITS, Bench, Make, assignment, reasons
 
 
@@ -338,65 +338,3 @@ async def test_a_step_of_the_wall_clock_changes_nothing(schedulers: Make, monkey
     scheduler.update([assignment(1, 0.05)])
     await until(lambda: ran["t1"] + scheduler.counts.skipped >= 20)
     assert ran["t1"] + scheduler.counts.skipped <= (time.monotonic() - begun) / 0.05 + 2
-
-
-async def test_a_draining_agent_lets_runs_end_and_starts_no_more() -> None:
-    release = asyncio.Event()
-    runs: Counter[str] = Counter()
-    ended: list[str] = []
-
-    async def run(one: Assignment) -> None:
-        runs[one.test] += 1
-        await release.wait()
-        ended.append(one.test)
-
-    scheduler = Bench(run).make()
-    scheduler.update([assignment(1), assignment(2)])
-    await asyncio.to_thread(eventually, lambda: len(runs), lambda count: count == 2)
-    scheduler.update([], finish=True)
-    assert len(scheduler) == 0
-    await asyncio.sleep(0.2)
-    release.set()
-    await asyncio.to_thread(eventually, lambda: len(ended), lambda count: count == 2)
-    await asyncio.sleep(0.2)
-    assert sorted(ended) == ["t1", "t2"]
-    assert runs == {"t1": 1, "t2": 1}
-    assert scheduler.counts.runs == 2
-    await scheduler.close()
-
-
-async def test_closing_ends_runs_that_were_let_finish() -> None:
-    begun = asyncio.Event()
-    outcome: list[str] = []
-
-    async def run(_one: Assignment) -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            outcome.append("cancelled")
-            raise
-
-    scheduler = Bench(run).make()
-    scheduler.update([assignment()])
-    await begun.wait()
-    scheduler.update([], finish=True)
-    await scheduler.close()
-    assert outcome == ["cancelled"]
-
-
-async def test_a_run_that_is_let_finish_still_has_its_time_limit() -> None:
-    begun = asyncio.Event()
-
-    async def run(_one: Assignment) -> None:
-        begun.set()
-        await asyncio.sleep(60)
-
-    bench = Bench(run)
-    scheduler = bench.make()
-    scheduler.update([assignment(timeout=0.3)])
-    await begun.wait()
-    scheduler.update([], finish=True)
-    await asyncio.to_thread(eventually, lambda: len(bench.failures), lambda count: count == 1)
-    assert bench.failures[0][1] is Fault.TIMEOUT
-    await scheduler.close()
