@@ -43,3 +43,12 @@ def url(tmp_path: Path) -> Iterator[str]:
         client.change_password(first, PASSWORD).raise_for_status()
         client.http.close()
         yield url
+
+
+@pytest.fixture
+def admin(url: str) -> Iterator[Client]:
+    """The admin of that control plane, at its API."""
+    client = Client(url)
+    client.log_in("admin", PASSWORD)
+    yield client
+    client.http.close()

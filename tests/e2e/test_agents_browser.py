@@ -1,33 +1,13 @@
 """The agents page in a browser, at a control plane whose agents the test plays."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page, expect
 
-from streamswarm_controlplane.app import create_app
-from streamswarm_controlplane.bootstrap import bootstrap
-from streamswarm_controlplane.settings import ControlPlaneSettings
 from tests.e2e.browser import log_in
-from tests.support import find_free_port, serve_app
-from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
+from tests.unit.controlplane.conftest import Client, enrol_agent
 from tests.unit.controlplane.plans import beat
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def admin(tmp_path: Path) -> Iterator[Client]:
-    settings = ControlPlaneSettings(data=tmp_path, store_url=f"http://127.0.0.1:{find_free_port()}")
-    password = bootstrap(settings).admin_password
-    assert password
-    with serve_app(create_app(settings)) as url:
-        client = Client(url)
-        client.log_in("admin", password)
-        client.change_password(password, PASSWORD)
-        yield client
-        client.http.close()
 
 
 @pytest.fixture

@@ -1,24 +1,19 @@
 """Where a site is: from the console or the API over the agent into the store, and onto the dashboard's map."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from streamswarm_controlplane.app import create_app
-from streamswarm_controlplane.bootstrap import bootstrap
-from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_grafana.ask_store import Store
 from streamswarm_grafana.expand import View
-from tests.e2e.browser import log_in, new_page
+from tests.e2e.browser import log_in
 from tests.e2e.stack import Administrator, Stack
 from tests.integration.dashboard_files import load, panels, sites_of
-from tests.support import eventually, find_free_port, serve_app
-from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
+from tests.support import eventually
+from tests.unit.controlplane.conftest import Client, enrol_agent
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -49,25 +44,11 @@ def test_a_site_that_is_given_a_place_is_on_the_map_with_its_agent_and_its_tests
 
 
 @pytest.fixture
-def admin(tmp_path: Path) -> Iterator[Client]:
-    settings = ControlPlaneSettings(data=tmp_path, store_url=f"http://127.0.0.1:{find_free_port()}")
-    password = bootstrap(settings).admin_password
-    assert password
-    with serve_app(create_app(settings)) as url:
-        client = Client(url)
-        client.log_in("admin", password)
-        client.change_password(password, PASSWORD)
-        yield client
-        client.http.close()
-
-
-@pytest.fixture
-def page(admin: Client) -> Iterator[Page]:
+def page(page: Page, admin: Client) -> Page:
     """The sites page of an admin."""
-    with new_page() as page:
-        log_in(page, f"{admin.url}/sites", PASSWORD)
-        page.wait_for_url("**/sites")
-        yield page
+    log_in(page, f"{admin.url}/sites")
+    page.wait_for_url("**/sites")
+    return page
 
 
 @pytest.mark.needs("chromium", "chromium")

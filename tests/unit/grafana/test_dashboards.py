@@ -16,6 +16,7 @@ from streamswarm_grafana import influxdb
 from streamswarm_grafana.generate import ROOT, stale, write
 from streamswarm_grafana.panel import WIDTH
 from streamswarm_grafana.thresholds import limited, limits_of
+from tests.integration.dashboard_files import panels
 
 FILES: Final = sorted((ROOT / "grafana/dashboards").rglob("*.json"))
 BUILT_IN: Final = re.compile(r"__\w+|timeFilter|tag_\w+|col|\d+")
@@ -30,14 +31,6 @@ def named(path: Path) -> str:
 def load(path: Path) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return body
-
-
-def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for panel in board["panels"]:
-        if panel["type"] == "row":
-            yield from panel.get("panels", [])
-        else:
-            yield panel
 
 
 def texts(value: Any) -> Iterator[str]:
