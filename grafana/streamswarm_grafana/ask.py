@@ -100,6 +100,7 @@ class Raw:
         written: the same for line protocol in VictoriaMetrics, if it has to be another one.
         legend: as in an Ask.
         table: as in an Ask.
+        by: as in an Ask, for the order of a table's columns.
         heatmap: whether it is a histogram's buckets.
         stack: whether the query is about the stack's own services, which only Prometheus has.
     """
@@ -110,6 +111,7 @@ class Raw:
     written: str | None = None
     legend: str = ""
     table: bool = False
+    by: tuple[str, ...] = ()
     heatmap: bool = False
     stack: bool = False
 

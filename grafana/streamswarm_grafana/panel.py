@@ -51,6 +51,7 @@ class Panel:
         states: what 0 and 1 mean, where the value is one of them: in red and in green.
         worst: the column that a table is sorted by, worst first.
         most: rows of a table.
+        timed: whether a table's rows are events, so that it says when each was.
         drill: keys of the dashboards that a click offers.
         empty: what to show while there is nothing, where that is good news.
         log: whether the axis is logarithmic.
@@ -70,6 +71,7 @@ class Panel:
     states: tuple[str, str] | None = None
     worst: str = ""
     most: int = 10
+    timed: bool = False
     drill: tuple[str, ...] = ()
     empty: str = ""
     log: bool = False

@@ -246,22 +246,27 @@ def _table(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> table.Pa
     built = table.Panel().unit(panel.shown_unit).show_header(show_header=True).filterable(filterable=True)
     built.thresholds(steps(None))
     shown = _shown_columns(panel, dialect)
-    worst = panel.worst
+    worst, headings = panel.worst, []
     for letter, (measurement, field, column) in zip("ABCDEFGHIJKLMNOP", shown, strict=False):
         heading = column.title
         if dialect.source == "prometheus":
             heading = f"Value #{letter}" if len(queries) > 1 else "Value"
         if column.title == panel.worst:
             worst = heading
+        headings.append(heading)
         built.override_by_name(heading, _cell(measurement, field, column))
     if len(queries) > 1:
         built.with_transformation(model.DataTransformerConfig("merge", options={}))
-    hidden = {"Time": True, "time": True}
-    built.with_transformation(model.DataTransformerConfig("organize", options={"excludeByName": hidden}))
+    # Grafana's InfluxDB data source gives tags in another order each time.
+    tags = [tag for ask in panel.asks for tag in ask.by]
+    order = {name: place for place, name in enumerate(dict.fromkeys((*tags, *headings)))}
+    hidden = {} if panel.timed else {"Time": True, "time": True}
+    options = {"excludeByName": hidden, "indexByName": order}
+    built.with_transformation(model.DataTransformerConfig("organize", options=options))
     if worst:
         falling = any(field.worse == "down" for _, field, column in shown if column.title == panel.worst)
-        order = {"sort": [{"field": worst, "desc": not falling}]}
-        built.with_transformation(model.DataTransformerConfig("sortBy", options=order))
+        sort = {"sort": [{"field": worst, "desc": not falling}]}
+        built.with_transformation(model.DataTransformerConfig("sortBy", options=sort))
         built.with_transformation(model.DataTransformerConfig("limit", options={"limitField": panel.most}))
     return built
 

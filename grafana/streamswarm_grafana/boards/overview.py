@@ -39,6 +39,7 @@ _OPEN: Final = Raw(
     written="last_over_time(<anomaly.score>[$__range]) and on (agent, target, measurement, field, detector) "
     "(last_over_time(<anomaly.flag>[10m]) == 1)",
     table=True,
+    by=("agent", "target", "measurement", "field"),
 )
 
 OVERVIEW: Final = Board(

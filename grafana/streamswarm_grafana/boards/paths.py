@@ -12,8 +12,8 @@ _HOP: Final = ("agent", "target", "hop")
 
 _CHANGES: Final = Raw(
     TRACEROUTE.tags,
-    influxql='SELECT "changed_hop", "changed_from", "changed_to", "path_hash", "agent"::tag, "target"::tag FROM "traceroute" '
-    'WHERE <where> AND "path_changed" = 1 ORDER BY time DESC LIMIT 100',
+    influxql='SELECT "agent"::tag, "target"::tag, "changed_hop" AS "hop", "changed_from" AS "was", "changed_to" AS "is", '
+    '"path_hash" AS "path" FROM "traceroute" WHERE <where> AND "path_changed" = 1 ORDER BY time DESC LIMIT 100',
     table=True,
 )
 
@@ -42,6 +42,7 @@ PATHS: Final = Board(
                     asks=(_CHANGES,),
                     unit="none",
                     width=24,
+                    timed=True,
                     note="Each change: the first hop that differs, who stood there and who stands there now.",
                     empty="no path changed",
                 ),

@@ -1,6 +1,7 @@
 """A table panel's rows, after its overrides and transformations."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from streamswarm_grafana.ask_store import Drawn
@@ -13,9 +14,13 @@ def rows_of(panel: dict[str, Any], drawn: Sequence[Drawn]) -> tuple[list[str], l
     """Headings, and for each row the text and the colour of every cell."""
     found: list[dict[str, Any]] = []
     for one in drawn:
-        found += [{**one.labels, **dict(zip(one.columns, row[1:], strict=True))} for row in one.rows]
+        found += [
+            {"Time": _clock(row[0]), **one.labels, **dict(zip(one.columns, row[1:], strict=True))} for row in one.rows
+        ]
     for step in panel.get("transformations", []):
-        if step["id"] == "sortBy":
+        if step["id"] == "organize":
+            found = [_organized(row, step["options"]) for row in found]
+        elif step["id"] == "sortBy":
             key, falling = step["options"]["sort"][0]["field"], step["options"]["sort"][0]["desc"]
             known = [row for row in found if row.get(key) is not None]
             found = sorted(known, key=lambda row, key=key: row[key], reverse=falling)  # type: ignore[misc]
@@ -25,6 +30,15 @@ def rows_of(panel: dict[str, Any], drawn: Sequence[Drawn]) -> tuple[list[str], l
     properties = {name: _properties(panel, name) for name in names}
     headings = [str(properties[name].get("displayName", name)) for name in names]
     return headings, [[_cell(row.get(name), properties[name], panel) for name in names] for row in found]
+
+
+def _organized(row: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    kept = [name for name in row if name not in options["excludeByName"]]
+    return {name: row[name] for name in sorted(kept, key=lambda name: options["indexByName"].get(name, -1))}
+
+
+def _clock(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _properties(panel: dict[str, Any], name: str) -> dict[str, Any]:

@@ -202,6 +202,29 @@ def test_a_panel_without_data_says_what_is_missing() -> None:
     }
 
 
+_GROUPED: Final = re.compile(r'GROUP BY ((?:"\w+"(?:, )?)+)$')
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "influxql"], ids=named)
+def test_tags_have_their_place_in_a_table(path: Path) -> None:
+    """Grafana's InfluxDB data source gives them in another order at each refresh."""
+    for panel in panels(load(path)):
+        if panel["type"] != "table":
+            continue
+        (organized,) = [step["options"] for step in panel["transformations"] if step["id"] == "organize"]
+        for target in panel["targets"]:
+            grouped = _GROUPED.search(target.get("query", ""))
+            tags = re.findall(r"\w+", grouped[1]) if grouped else []
+            assert [tag for tag in tags if tag not in organized["indexByName"]] == [], panel["title"]
+
+
+def test_changes_of_a_path_say_when_they_were() -> None:
+    board = load(ROOT / "grafana/dashboards/influxql/paths.json")
+    (changes,) = [panel for panel in panels(board) if panel["title"] == "What changed"]
+    (organized,) = [step["options"] for step in changes["transformations"] if step["id"] == "organize"]
+    assert organized["excludeByName"] == {}
+
+
 _OF_A_LINK: Final = re.compile(
     r"host_net_(?:received|sent|speed)|host_wifi_(?:transmit|receive)_rate|device_interface_(?:in_rate|out_rate|speed)"
     r"|tcp_window_throughput|tcp_window(?:_sample)?_delivery_rate|bandwidth_(?:download|upload)"
