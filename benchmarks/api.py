@@ -35,7 +35,8 @@ from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.db import Database, new_id
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans.models import TestPlan
-from streamswarm_core.tokens import Scope, SigningKey, hash_secret
+from streamswarm_core.secret import hash_secret
+from streamswarm_core.tokens import Scope, SigningKey
 
 TESTS = 10
 TOKEN_SECONDS = 300

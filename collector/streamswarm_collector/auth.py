@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
 from streamswarm_core.errors import ScopeError, TokenError, Unavailable
-from streamswarm_core.tokens import AccessClaims, Scope, TokenVerifier, hash_secret
+from streamswarm_core.secret import hash_secret
+from streamswarm_core.tokens import AccessClaims, Scope, TokenVerifier
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,9 @@ from streamswarm_controlplane.users import service as users
 from streamswarm_controlplane.users.models import Role
 from streamswarm_core.clock import now
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.secret import SecretKind, hash_secret
 from streamswarm_core.settings import variable_name
-from streamswarm_core.tokens import Scope, SecretKind, SigningKey, hash_secret
+from streamswarm_core.tokens import Scope, SigningKey
 
 FIRST_ADMIN: Final = "admin"
 _SERVICE_TOKENS: Final[Mapping[str, tuple[Scope, ...]]] = {

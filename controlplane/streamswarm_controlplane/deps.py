@@ -24,7 +24,8 @@ from streamswarm_controlplane.users.models import Role, User
 from streamswarm_core.clock import now
 from streamswarm_core.errors import TokenError
 from streamswarm_core.reader import Reader
-from streamswarm_core.tokens import RememberingVerifier, Scope, SigningKey, hash_secret
+from streamswarm_core.secret import hash_secret
+from streamswarm_core.tokens import RememberingVerifier, Scope, SigningKey
 
 SESSION_COOKIE: Final = "streamswarm_session"
 CSRF_HEADER: Final = "X-CSRF-Token"

@@ -1,4 +1,4 @@
-"""Credentials: opaque secrets that are stored hashed, and short-lived access tokens that collectors verify offline.
+"""Short-lived access tokens, which collectors verify offline.
 
 An access token is a JWT (RFC 7519) signed with Ed25519 (RFC 8037, `alg: EdDSA`); the control plane publishes its keys
 as a JWK set (RFC 7517).
@@ -6,7 +6,6 @@ as a JWK set (RFC 7517).
 
 import contextlib
 import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -45,30 +44,6 @@ class Scope(StrEnum):
     ADMIN = "admin"
     INTROSPECT = "introspect"
     AGENT = "agent"
-
-
-class SecretKind(StrEnum):
-    """The prefix of a secret says what it is, so that a leaked one can be recognised."""
-
-    ENROLMENT = "sse"
-    AGENT = "ssa"
-    STATIC = "sst"
-    SESSION = "sss"
-
-
-def new_secret(kind: SecretKind) -> str:
-    """Make a 256-bit random secret, to be shown once."""
-    return f"{kind}_{secrets.token_urlsafe(32)}"
-
-
-def hash_secret(secret: str) -> str:
-    """SHA-256 in hex. A slow hash would add nothing: 256 random bits can't be guessed."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def secret_matches(secret: str, stored_hash: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(hash_secret(secret), stored_hash)
 
 
 class AccessClaims(BaseModel):
@@ -176,33 +151,6 @@ class SigningKey:
         return {"keys": [{**jwk, "kid": self.kid, "use": "sig", "alg": ALGORITHM}]}
 
 
-class RememberingVerifier:
-    """Checks a token's signature once, and its expiry every time; for who is sent the same tokens again and again.
-
-    Args:
-        verifier: checks what isn't remembered.
-        most: tokens that are remembered, about 2 kB each.
-    """
-
-    def __init__(self, verifier: "TokenVerifier", most: int = 10_000) -> None:
-        self._verify = lru_cache(most)(verifier.verify)
-
-    def verify(self, token: str) -> AccessClaims:
-        """Return what the token says.
-
-        Raises:
-            TokenError: see `TokenVerifier.verify`.
-        """
-        claims = self._verify(token)
-        if claims.exp + LEEWAY_SECONDS <= time.time():
-            raise _expired()
-        return claims
-
-
-def _expired() -> TokenError:
-    return TokenError("access token has expired; ask the control plane for a new one")
-
-
 class TokenVerifier:
     """Checks access tokens against published keys, without asking anybody."""
 
@@ -240,3 +188,30 @@ class TokenVerifier:
             raise _expired() from None
         except (jwt.PyJWTError, ValueError) as error:
             raise TokenError(f"not a valid access token: {error}") from None
+
+
+class RememberingVerifier:
+    """Checks a token's signature once, and its expiry every time; for who is sent the same tokens again and again.
+
+    Args:
+        verifier: checks what isn't remembered.
+        most: tokens that are remembered, about 2 kB each.
+    """
+
+    def __init__(self, verifier: TokenVerifier, most: int = 10_000) -> None:
+        self._verify = lru_cache(most)(verifier.verify)
+
+    def verify(self, token: str) -> AccessClaims:
+        """Return what the token says.
+
+        Raises:
+            TokenError: see `TokenVerifier.verify`.
+        """
+        claims = self._verify(token)
+        if claims.exp + LEEWAY_SECONDS <= time.time():
+            raise _expired()
+        return claims
+
+
+def _expired() -> TokenError:
+    return TokenError("access token has expired; ask the control plane for a new one")

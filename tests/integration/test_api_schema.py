@@ -23,7 +23,7 @@ from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.db import Database
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
+from streamswarm_core.secret import SecretKind, hash_secret, new_secret
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user, enrol_agent
 

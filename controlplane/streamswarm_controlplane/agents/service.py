@@ -19,7 +19,7 @@ from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
+from streamswarm_core.secret import SecretKind, hash_secret, new_secret
 
 
 def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:

@@ -24,7 +24,7 @@ from streamswarm_controlplane.db import delete_rows
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import hash_secret
+from streamswarm_core.secret import hash_secret
 
 CALLBACK: Final = "/api/v1/auth/oidc/callback"
 _ALGORITHMS: Final = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]

@@ -14,7 +14,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.users.models import User
 from streamswarm_controlplane.users.service import end_sessions
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
+from streamswarm_core.secret import SecretKind, hash_secret, new_secret
 
 COOKIE: Final = "streamswarm_session"
 _USER_AGENT_CHARACTERS: Final = 200

@@ -23,7 +23,7 @@ from streamswarm_controlplane.security import fold_username
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.users.models import User
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import hash_secret
+from streamswarm_core.secret import hash_secret
 
 FIRST_BLOCK_SECONDS: Final = 5.0
 ACCOUNT_BLOCK_SECONDS: Final = 60.0

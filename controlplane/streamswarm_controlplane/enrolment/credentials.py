@@ -14,7 +14,7 @@ from streamswarm_controlplane.enrolment.models import AgentSecret
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import SecretKind, hash_secret, new_secret, secret_matches
+from streamswarm_core.secret import SecretKind, hash_secret, new_secret, secret_matches
 
 
 def verify(db: Session, agent: Agent, secret: str) -> bool:

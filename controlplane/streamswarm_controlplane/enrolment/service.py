@@ -9,7 +9,7 @@ from streamswarm_controlplane.enrolment.models import EnrolmentToken
 from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
+from streamswarm_core.secret import SecretKind, hash_secret, new_secret
 
 
 def mint(

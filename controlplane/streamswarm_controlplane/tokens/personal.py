@@ -13,7 +13,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.tokens.models import ApiScope, ApiToken
 from streamswarm_controlplane.users.models import User
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import SecretKind, hash_secret, new_secret
+from streamswarm_core.secret import SecretKind, hash_secret, new_secret
 
 
 def query_tokens(user: User) -> Select[ApiToken]:

@@ -9,7 +9,8 @@ from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.tokens.models import StaticToken
 from streamswarm_core.clock import now
-from streamswarm_core.tokens import Scope, SecretKind, hash_secret, new_secret
+from streamswarm_core.secret import SecretKind, hash_secret, new_secret
+from streamswarm_core.tokens import Scope
 
 
 def issue_token(

@@ -15,7 +15,7 @@ from streamswarm_controlplane.bootstrap import (
 )
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.tokens import SecretKind, new_secret
+from streamswarm_core.secret import SecretKind, new_secret
 from tests.support import serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client
 

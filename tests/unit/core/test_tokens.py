@@ -5,17 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamswarm_core.errors import ConfigError, TokenError
-from streamswarm_core.tokens import (
-    LEEWAY_SECONDS,
-    RememberingVerifier,
-    Scope,
-    SecretKind,
-    SigningKey,
-    TokenVerifier,
-    hash_secret,
-    new_secret,
-    secret_matches,
-)
+from streamswarm_core.tokens import LEEWAY_SECONDS, RememberingVerifier, Scope, SigningKey, TokenVerifier
 
 
 @pytest.fixture
@@ -88,11 +78,3 @@ def test_a_file_that_is_no_key_is_named(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("nonsense")
     with pytest.raises(ConfigError, match=r"key\.pem: not a PEM private key"):
         SigningKey.load_or_create(tmp_path / "key.pem")
-
-
-def test_secrets_differ_say_what_they_are_and_are_compared_by_hash() -> None:
-    first, second = new_secret(SecretKind.AGENT), new_secret(SecretKind.AGENT)
-    assert first != second
-    assert first.startswith("ssa_")
-    assert secret_matches(first, hash_secret(first))
-    assert not secret_matches(second, hash_secret(first))
