@@ -5,9 +5,9 @@ the sender is told to come again (429 and Retry-After) before the memory is take
 """
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Unavailable
 
 _RETRY_AFTER_SECONDS: Final = 2.0
@@ -46,7 +46,7 @@ class Intake:
         self.bytes += more
 
 
-class Room:
+class Room(Closing):
     """What one request has taken."""
 
     def __init__(self, intake: Intake) -> None:
@@ -63,10 +63,7 @@ class Room:
             self._intake.take(size - self._bytes)
             self._bytes = size
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Give it back."""
         self._intake.bytes -= self._bytes
+        self._bytes = 0

@@ -2,11 +2,11 @@
 
 import gzip
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from urllib3.exceptions import HTTPError
 
+from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.without import without
 
@@ -23,7 +23,7 @@ _RETRYABLE = frozenset({408, 425, 429})
 _COMPRESSION_LEVEL: Final = 1
 
 
-class LineWriter:
+class LineWriter(Closing):
     """A blocking writer; call it from a thread.
 
     Args:
@@ -72,14 +72,6 @@ class LineWriter:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _connected(self, token: str) -> InfluxDBClient:
         if self._client is None or token != self._client_token:

@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urlsplit
 
 import dns.exception
@@ -23,6 +23,7 @@ from streamswarm_agent.net.targets import Address
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls.connection import Terms, Timings, certificate_refused, secure
 from streamswarm_agent.net.wire import Wire
+from streamswarm_core.closing import Closing
 from streamswarm_core.hostport import bracketed
 from streamswarm_core.probespecs import DnsParams
 
@@ -83,7 +84,7 @@ def make_query(name: str, params: DnsParams) -> dns.message.QueryMessage:
 
 
 @dataclass(slots=True)
-class NameServer:
+class NameServer(Closing):
     """One server, asked one way; a connection is kept for the next query.
 
     Attributes:
@@ -100,10 +101,8 @@ class NameServer:
     _wire: Wire | None = None
     _http: HttpClient | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the connections that are kept."""
         if self._wire is not None:
             self._wire.close()
         if self._http is not None:

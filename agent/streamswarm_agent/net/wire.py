@@ -8,15 +8,16 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Final, Self
+from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.net.turns import Turns
+from streamswarm_core.closing import Closing
 
 _CHUNK: Final = 64 * 1024
 
 
-class Wire:
+class Wire(Closing):
     """One established connection. Its waits have no bound of their own; the caller sets one.
 
     Args:
@@ -30,12 +31,6 @@ class Wire:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._turns = Turns()
         self.tls: ssl.SSLObject | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     async def start_tls(
         self, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None = None

@@ -3,11 +3,12 @@
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 
 from streamswarm_cli.admin.credentials import Credentials
+from streamswarm_core.closing import Closing
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
 
 SESSION_COOKIE: Final = "streamswarm_session"
@@ -16,7 +17,7 @@ PAGE: Final = 200
 _ID: Final = re.compile(r"[0-9a-f]{32}|\d+")
 
 
-class Api:
+class Api(Closing):
     """A control plane, as whoever the credentials belong to."""
 
     def __init__(self, credentials: Credentials) -> None:
@@ -30,10 +31,8 @@ class Api:
         self._lists: dict[str, list[dict[str, Any]]] = {}
         self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, cookies=cookies, timeout=60)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
+    def close(self) -> None:
+        """Drop the connection."""
         self._http.close()
 
     def send(

@@ -1,19 +1,19 @@
 """How an InfluxDB or a VictoriaMetrics is written to; the differences between their versions are here only."""
 
 import gzip
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import httpx
 
 from streamswarm_collector.settings import InfluxSinkSettings
+from streamswarm_core.closing import Closing
 
 _SECONDS: Final = 15.0
 _RETRYABLE: Final = frozenset({401, 403, 404, 408, 425, 429})
 """Answers that a correction at the other end can turn into success; the points wait for it."""
 
 
-class Peer:
+class Peer(Closing):
     """A store at the other end of a sink. For one thread.
 
     Args:
@@ -48,14 +48,6 @@ class Peer:
     def close(self) -> None:
         """Drop the connections."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def is_final(answer: httpx.Response) -> bool:

@@ -1,17 +1,17 @@
 """The reader for every store that answers InfluxQL on `/query`: the embedded one and InfluxDB 1.x, 2.x and 3.x."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
+from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.reader.select import Condition, Select, quote_identifier
 from streamswarm_core.reader.series import Series
 
 
-class InfluxQLReader:
+class InfluxQLReader(Closing):
     """A blocking reader; safe to share between threads.
 
     Args:
@@ -113,14 +113,6 @@ class InfluxQLReader:
     def close(self) -> None:
         """Drop the connections."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _message(response: httpx.Response) -> str:

@@ -10,13 +10,13 @@ What is other than with InfluxQL, because these stores are other:
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import httpx
 
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.clock import now_ns
+from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused
 from streamswarm_core.reader.promapi import AHEAD_MS, PromApi, Samples
 from streamswarm_core.reader.promnaming import WRITTEN, Naming
@@ -31,7 +31,7 @@ _RECENT_MS: Final = 300_000
 _MOST_NARROWED: Final = 200
 
 
-class PromQLReader:
+class PromQLReader(Closing):
     """A blocking reader; safe to share between threads.
 
     Args:
@@ -123,14 +123,6 @@ class PromQLReader:
     def close(self) -> None:
         """Drop the connections."""
         self._api.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _aggregated(self, statement: Select, aggregates: Sequence[Aggregate], start: int, stop: int) -> list[Series]:
         if statement.every_ns is None:

@@ -1,8 +1,7 @@
 """An HTTP client that times each phase, and keeps one connection for the next request to the same server."""
 
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import SplitResult
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
@@ -14,6 +13,7 @@ from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls.connection import Peer, Terms, Timings, certificate_refused, secure
 from streamswarm_agent.net.wire import Wire
+from streamswarm_core.closing import Closing
 from streamswarm_core.probespecs import Family
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -63,7 +63,7 @@ class Connecting:
     key_file: str = ""
 
 
-class HttpClient:
+class HttpClient(Closing):
     """Fetches one thing after another.
 
     Attributes:
@@ -78,14 +78,6 @@ class HttpClient:
         self._http: HttpConnection | None = None
         self.address: Address | None = None
         self.peer: Peer | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connection that is kept."""
