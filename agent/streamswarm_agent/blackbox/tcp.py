@@ -5,10 +5,11 @@ from streamswarm_agent.blackbox.config import ModuleConfig, QueryResponse
 from streamswarm_agent.blackbox.running import Job, choose
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.matching import Groups, search
-from streamswarm_agent.net.targets import split_host_port
+from streamswarm_agent.net.targets import read_target
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls.connection import Peer, Terms, client_context, peer_of
 from streamswarm_agent.net.wire import Wire
+from streamswarm_core.probespecs.targets import read_host_port
 
 _MOST_BYTES: Final = 1_000_000
 _LONGEST_LINE: Final = 16_384
@@ -25,7 +26,7 @@ class TcpModule:
     async def run(self, job: Job) -> bool:
         """See Module."""
         job.page.failed_due_to_regex(failed=False)
-        host, port = split_host_port(job.target)
+        host, port = read_target(read_host_port, job.target)
         address, _ = await choose(job, host, port, self._prober)
         opened, _ = await connect(address, job.wait)
         try:

@@ -1,15 +1,19 @@
-"""Targets as people write them, and what they resolve to."""
+"""What targets resolve to."""
 
 import ipaddress
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.lookups import look_up
 from streamswarm_core.probespecs import Family
-from streamswarm_core.probespecs.model import read_host
+from streamswarm_core.probespecs.targets import read_host
+
+Form = TypeVar("Form")
 
 _FAMILIES = {
     Family.ANY: socket.AF_UNSPEC,
@@ -56,21 +60,16 @@ class Address:
         return "ipv6" if self.family == socket.AF_INET6 else "ipv4"
 
 
-def split_host_port(target: str) -> tuple[str, int]:
-    """Read `host:port` or `[IPv6]:port`.
+def read_target(form: Callable[[str], Form], target: str) -> Form:
+    """Read a target as one of the forms of `streamswarm_core.probespecs.targets`.
 
     Raises:
-        ProbeFault: it is neither.
-
-    >>> split_host_port("[::1]:443")
-    ('::1', 443)
+        ProbeFault: it isn't of that form.
     """
-    host, colon, port = target.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or (":" in host and not bracketed) or not port.isdecimal() or not 0 < int(port) < 65_536:
-        detail = f"{target!r} is not host:port or [IPv6]:port, with a port from 1 to 65535"
-        raise ProbeFault(Fault.BAD_TARGET, detail)
-    return (host[1:-1] if bracketed else host), int(port)
+    try:
+        return form(target)
+    except ValueError as error:
+        raise ProbeFault(Fault.BAD_TARGET, str(error)) from None
 
 
 async def resolve(host: str, port: int = 0, family: Family = Family.ANY, *, on_interface: bool = False) -> Address:
@@ -88,10 +87,7 @@ async def resolve(host: str, port: int = 0, family: Family = Family.ANY, *, on_i
     written_out = _literal(host.strip("[]"), port, family)
     if written_out is not None:
         return written_out if on_interface else _with_interface(written_out)
-    try:
-        read_host(host)
-    except ValueError as error:
-        raise ProbeFault(Fault.BAD_TARGET, str(error)) from None
+    read_target(read_host, host)
     started = time.monotonic()
     try:
         found = await look_up(host, _FAMILIES[family])

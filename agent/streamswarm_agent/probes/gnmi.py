@@ -12,13 +12,14 @@ from streamswarm_agent.gnmi.openconfig import read_components, read_interfaces, 
 from streamswarm_agent.gnmi.opening import Connection, Endpoint
 from streamswarm_agent.gnmi.rates import CounterRates
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.targets import split_host_port
+from streamswarm_agent.net.targets import read_target
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.device import DEVICE, DEVICE_INTERFACE, DEVICE_VALUE, GNMI
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import GnmiParams
 from streamswarm_core.probespecs.gnmi import DEFAULT_PORT
+from streamswarm_core.probespecs.targets import read_host_port
 
 MOST_VALUES: Final = 1_000
 _READINGS: Final = "gnmi counters"
@@ -82,7 +83,7 @@ def split_target(target: str) -> tuple[str, int]:
         ipaddress.ip_address(bare.partition("%")[0])
     except ValueError:
         named = ":" not in target and target and not any(one.isspace() for one in target)
-        return (target, DEFAULT_PORT) if named else split_host_port(target)
+        return (target, DEFAULT_PORT) if named else read_target(read_host_port, target)
     return bare, DEFAULT_PORT
 
 

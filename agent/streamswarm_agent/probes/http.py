@@ -11,13 +11,14 @@ from streamswarm_agent.matching import first_found, first_missing, found
 from streamswarm_agent.net.http.body import PACKED
 from streamswarm_agent.net.http.client import Connecting, HttpClient, new_answer, origin_of
 from streamswarm_agent.net.http.exchange import AS_IT_IS, Answer, Phases, Request
-from streamswarm_agent.net.targets import Address
+from streamswarm_agent.net.targets import Address, read_target
 from streamswarm_agent.net.tls.connection import Peer
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.network import HTTP
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import HttpParams
 from streamswarm_core.probespecs.http import REDIRECTS
+from streamswarm_core.probespecs.targets import read_url
 
 _MOST_SHOWN: Final = 200
 _KEEPING_METHOD: Final = frozenset({307, 308})
@@ -85,7 +86,7 @@ async def measure_http(target: str, params: HttpParams, context: Context) -> Htt
 
 
 async def _measure(target: str, params: HttpParams, run: HttpRun) -> None:
-    url = _split(target)
+    url = read_target(read_url, target)
     if url.username is not None or url.password is not None:
         # And not with the URL as the detail: that would write the password down once more.
         raise ProbeFault(Fault.BAD_TARGET, "the URL has a user name in it; give the options username and password")
@@ -141,12 +142,14 @@ def _onward(url: SplitResult, answer: Answer) -> SplitResult:
     except UnicodeDecodeError:
         written = quote(location, safe=AS_IT_IS + "#")
     try:
-        return _split(urljoin(url.geturl(), written))
+        joined = urljoin(url.geturl(), written)
     except ValueError as error:
         detail = f"the server redirects to {written[:_MOST_SHOWN]!r}: {error}"
         raise ProbeFault(Fault.UNEXPECTED_ANSWER, detail) from None
-    except ProbeFault as fault:
-        raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"the server redirects to nowhere: {fault.detail}") from None
+    try:
+        return read_url(joined)
+    except ValueError as error:
+        raise ProbeFault(Fault.UNEXPECTED_ANSWER, f"the server redirects to nowhere: {error}") from None
 
 
 def _after_redirects(run: HttpRun) -> str:
@@ -256,19 +259,6 @@ def _describe(run: HttpRun) -> dict[str, FieldValue | None]:
     if phases.transfer and body.received:
         fields["throughput"] = body.received / phases.transfer
     return fields
-
-
-def _split(target: str) -> SplitResult:
-    try:
-        url = urlsplit(target)
-        _ = url.port
-    except ValueError as error:
-        raise ProbeFault(Fault.BAD_TARGET, f"{target!r}: {error}") from None
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        raise ProbeFault(Fault.BAD_TARGET, f"{target!r} is no http:// or https:// URL")
-    if url.port == 0:
-        raise ProbeFault(Fault.BAD_TARGET, f"{target!r}: a port is from 1 to 65535")
-    return url
 
 
 async def _check(run: HttpRun, params: HttpParams) -> None:

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
-from streamswarm_agent.net.targets import Address, resolve, split_host_port
+from streamswarm_agent.net.targets import Address, read_target, resolve
 from streamswarm_agent.net.tcp import Handshake, first_sign, shake_hands
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.probes.tcp_finding import Evidence, Pings, explain
 from streamswarm_core.catalogue.tcp import TCP
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import TcpParams
+from streamswarm_core.probespecs.targets import read_host_port
 
 _SERVER_SPEAKS_FIRST: Final = {21, 22, 25, 110, 119, 143, 587, 3306, 5900, 6667}
 _REMEMBERED_DELAYS: Final = 20
@@ -109,7 +110,7 @@ class TcpProbe:
         fields: dict[str, FieldValue | None] = {"up": 1}
         run, address = _Run(), None
         try:
-            host, port = split_host_port(target)
+            host, port = read_target(read_host_port, target)
             address = await resolve(host, port, params.family)
             tags["family"] = address.family_tag
             fields["resolve"] = address.resolve

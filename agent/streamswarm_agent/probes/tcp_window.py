@@ -9,19 +9,20 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.bulk.transfer import Course, Look, download, upload
 from streamswarm_agent.net.bulk.window import WindowSummary, summarise
 from streamswarm_agent.net.http.client import host_of
-from streamswarm_agent.net.targets import resolve, split_host_port
+from streamswarm_agent.net.targets import read_target, resolve
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.probes.base import Context
 from streamswarm_agent.probes.tcp_window_bottleneck import diagnose
 from streamswarm_core.catalogue.tcp import TCP_WINDOW, TCP_WINDOW_SAMPLE
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import TcpWindowParams
+from streamswarm_core.probespecs.targets import read_upload_target
 
 _NO_BOTTLENECK: Final = "a download shows the receiver's side only; what held the sender back is the sender's to know"
 
@@ -73,10 +74,11 @@ class TcpWindowProbe:
 
 
 def _plan(target: str, params: TcpWindowParams) -> _Exchange:
-    if "://" not in target:
-        host, port = split_host_port(target)
+    read = read_target(read_upload_target, target)
+    if not isinstance(read, SplitResult):
+        host, port = read
         return _Exchange(host, port, b"", uploads=True)
-    url = _split(target)
+    url = read
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     lines = [f"{params.method} {path} HTTP/1.1", f"Host: {url.netloc.rpartition('@')[2]}", "User-Agent: streamswarm"]
     uploads = params.method != "GET"
@@ -84,17 +86,6 @@ def _plan(target: str, params: TcpWindowParams) -> _Exchange:
         lines += ["Content-Type: application/octet-stream", f"Content-Length: {params.max_bytes}"]
     head = "\r\n".join([*lines, "Accept-Encoding: identity", "Connection: close", "", ""])
     return _Exchange(host_of(url), url.port or 80, head.encode(), uploads)
-
-
-def _split(target: str) -> SplitResult:
-    try:
-        url = urlsplit(target)
-        _ = url.port
-    except ValueError as error:
-        raise ProbeFault(Fault.BAD_TARGET, f"{target!r}: {error}") from None
-    if url.scheme != "http" or not url.hostname or not target.isascii() or any(mark in target for mark in " \r\n\t"):
-        raise ProbeFault(Fault.BAD_TARGET, f"{target!r} is neither host:port nor an http:// URL")
-    return url
 
 
 def _choose(opened: socket.socket, algorithm: str | None) -> str:

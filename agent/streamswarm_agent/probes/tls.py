@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.targets import Address, resolve, split_host_port
+from streamswarm_agent.net.targets import Address, read_target, resolve
 from streamswarm_agent.net.tcp import connect
 from streamswarm_agent.net.tls import ocsp
 from streamswarm_agent.net.tls.connection import Peer, Secured, Terms, Timings, certificate_refused, secure
@@ -14,6 +14,7 @@ from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.web import TLS
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import TlsParams
+from streamswarm_core.probespecs.targets import read_host_port
 
 _DAY: Final = 86_400
 _TICKET_SECONDS: Final = 0.5
@@ -60,7 +61,7 @@ async def measure_tls(target: str, params: TlsParams) -> TlsRun:
 
 
 async def _measure(target: str, params: TlsParams, run: TlsRun) -> None:
-    host, port = split_host_port(target)
+    host, port = read_target(read_host_port, target)
     run.address = address = await resolve(host, port, params.family)
     run.tags["family"] = address.family_tag
     run.fields["resolve"] = address.resolve

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from streamswarm_controlplane.audit.service import MASK, without_secrets
 from streamswarm_controlplane.complaints import explain
 from streamswarm_controlplane.problems import ApiError
-from streamswarm_controlplane.testplans.targets import complaint
 from streamswarm_core.probespecs import REVEAL, SPECS, ProbeSpec
 from streamswarm_core.thresholds import Threshold, UnknownField, resolve
 
+_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 _USER_INFO: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
 
 
@@ -41,10 +41,19 @@ def check_target(spec: ProbeSpec, target: str) -> str:
     if not target:
         raise ApiError(422, f"the probe {spec.name} needs a target, such as {spec.example_target}", field="body.target")
     _refuse_credentials(spec, target)
-    wrong = complaint(spec, target)
+    wrong = _complaint(spec, target)
     if wrong:
-        raise ApiError(422, f"body.target: {wrong}", field="body.target")
+        raise ApiError(422, f"body.target: {wrong}; such as {spec.example_target}", field="body.target")
     return target
+
+
+def _complaint(spec: ProbeSpec, target: str) -> str:
+    """Why no agent could make anything of the target; empty if one can."""
+    try:
+        spec.read_target(target)
+    except ValueError as error:
+        return str(error)
+    return f"{target!r} has a space in it" if _BLANK.search(target) else ""
 
 
 def _refuse_credentials(spec: ProbeSpec, target: str) -> None:

@@ -16,6 +16,7 @@ from streamswarm_core.probespecs.model import (
     check_certificate,
     listed,
 )
+from streamswarm_core.probespecs.targets import read_url
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
 HeaderValue = Annotated[
@@ -137,5 +138,6 @@ HTTP_SPEC: Final = ProbeSpec(
     example_target="https://www.example.com/",
     headline="total",
     timeout=15.0,
+    read_target=read_url,
     cost=lambda params: RunCost(20, 5_000 + min(params.max_body, _TYPICAL_PAGE)),
 )

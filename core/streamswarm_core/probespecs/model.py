@@ -1,5 +1,4 @@
 import ipaddress
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,37 +17,7 @@ from pydantic import (
 from streamswarm_core.catalogue.model import Measurement
 from streamswarm_core.patterns import check_pattern
 from streamswarm_core.probespecs.demand import SHORT_EXCHANGE, Lane, Need, RunCost
-
-_NAME: Final = re.compile(r"[^\s/:@%\[\]?#]+")
-# No such name can be (WHATWG URL, 3.5); resolvers take 10.1 for 10.0.0.1 and 0x7f.1 for 127.0.0.1, which nobody meant.
-_ENDS_IN_A_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
-
-
-def read_host(written: str) -> str:
-    """Let a host name or an IP address pass; an IPv6 address loses the brackets that URLs put around it.
-
-    Raises:
-        ValueError: it is neither.
-
-    >>> read_host("ns1.example.com"), read_host("[2001:db8::1]"), read_host("fe80::1%eth0")
-    ('ns1.example.com', '2001:db8::1', 'fe80::1%eth0')
-    >>> read_host("10.1")
-    Traceback (most recent call last):
-    ValueError: '10.1' is no host name and no IP address; takes one of them, without scheme, port or path
-    """
-    bare = written[1:-1] if written.startswith("[") and written.endswith("]") else written
-    try:
-        if _NAME.fullmatch(bare) and not _ENDS_IN_A_NUMBER.fullmatch(bare):
-            # Labels of 1 to 63 bytes.
-            bare.encode("idna")
-        else:
-            ipaddress.ip_address(bare)
-    except ValueError:
-        raise ValueError(
-            f"{written!r} is no host name and no IP address; takes one of them, without scheme, port or path"
-        ) from None
-    return bare
-
+from streamswarm_core.probespecs.targets import read_host
 
 Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=253), AfterValidator(read_host)]
 """A host name or an IP address."""
@@ -135,6 +104,7 @@ class ProbeSpec:
         example_target: a target that shows the form; empty for a probe that has none.
         headline: the field of the first measurement that a table shows when it has room for one.
         timeout: seconds a run may take unless the test says otherwise.
+        read_target: raises a ValueError for a target that isn't of the form the probe takes; any text is, if not given.
         lane: with which other runs it shares a limit.
         cost: what a run with these options puts on the link.
         needs: what it asks of the host.
@@ -150,6 +120,7 @@ class ProbeSpec:
     example_target: str
     headline: str
     timeout: float
+    read_target: Callable[[str], object] = str
     lane: Lane = Lane.SOCKET
     cost: Callable[[Any], RunCost] = lambda _: SHORT_EXCHANGE
     needs: tuple[Need, ...] = ()

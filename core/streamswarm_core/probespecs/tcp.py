@@ -5,6 +5,7 @@ from pydantic import Field, model_validator
 from streamswarm_core.catalogue.tcp import TCP
 from streamswarm_core.probespecs.demand import RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.targets import read_host_port
 
 
 class TcpParams(ProbeParams):
@@ -50,5 +51,6 @@ TCP_SPEC: Final = ProbeSpec(
     example_target="www.example.com:443",
     headline="connect",
     timeout=10.0,
+    read_target=read_host_port,
     cost=lambda params: RunCost(params.count * 5, params.count * 300),
 )

@@ -5,6 +5,7 @@ from pydantic import Field, model_validator
 from streamswarm_core.catalogue.tcp import TCP_WINDOW, TCP_WINDOW_SAMPLE
 from streamswarm_core.probespecs.demand import Lane, RunCost
 from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.targets import read_upload_target
 
 
 class TcpWindowParams(ProbeParams):
@@ -48,6 +49,7 @@ TCP_WINDOW_SPEC: Final = ProbeSpec(
     example_target="www.example.com:9",
     headline="throughput",
     timeout=20.0,
+    read_target=read_upload_target,
     lane=Lane.EXCLUSIVE,
     cost=lambda params: RunCost(params.max_bytes / 1448, params.max_bytes * 1.05),
 )

@@ -4,6 +4,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from streamswarm_core.catalogue.web import TLS
 from streamswarm_core.probespecs.model import Family, FilePath, Host, ProbeParams, ProbeSpec, check_certificate, listed
+from streamswarm_core.probespecs.targets import read_host_port
 
 TlsVersion = Literal["TLS 1.2", "TLS 1.3"]
 Protocol = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
@@ -52,4 +53,5 @@ TLS_SPEC: Final = ProbeSpec(
     example_target="www.example.com:443",
     headline="expires_in",
     timeout=20.0,
+    read_target=read_host_port,
 )

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from streamswarm_agent.faults import Fault
-from streamswarm_agent.net.targets import split_host_port
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_core.hostport import host_port
 from streamswarm_core.point import Point
@@ -51,11 +50,6 @@ async def test_a_target_that_is_no_host_and_port_says_so(target: str, context: C
     point = await run("tcp", target, context)
     assert (point.fields["up"], point.fields["error"]) == (0, Fault.BAD_TARGET)
     assert "host:port" in str(point.fields["error_detail"])
-
-
-def test_host_and_port_of_a_name_and_of_both_families() -> None:
-    assert split_host_port("a.example:53") == ("a.example", 53)
-    assert split_host_port("[2001:db8::1]:443") == ("2001:db8::1", 443)
 
 
 # DNS

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from streamswarm_agent.faults import Fault, ProbeFault
-from streamswarm_agent.net.targets import literal, resolve, split_host_port
+from streamswarm_agent.net.targets import literal, resolve
 from streamswarm_agent.probes import Context
 from streamswarm_core.probespecs import Family
 from tests.unit.agent.running import run
@@ -70,9 +70,3 @@ async def test_a_name_without_an_address_of_the_family_says_that_no_other_was_as
     with pytest.raises(ProbeFault, match=r"; only ipv6 addresses were asked for$") as caught:
         await resolve("no-such-name.invalid", family=Family.IPV6)
     assert caught.value.fault is Fault.NO_SUCH_NAME
-
-
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", ""])
-def test_a_port_out_of_range_says_the_range(port: str) -> None:
-    with pytest.raises(ProbeFault, match="a port from 1 to 65535"):
-        split_host_port(f"127.0.0.1:{port}")
