@@ -1,6 +1,5 @@
 """What a new installation needs before anybody can log in. Safe to repeat."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from streamswarm_controlplane.users import service as users
 from streamswarm_controlplane.users.models import Role
 from streamswarm_core.clock import now
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.ownfiles import write_whole
 from streamswarm_core.secret import SecretKind, hash_secret
 from streamswarm_core.settings import variable_name
 from streamswarm_core.tokens import Scope, SigningKey
@@ -204,8 +204,4 @@ def _ensure_service_token(db: Session, path: Path, name: str, scopes: Sequence[S
         return
     _, secret = issue_token(db, SYSTEM, f"service:{name}", scopes, None)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secret + "\n")
-    temporary.replace(path)
+    write_whole(path, f"{secret}\n".encode())

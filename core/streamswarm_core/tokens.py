@@ -4,11 +4,8 @@ An access token is a JWT (RFC 7519) signed with Ed25519 (RFC 8037, `alg: EdDSA`)
 as a JWK set (RFC 7517).
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import secrets
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -29,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import BaseModel, ConfigDict
 
 from streamswarm_core.errors import ConfigError, TokenError
+from streamswarm_core.ownfiles import write_once
 
 ALGORITHM: Final = "EdDSA"
 AUDIENCE: Final = "streamswarm"
@@ -92,14 +90,7 @@ class SigningKey:
         """
         if not path.exists():
             private = Ed25519PrivateKey.generate()
-            whole = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            # Of several processes one gives its file the name; the others read that one, which is never half written.
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(whole)
-            whole.unlink()
+            write_once(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return cls._load(path)
 
     @classmethod

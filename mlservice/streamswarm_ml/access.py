@@ -11,8 +11,8 @@ from typing import Any, Final
 import httpx
 
 from streamswarm_core.errors import ScopeError, TokenError
+from streamswarm_core.ownfiles import write_whole
 from streamswarm_core.tokens import Scope, TokenVerifier
-from streamswarm_ml.ownfiles import write_whole
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import httpx
 from pydantic import ValidationError
 
 from streamswarm_core.expectations import Expectations
-from streamswarm_ml.ownfiles import write_whole
+from streamswarm_core.ownfiles import write_whole
 
 log = logging.getLogger(__name__)
 

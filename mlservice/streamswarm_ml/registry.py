@@ -27,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamswarm_core.clock import NANOSECONDS, from_ns, now_ns
 from streamswarm_core.errors import StreamSwarmError
-from streamswarm_ml.ownfiles import load_or_create_key, write_whole
+from streamswarm_core.ownfiles import write_whole
+from streamswarm_ml.keyfile import load_or_create_key
 
 log = logging.getLogger(__name__)
 

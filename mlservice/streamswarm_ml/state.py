@@ -18,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streamswarm_ml.ownfiles import load_or_create_key, write_whole
+from streamswarm_core.ownfiles import write_whole
+from streamswarm_ml.keyfile import load_or_create_key
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.ownfiles import write_whole
 
 URL_VARIABLE: Final = "STREAMSWARM_URL"
 TOKEN_VARIABLE: Final = "STREAMSWARM_TOKEN"  # noqa: S105 - a variable's name
@@ -66,11 +67,7 @@ def save(credentials: Credentials) -> Path:
     """Keep them; returns where."""
     file = path()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    whole = file.with_suffix(".new")
-    whole.unlink(missing_ok=True)
-    with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
-        json.dump(asdict(credentials), opened)
-    whole.replace(file)
+    write_whole(file, json.dumps(asdict(credentials)).encode())
     return file
 
 

@@ -1,9 +1,6 @@
 """Channels' secrets in the database: sealed with a key that is in the data folder and not in the database."""
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -11,6 +8,7 @@ from typing import Any, Final, Self
 from cryptography.fernet import Fernet, InvalidToken
 
 from streamswarm_core.errors import ConfigError, StreamSwarmError
+from streamswarm_core.ownfiles import write_once
 
 KEY_FILE: Final = "channel-key"
 
@@ -33,13 +31,7 @@ class SecretBox:
             ConfigError: the file is there and holds no key.
         """
         if not path.exists():
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(Fernet.generate_key())
-            # Of several workers that start at once one makes the key, and no other ever sees half of it.
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
-            Path(temporary).unlink()
+            write_once(path, Fernet.generate_key())
         return cls._load(path)
 
     @classmethod

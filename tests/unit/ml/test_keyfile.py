@@ -1,10 +1,11 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from streamswarm_core.errors import ConfigError
-from streamswarm_ml.ownfiles import KEY_BYTES, load_or_create_key
+from streamswarm_ml.keyfile import KEY_BYTES, load_or_create_key
 from streamswarm_ml.registry import ModelStore
 from streamswarm_ml.state import StateFile
 
@@ -16,6 +17,12 @@ def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     assert load_or_create_key(path) == key
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_whoever_asks_at_the_same_time_gets_the_same_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(load_or_create_key, [tmp_path / "key"] * 64))
+    assert [len(key) for key in keys] == [KEY_BYTES]
 
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(KEY_BYTES + 1)])

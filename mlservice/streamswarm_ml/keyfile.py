@@ -1,6 +1,5 @@
-"""Files that only this user can read, written whole or not at all."""
+"""The keys that what the service keeps is sealed with."""
 
-import contextlib
 import os
 import secrets
 import stat
@@ -8,19 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.ownfiles import write_once
 
 KEY_BYTES: Final = 32
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file's content; a crash leaves the old or the new one, never a mixture.
-
-    Raises:
-        OSError: the file can't be written; the old content stays.
-    """
-    fresh = path.with_name(f"{path.name}.new")
-    _write(fresh, content)
-    fresh.replace(path)
 
 
 def load_or_create_key(path: Path) -> bytes:
@@ -33,12 +22,7 @@ def load_or_create_key(path: Path) -> bytes:
         OSError: it can't be read or made.
     """
     if not path.exists() and not path.is_symlink():
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        _write(fresh, secrets.token_bytes(KEY_BYTES))
-        # Of several processes one gives its file the name; no one reads a key that is half written, or empty.
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(fresh)
-        fresh.unlink()
+        write_once(path, secrets.token_bytes(KEY_BYTES))
     return _read_key(path)
 
 
@@ -54,11 +38,3 @@ def _read_key(path: Path) -> bytes:
     if len(key) != KEY_BYTES:
         raise ConfigError(f"{path}: not {KEY_BYTES} bytes, so no key; {remedy}")
     return key
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,0 +1,40 @@
+"""Files that only this user can read, written whole or not at all."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Replace a file's content; a crash leaves the old or the new one, never a mixture.
+
+    Raises:
+        OSError: the file can't be written; the old content stays.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    # One that a crash has left may be readable for others.
+    fresh.unlink(missing_ok=True)
+    _write(fresh, content)
+    fresh.replace(path)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file unless it is there; of several processes one does, and nobody reads half of it.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    _write(fresh, content)
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(fresh)
+    fresh.unlink()
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
