@@ -7,7 +7,6 @@ control plane gives another, so no write is lost to an outage of the control pla
 import asyncio
 import base64
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -19,8 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
 from streamswarm_core.errors import ScopeError, TokenError, Unavailable
+from streamswarm_core.publishedkeys import PublishedKeys
 from streamswarm_core.secret import hash_secret
-from streamswarm_core.tokens import AccessClaims, Scope, TokenVerifier
+from streamswarm_core.tokens import Scope
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,8 @@ class Authenticator:
     def __init__(self, controlplane_url: str, token_path: Path, cache_folder: Path, client: httpx.AsyncClient) -> None:
         self._api = controlplane_url.rstrip("/") + "/api/v1"
         self._token_path = token_path
-        self._keys_file = cache_folder / "keys.json"
         self._client = client
-        self._verifier = self._cached_verifier()
-        self._keys_asked = float("-inf")
+        self._keys = PublishedKeys(cache_folder / "keys.json")
         self._keys_lock = asyncio.Lock()
         self._revoked: frozenset[str] = frozenset()
         self._revocations_etag = ""
@@ -131,9 +129,11 @@ class Authenticator:
             await asyncio.sleep(_REVOCATION_POLL_SECONDS)
 
     async def _signed(self, token: str) -> Bearer:
-        if not self._verifier.knows(token):
-            await self._fetch_keys()
-        claims: AccessClaims = self._verifier.verify(token)
+        if not self._keys.know(token):
+            async with self._keys_lock:
+                if self._keys.are_due():
+                    await self._fetch_keys()
+        claims = self._keys.verify(token)
         return Bearer(sub=claims.sub, name=claims.name, site=claims.site, scopes=claims.scopes)
 
     async def _introspected(self, token: str) -> Bearer:
@@ -191,25 +191,14 @@ class Authenticator:
         return Bearer.model_validate(found) if found.get("active") else None
 
     async def _fetch_keys(self) -> None:
-        async with self._keys_lock:
-            if time.monotonic() - self._keys_asked < _FRESH_SECONDS:
-                return
-            self._keys_asked = time.monotonic()
-            try:
-                answer = await self._client.get(f"{self._api}/keys")
-                answer.raise_for_status()
-                keys = answer.json()
-            except (httpx.HTTPError, ValueError) as error:
-                log.warning("the control plane's keys can't be fetched: %s", error)
-                return
-            self._verifier = TokenVerifier(keys)
-            self._keys_file.write_text(json.dumps(keys))
-
-    def _cached_verifier(self) -> TokenVerifier:
         try:
-            return TokenVerifier(json.loads(self._keys_file.read_text()))
-        except (OSError, ValueError):
-            return TokenVerifier({})
+            answer = await self._client.get(f"{self._api}/keys")
+            answer.raise_for_status()
+            published = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            log.warning("the control plane's keys can't be fetched: %s", error)
+        else:
+            self._keys.take(published)
 
 
 def _unknown() -> TokenError:

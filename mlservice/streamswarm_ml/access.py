@@ -1,7 +1,6 @@
 """Who may ask and who may change: tokens of the control plane, verified offline, or the service's own."""
 
 import hmac
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -11,8 +10,8 @@ from typing import Any, Final
 import httpx
 
 from streamswarm_core.errors import ScopeError, TokenError
-from streamswarm_core.ownfiles import write_whole
-from streamswarm_core.tokens import Scope, TokenVerifier
+from streamswarm_core.publishedkeys import PublishedKeys
+from streamswarm_core.tokens import Scope
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +36,10 @@ class Gatekeeper:
     def __init__(self, controlplane_url: str, own_token: Callable[[], str], cache: Path, client: httpx.Client) -> None:
         self._api = controlplane_url.rstrip("/") + "/api/v1"
         self._own_token = own_token
-        self._cache = cache
         self._client = client
-        self._keys_asked = self._revoked_asked = float("-inf")
+        self._keys = PublishedKeys(cache)
+        self._revoked_asked = float("-inf")
         self._revoked: frozenset[str] = frozenset()
-        self._verifier = TokenVerifier(self._cached_keys())
 
     def check(self, authorization: str, scope: Scope) -> None:
         """Let a request pass.
@@ -63,24 +61,17 @@ class Gatekeeper:
             return
         if token.count(".") != 2:
             raise TokenError("unknown token; take an access token of the control plane, or the ML service's own")
-        if not self._verifier.knows(token):
-            self._fetch_keys()
-        claims = self._verifier.verify(token)
+        if not self._keys.know(token) and self._keys.are_due():
+            published = self._get("keys")
+            if published is not None:
+                self._keys.take(published)
+        claims = self._keys.verify(token)
         self._fetch_revocations()
         if claims.sub in self._revoked:
             raise TokenError("this token has been revoked")
         # An agent may write what it measures, which says nothing of how right the models are.
         if Scope.AGENT in claims.scopes or scope not in claims.scopes:
             raise ScopeError(f"this token may not {scope} here")
-
-    def _fetch_keys(self) -> None:
-        if time.monotonic() - self._keys_asked < _FRESH_SECONDS:
-            return
-        self._keys_asked = time.monotonic()
-        keys = self._get("keys")
-        if keys is not None:
-            self._verifier = TokenVerifier(keys)
-            write_whole(self._cache, json.dumps(keys).encode())
 
     def _fetch_revocations(self) -> None:
         if time.monotonic() - self._revoked_asked < _FRESH_SECONDS:
@@ -99,10 +90,3 @@ class Gatekeeper:
             log.warning("the control plane can't be asked for %s: %s", path, error)
             return None
         return found if isinstance(found, dict) else None
-
-    def _cached_keys(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self._cache.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
