@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.errors import Refused, ScopeError, TokenError, Unavailable
 from streamswarm_core.problem import MEDIA_TYPE, InvalidField, Problem
 from streamswarm_core.tokens import Scope
@@ -19,16 +20,18 @@ from streamswarm_ml.access import Gatekeeper
 from streamswarm_ml.explain.incidents import find_incidents
 from streamswarm_ml.forecast.model import ForecastModel
 from streamswarm_ml.health.model import UnknownWindowError
-from streamswarm_ml.infrastructure.model import UnknownResultError
+from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
 from streamswarm_ml.jobs import Busy
 from streamswarm_ml.labels import CauseFeedback, HealthFeedback
 from streamswarm_ml.models import MODELS
 from streamswarm_ml.operations import Operations
 from streamswarm_ml.registry import ModelRefused
-from streamswarm_ml.windows import is_probe
+from streamswarm_ml.windows import WINDOW_NS, is_probe
 
 _MOST_BODY: Final = 64_000
 _MOST_HOURS: Final = 168
+_REMEMBERED_HOURS: Final = 24
+_MOST_SUSPECTS: Final = 20
 _FEEDBACK: Final[Mapping[str, type[HealthFeedback | CauseFeedback]]] = {
     "health": HealthFeedback,
     "infrastructure": CauseFeedback,
@@ -92,6 +95,7 @@ def model_routes(operations: Operations, gatekeeper: Gatekeeper) -> list[Route]:
         route("/models/train", "POST", Scope.ADMIN, _train),
         route("/models/reset", "POST", Scope.ADMIN, _reset),
         route("/models/forecast/prospect", "GET", Scope.READ, _prospect),
+        route("/models/infrastructure/suspects", "GET", Scope.READ, _suspects),
         route("/models/{name}", "GET", Scope.READ, _status),
         route("/models/{name}/versions", "GET", Scope.READ, _versions),
         route("/models/{name}/rollback", "POST", Scope.ADMIN, _roll_back),
@@ -183,13 +187,30 @@ async def _prospect(operations: Operations, request: Request) -> Any:
     return {"measurement": probe, "field": name, **place, **dataclasses.asdict(found)}
 
 
+async def _suspects(operations: Operations, request: Request) -> Any:
+    hours = _hours(request, usual=1, most=_REMEMBERED_HOURS)
+    model = operations.model("infrastructure")
+    if not isinstance(model, InfrastructureModel):  # pragma: no cover - MODELS says what it is
+        raise TypeError(type(model))
+    since = (operations.now() - hours * 3600 * NANOSECONDS) // WINDOW_NS
+    found = await asyncio.to_thread(model.suspects, since)
+    return {
+        "suspects": [{"place": place, "name": name, "share": share} for (place, name), share in found[:_MOST_SUSPECTS]]
+    }
+
+
 async def _incidents(operations: Operations, request: Request) -> Any:
-    written = request.query_params.get("hours", "24")
-    # int() refuses thousands of digits with an error of its own
-    if not written.isdecimal() or len(written) > 3 or not 1 <= int(written) <= _MOST_HOURS:
-        raise _ProblemError(422, "Bad range", f"hours must be a whole number from 1 to {_MOST_HOURS}")
-    found = await asyncio.to_thread(find_incidents, operations.reader, operations.now(), int(written))
+    hours = _hours(request, usual=24, most=_MOST_HOURS)
+    found = await asyncio.to_thread(find_incidents, operations.reader, operations.now(), hours)
     return {"incidents": [incident.as_json() for incident in found]}
+
+
+def _hours(request: Request, *, usual: int, most: int) -> int:
+    written = request.query_params.get("hours", str(usual))
+    # int() refuses thousands of digits with an error of its own
+    if not written.isdecimal() or len(written) > 3 or not 1 <= int(written) <= most:
+        raise _ProblemError(422, "Bad range", f"hours must be a whole number from 1 to {most}")
+    return int(written)
 
 
 _BEGIN: Final = {_train, _reset}

@@ -16,10 +16,12 @@ from starlette.routing import Route
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.errors import Unavailable
 from streamswarm_core.tokens import Scope, SigningKey
+from streamswarm_ml.access import Gatekeeper
 from streamswarm_ml.app import create_app
 from streamswarm_ml.jobs import Busy, JobState
 from streamswarm_ml.labels import HealthFeedback
 from streamswarm_ml.models import MODELS
+from streamswarm_ml.routes import model_routes
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.windows import WINDOW_NS
 from tests.integration.mlbench import START, ModelBench
@@ -173,6 +175,30 @@ def test_a_damaged_version_is_refused_said_so_and_a_rollback_brings_back_the_one
     assert again.status("health")["refused"] is None
 
 
+def test_what_many_bad_results_have_in_common_is_the_first_suspect(bench: ModelBench, tmp_path: Path) -> None:
+    operations, lines, source = bench.operations(), [], random.Random(1)
+    for index in range(62):
+        for agent, site in (("a", "berlin"), ("b", "berlin"), ("c", "oslo"), ("d", "oslo")):
+            for target in "xyz":
+                rtt = (0.2 if index >= 60 and site == "berlin" else 0.01) * source.uniform(1, 1.1)
+                tags = f"agent={agent},site={site},target={target},test=ping"
+                lines.append(f"icmp,{tags} up=1i,loss=0.0,rtt_mean={rtt} {(START + index) * WINDOW_NS}")
+    operations._trained["infrastructure"].next_window = START
+    bench.writer.write(("\n".join(lines) + "\n").encode())
+    bench.now = (START + 62) * WINDOW_NS
+    operations.cycle()
+    with httpx.Client() as client:
+        gatekeeper = Gatekeeper("http://127.0.0.1:1", lambda: "sst_the-services-own", tmp_path / "keys.json", client)
+        with serve_app(Starlette(routes=model_routes(operations, gatekeeper))) as url:
+            asked = f"{url}/models/infrastructure/suspects"
+            suspects = httpx.get(asked, headers=OWN).json()["suspects"]
+            bench.now += 2 * 3600 * NANOSECONDS
+            later = httpx.get(asked, headers=OWN).json()["suspects"]
+    assert (suspects[0]["place"], suspects[0]["name"]) == ("uplink", "berlin")
+    assert suspects[0]["share"] > 0.5
+    assert later == []
+
+
 @pytest.fixture
 def service(bench: ModelBench, tmp_path: Path) -> Iterator[tuple[str, SigningKey, set[str]]]:
     """The whole ML service, and a control plane that publishes its keys and revocations."""
@@ -262,6 +288,7 @@ def test_every_model_says_how_it_does_beside_a_baseline(service: tuple[str, Sign
         ),
         ("GET", "/models/forecast/prospect?measurement=tarot", None, 422, "must be one of"),
         ("GET", "/models/forecast/prospect?measurement=icmp&field=ttl", None, 422, "rtt_mean"),
+        ("GET", "/models/infrastructure/suspects?hours=25", None, 422, "from 1 to 24"),
         ("GET", "/incidents?hours=0", None, 422, "from 1 to 168"),
         ("GET", f"/incidents?hours={'9' * 5_000}", None, 422, "from 1 to 168"),
     ],

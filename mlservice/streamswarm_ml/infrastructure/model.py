@@ -91,6 +91,11 @@ class InfrastructureModel:
             del self._findings[old]
         return findings
 
+    def suspects(self, since: int) -> list[tuple[Entity, float]]:
+        """What is most likely at fault for the bad results since a window, of the last day; see `localise`."""
+        remembered = self._findings.copy()
+        return localise(finding for index, found in remembered.items() if index >= since for finding in found)
+
     def label(self, measurement: str, tags: Mapping[str, str], time_ns: int, place: Place) -> None:
         """Learn where an operator says that a bad result came from.
 
