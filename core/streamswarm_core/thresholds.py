@@ -95,15 +95,6 @@ class Objective(BaseModel):
     target: float = Field(gt=0, lt=1, strict=True, examples=[0.999], description="Such as 0.999 for 99.9 %.")
     days: Integer = Field(30, ge=1, le=366, description="Days that are looked back.")
 
-    @property
-    def allowed_seconds(self) -> float:
-        """The error budget: seconds of these days that may be down or bad.
-
-        >>> round(Objective(target=0.999, days=30).allowed_seconds)
-        2592
-        """
-        return (1 - self.target) * self.days * 86_400
-
 
 class Verdict(StrEnum):
     """How a test is by its thresholds. No data is never OK."""

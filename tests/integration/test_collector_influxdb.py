@@ -102,4 +102,3 @@ def test_our_reader_reads_a_real_influxdb_as_it_reads_the_embedded_store(
                         assert row == pytest.approx(expected)
             assert ours.measurements() == theirs.measurements()
             assert ours.field_kinds("m") == theirs.field_kinds("m")
-            assert ours.tag_values("m", "h") == theirs.tag_values("m", "h")

@@ -19,20 +19,8 @@ from streamswarm_core.clock import now
 from streamswarm_core.schedule import moments
 
 
-def silenced(db: Session, *, agent: Agent | None, test: TestPlan | None, at: datetime) -> MaintenanceWindow | None:
-    """The window that silences an alert, or None.
-
-    Args:
-        db: the database.
-        agent: the agent that the alert is about; None for one that is about a test on all of its agents.
-        test: the test that it is about; None for one about the agent itself, such as that it is offline.
-        at: the moment.
-    """
-    return next((window for window in active_windows(db, at) if covers(window, agent, test)), None)
-
-
 def active_windows(db: Session, at: datetime) -> Sequence[MaintenanceWindow]:
-    """The windows that silence something at a moment, oldest first; for whoever has many alerts to ask for."""
+    """The windows that silence something at a moment, oldest first; `covers` says what."""
     windows = db.scalars(select(MaintenanceWindow).order_by(MaintenanceWindow.created_at, MaintenanceWindow.id))
     return [window for window in windows if active_until(window, at) is not None]
 

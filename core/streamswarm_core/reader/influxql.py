@@ -19,7 +19,6 @@ class InfluxQLReader(Closing):
         database: database, or for InfluxDB 2.x/3.x what the bucket is mapped to.
         token: gives the current token; asked before each request. An empty token sends none.
         timeout: seconds for one answer.
-        client: an HTTP client to use instead of an own one.
     """
 
     def __init__(
@@ -29,12 +28,11 @@ class InfluxQLReader(Closing):
         database: str,
         token: Callable[[], str] = lambda: "",
         timeout: float = 20.0,
-        client: httpx.Client | None = None,
     ) -> None:
         self._url = url.rstrip("/") + "/query"
         self._database = database
         self._token = token
-        self._client = client or httpx.Client(timeout=timeout)
+        self._client = httpx.Client(timeout=timeout)
 
     def select(self, statement: Select) -> list[Series]:
         """Answer one SELECT; no data is an empty list.
@@ -69,15 +67,6 @@ class InfluxQLReader(Closing):
         one_row = Select(measurement, fields, start_ns=start_ns, stop_ns=stop_ns, where=where, group_by=("*",), limit=1)
         found = [{key: value for key, value in one.tags.items() if value} for one in self.select(one_row)]
         return sorted(found, key=lambda tags: sorted(tags.items()))
-
-    def tag_values(self, measurement: str, tag: str) -> list[str]:
-        """All values that a tag has in a measurement.
-
-        Raises:
-            Unavailable, Refused: as for `select`.
-        """
-        statement = f"SHOW TAG VALUES FROM {quote_identifier(measurement)} WITH KEY = {quote_identifier(tag)}"
-        return [str(value) for series in self.execute(statement) for value in series.column("value")]
 
     def field_kinds(self, measurement: str) -> dict[str, str]:
         """Field names and their types (`float`, `integer`, `string`, `boolean`).

@@ -45,7 +45,7 @@ def is_silenced(db: Session, agent: str | None, test: str | None, at: datetime =
     db.rollback()
     one = db.get(Agent, agent) if agent else None
     other = db.get(testplans.TestPlan, test) if test else None
-    found = service.silenced(db, agent=one, test=other, at=at) is not None
+    found = any(service.covers(window, one, other) for window in service.active_windows(db, at))
     db.rollback()
     return found
 
