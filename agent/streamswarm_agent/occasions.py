@@ -306,14 +306,14 @@ class Occasions:
             return True
         return entry.until is not None and clock >= entry.until
 
-    def _end_session(self, entry: _Entry, status: RunStatus = RunStatus.DONE, error: str = "") -> None:
+    def _end_session(self, entry: _Entry, status: RunStatus = RunStatus.DONE) -> None:
         record, entry.session, entry.until = entry.session, "", None
         self._scheduler.shut(entry.assignment.id)
         known = self._book.find(record)
         scheduled = known is not None and known.report.kind is RunKind.SCHEDULED
         if status is RunStatus.DONE and scheduled and self._keeps_open(entry):
             return
-        self._book.close(record, status, error)
+        self._book.close(record, status)
 
     # Requests
 

@@ -43,7 +43,6 @@ class Scheduler:
         budget: what the runs may put on the link.
         limits: runs under way at the same time in a lane; a lane without one has no limit.
         link_busy: says why the link is busy, or None if it isn't; asked before a run of the exclusive lane.
-        clock: monotonic seconds.
         watcher: hears of the runs that `run_once` asked for.
     """
 
@@ -54,13 +53,11 @@ class Scheduler:
         budget: Budget,
         limits: Mapping[Lane, int],
         link_busy: Callable[[], Awaitable[str | None]],
-        clock: Callable[[], float] = time.monotonic,
         watcher: Watcher | None = None,
     ) -> None:
         self._plan = plan
         self._watcher = watcher
         self._budget = budget
-        self._clock = clock
         self._timetable: Timetable[Job] = Timetable()
         self._jobs: dict[str, Job] = {}
         self._lanes = Lanes(limits, budget, link_busy)
@@ -68,7 +65,7 @@ class Scheduler:
         self._step = choose_step(())
         self._timer: asyncio.TimerHandle | None = None
         self.counts = ScheduleCounts()
-        self._runs = Runs(clock, self.counts, ended=self._take_end, sooner=self._look_sooner, watcher=watcher)
+        self._runs = Runs(time.monotonic, self.counts, ended=self._take_end, sooner=self._look_sooner, watcher=watcher)
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -109,7 +106,7 @@ class Scheduler:
         fresh = [assignment for key, assignment in wanted.items() if key not in self._jobs]
         # Spread over more than a moment if they are many.
         within = max(_FIRST_WITHIN_SECONDS, len(fresh) / _FIRST_RUNS_PER_SECOND)
-        now = self._clock()
+        now = time.monotonic()
         for assignment in fresh:
             job = self._jobs[assignment.id] = self._make(assignment)
             if is_always(job.plan.schedule):
@@ -130,7 +127,7 @@ class Scheduler:
         job = self._jobs.get(assignment_id)
         if job is not None and assignment_id not in self._timetable:
             interval = job.plan.assignment.interval
-            self._timetable.add(assignment_id, job, interval, self._clock(), within=_FIRST_WITHIN_SECONDS)
+            self._timetable.add(assignment_id, job, interval, time.monotonic(), within=_FIRST_WITHIN_SECONDS)
             self._arm(afresh=True)
 
     def shut(self, assignment_id: str) -> None:
@@ -173,7 +170,7 @@ class Scheduler:
         idle = not job.running and job.task is None and job.waits_for is None
         if job.wanted and idle and not job.gone:
             job.occasion = job.wanted.popleft()
-            self._try_start(job, self._clock())
+            self._try_start(job, time.monotonic())
             self._arm(afresh=True)
 
     def _tell_end(self, assignment_id: str, occasion: str, problem: str) -> None:
@@ -229,7 +226,7 @@ class Scheduler:
                 return
             self._timer.cancel()
             self._timer = None
-        now, lines = self._clock(), []
+        now, lines = time.monotonic(), []
         if (start := self._timetable.next_at) is not None:
             # It may be on a line itself, which is then the one to wake up on.
             lines.append(next_line(max(now, start - FINEST_STEP / 2), self._step))
@@ -243,7 +240,7 @@ class Scheduler:
 
     def _tick(self) -> None:
         self._timer = None
-        now = self._clock()
+        now = time.monotonic()
         self._budget.refill()
         self._start_waiting()
         for start in self._timetable.take_due(now):
@@ -288,7 +285,7 @@ class Scheduler:
         try:
             async with self._lanes.quiet(job):
                 # It waited for the link, not for the agent: that is no lag.
-                job.due_at = self._clock()
+                job.due_at = time.monotonic()
                 await self._runs.run(job)
         finally:
             job.waits_for = None

@@ -1,7 +1,6 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +16,6 @@ _REFUSED_FILE_BYTES: Final = 1_000_000
 _NOT_AUTHORISED: Final = frozenset({401, 403})
 _BAD_LINES: Final = frozenset({400, 413, 422})
 
-Sleep = Callable[[float], Awaitable[None]]
-
 
 class Sender:
     """Drains the spool in order, oldest segment first.
@@ -32,7 +29,6 @@ class Sender:
         controlplane: renews the token when the collector doesn't take it.
         refused_file: where refused lines go.
         interval: seconds between two looks at the spool.
-        sleep: for tests.
     """
 
     def __init__(
@@ -43,21 +39,19 @@ class Sender:
         *,
         refused_file: Path,
         interval: float,
-        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._spool = spool
         self._writer = writer
         self._controlplane = controlplane
         self._refused_file = refused_file
         self._interval = interval
-        self._sleep = sleep
         self.failure: str | None = None
 
     async def run_forever(self) -> None:
         """Send until cancelled."""
         delay = self._interval
         while True:
-            await self._sleep(delay)
+            await asyncio.sleep(delay)
             try:
                 await self.drain()
             except Unavailable as error:

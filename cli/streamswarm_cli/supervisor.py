@@ -20,6 +20,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _FIRST_RESTART_SECONDS: Final = 1.0
 _LAST_RESTART_SECONDS: Final = 30.0
 _STABLE_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 60.0
 # What our services exit with when a person has to change something first; starting them again would not help.
 _EXIT_CONFIG: Final = 2
 
@@ -69,7 +70,7 @@ class Supervisor:
         for child in reversed(self._order):
             await self._stop(child)
 
-    async def start(self, child: Child, *, ready_seconds: float = 60.0) -> None:
+    async def start(self, child: Child) -> None:
         """Start a child and wait until it is healthy.
 
         Raises:
@@ -77,7 +78,7 @@ class Supervisor:
         """
         self._order.append(child)
         await self._spawn(child)
-        deadline = time.monotonic() + ready_seconds
+        deadline = time.monotonic() + _READY_SECONDS
         async with httpx.AsyncClient(timeout=2.0) as client:
             while time.monotonic() < deadline:
                 if self._processes[child.name].returncode is not None:
@@ -86,7 +87,7 @@ class Supervisor:
                     if (await client.get(child.health_url)).status_code == 200:
                         return
                 await asyncio.sleep(0.1)
-        raise ChildFailedError(f"{child.name} was not ready after {ready_seconds:.0f} s; see {child.log}")
+        raise ChildFailedError(f"{child.name} was not ready after {_READY_SECONDS:.0f} s; see {child.log}")
 
     async def watch(self) -> None:
         """Restart children that end, with a growing delay, until cancelled.

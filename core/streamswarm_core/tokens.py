@@ -32,6 +32,8 @@ ALGORITHM: Final = "EdDSA"
 AUDIENCE: Final = "streamswarm"
 LEEWAY_SECONDS: Final = 30.0
 """How far a collector's clock may differ from the control plane's."""
+_MOST_REMEMBERED: Final = 10_000
+"""Tokens whose signature isn't checked again, about 2 kB each."""
 
 
 class Scope(StrEnum):
@@ -186,11 +188,10 @@ class RememberingVerifier:
 
     Args:
         verifier: checks what isn't remembered.
-        most: tokens that are remembered, about 2 kB each.
     """
 
-    def __init__(self, verifier: TokenVerifier, most: int = 10_000) -> None:
-        self._verify = lru_cache(most)(verifier.verify)
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verify = lru_cache(_MOST_REMEMBERED)(verifier.verify)
 
     def verify(self, token: str) -> AccessClaims:
         """Return what the token says.

@@ -16,6 +16,9 @@ with without("numpy"):
     from influxdb_client.rest import ApiException
     from influxdb_client.service.write_service import WriteService
 
+# An InfluxDB 2.x has to have an organisation of this name; a collector has none.
+_ORG: Final = "streamswarm"
+
 # What the same bytes may be sent again for: overload, gateways, and a token that is being renewed.
 _RETRYABLE = frozenset({408, 425, 429})
 
@@ -30,17 +33,13 @@ class LineWriter(Closing):
         url: base URL of a collector or of an InfluxDB 2.x or 3.x.
         token: gives the current token; asked before each write, because access tokens are short-lived.
         bucket: where to write.
-        org: organisation, for an InfluxDB 2.x.
         timeout: seconds for one write.
     """
 
-    def __init__(
-        self, url: str, token: Callable[[], str], *, bucket: str, org: str = "streamswarm", timeout: float = 10.0
-    ) -> None:
+    def __init__(self, url: str, token: Callable[[], str], *, bucket: str, timeout: float = 10.0) -> None:
         self._url = url
         self._token = token
         self._bucket = bucket
-        self._org = org
         self._timeout_ms = int(timeout * 1000)
         self._client: InfluxDBClient | None = None
         self._client_token = ""
@@ -57,7 +56,7 @@ class LineWriter(Closing):
         try:
             service: Any = WriteService(self._connected(self._token()).api_client)
             body = gzip.compress(lines, _COMPRESSION_LEVEL)
-            service.post_write(self._org, self._bucket, body, precision="ns", content_encoding="gzip")
+            service.post_write(_ORG, self._bucket, body, precision="ns", content_encoding="gzip")
         except ApiException as error:
             status = int(error.status or 0)
             message = f"{self._url}: {error.message or error.reason or status}"
@@ -76,9 +75,7 @@ class LineWriter(Closing):
     def _connected(self, token: str) -> InfluxDBClient:
         if self._client is None or token != self._client_token:
             self.close()
-            self._client = InfluxDBClient(
-                self._url, token=token, org=self._org, timeout=self._timeout_ms, retries=False
-            )
+            self._client = InfluxDBClient(self._url, token=token, org=_ORG, timeout=self._timeout_ms, retries=False)
             self._client_token = token
         return self._client
 

@@ -47,12 +47,11 @@ class StateFile:
 
     Args:
         folder: keeps the file and the key.
-        name: of the file, without its suffix.
     """
 
-    def __init__(self, folder: Path, name: str = "detectors") -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path: Final = folder / f"{name}.state"
+        self.path: Final = folder / "detectors.state"
         self._key = load_or_create_key(folder / "state.key")
 
     @property

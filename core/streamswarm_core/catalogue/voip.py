@@ -13,15 +13,12 @@ def _each(
     unit: Unit,
     help: str,  # noqa: A002
     *,
-    kind: Kind = Kind.FLOAT,
     falls: bool = False,
     feature: bool = False,
 ) -> tuple[Field, ...]:
     """A field for each direction."""
     return tuple(
-        Field(
-            f"{name}_{way}", unit, help.format(way=words), kind=kind, worse="down" if falls else "up", feature=feature
-        )
+        Field(f"{name}_{way}", unit, help.format(way=words), worse="down" if falls else "up", feature=feature)
         for way, words in _WAYS.items()
     )
 

@@ -88,9 +88,9 @@ def program(name: str, package: str, used_for: str, *, optional: bool = False) -
     return Need(NeedKind.PROGRAM, name, package, optional, used_for)
 
 
-def setting_file(setting: str, used_for: str, *, optional: bool = True) -> Need:
-    """A file whose path is one of the agent's settings."""
-    return Need(NeedKind.SETTING_FILE, setting, optional=optional, used_for=used_for)
+def setting_file(setting: str, used_for: str) -> Need:
+    """A file whose path is one of the agent's settings; the probe runs without it, too."""
+    return Need(NeedKind.SETTING_FILE, setting, optional=True, used_for=used_for)
 
 
 def package(name: str, requirement: str, used_for: str, *, optional: bool = False) -> Need:

@@ -21,11 +21,11 @@ from streamswarm_grafana.panel import Board, Kind, Panel, Row
 _BY: Final = ("agent",)
 
 
-def _one(title: str, measurement: Measurement, field: str, *further: str, how: How = How.MEAN, width: int = 8) -> Panel:
+def _one(title: str, measurement: Measurement, field: str, *further: str, how: How = How.MEAN) -> Panel:
     by = (*_BY, *further)
     legend = " ".join(f"{{{tag}}}" for tag in by)
     return Panel(
-        kind=Kind.LINES, title=title, asks=(over_time(measurement, field, how, by=by, legend=legend),), width=width
+        kind=Kind.LINES, title=title, asks=(over_time(measurement, field, how, by=by, legend=legend),), width=8
     )
 
 

@@ -10,8 +10,8 @@ from streamswarm_grafana.thresholds import Limits
 _BY: Final = ("agent",)
 
 
-def _stack(expression: str, legend: str = "", *, as_table: bool = False) -> Raw:
-    return Raw((), promql=expression, legend=legend, table=as_table, stack=True)
+def _stack(expression: str, legend: str = "") -> Raw:
+    return Raw((), promql=expression, legend=legend, stack=True)
 
 
 def _rate(metric: str, label: str = "") -> Raw:

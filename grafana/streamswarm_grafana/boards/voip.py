@@ -13,9 +13,9 @@ _PAIR: Final = ("agent", "target")
 _ARROW: Final = "{agent} → {target}"
 
 
-def _ways(title: str, field: str, how: How = How.MEAN, *, width: int = 8, note: str = "") -> Panel:
+def _ways(title: str, field: str, how: How = How.MEAN, *, note: str = "") -> Panel:
     columns = (Column(f"{field}_there", how, "there"), Column(f"{field}_back", how, "back"))
-    return Panel(kind=Kind.LINES, title=title, asks=(Ask(VOIP, columns, _BY, _SEEN),), width=width, note=note)
+    return Panel(kind=Kind.LINES, title=title, asks=(Ask(VOIP, columns, _BY, _SEEN),), width=8, note=note)
 
 
 def _lines(title: str, field: str, how: How = How.MEAN, *, width: int = 8, note: str = "") -> Panel:

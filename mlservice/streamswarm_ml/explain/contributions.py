@@ -5,12 +5,11 @@ _MOST_NAMED: Final = 3
 _LEAST_SHARE: Final = 0.05
 
 
-def leading(contributions: Mapping[str, float], most: int = _MOST_NAMED) -> list[tuple[str, float]]:
+def leading(contributions: Mapping[str, float]) -> list[tuple[str, float]]:
     """The inputs that moved a result most, with their share of all movement, signed; small ones are left out.
 
     Args:
         contributions: how much each input moved the result, in one unit.
-        most: how many at most.
 
     >>> leading({"a": -6.0, "b": 3.0, "c": 0.0, "d": 1.0})
     [('a', -0.6), ('b', 0.3), ('d', 0.1)]
@@ -19,7 +18,7 @@ def leading(contributions: Mapping[str, float], most: int = _MOST_NAMED) -> list
     if total == 0:
         return []
     ranked = sorted(contributions.items(), key=lambda item: -abs(item[1]))
-    return [(name, value / total) for name, value in ranked[:most] if abs(value) / total >= _LEAST_SHARE]
+    return [(name, value / total) for name, value in ranked[:_MOST_NAMED] if abs(value) / total >= _LEAST_SHARE]
 
 
 def leading_text(contributions: Mapping[str, float]) -> str | None:

@@ -104,9 +104,9 @@ class Certificate:
             dns_names=dns_names,
         )
 
-    def expires_in(self, at: datetime | None = None) -> float:
+    def expires_in(self) -> float:
         """Seconds until it expires, negative if it has."""
-        return (self.expires - (at or datetime.now(UTC))).total_seconds()
+        return (self.expires - datetime.now(UTC)).total_seconds()
 
 
 def read_chain(chain: Sequence[bytes]) -> tuple[Certificate, ...]:

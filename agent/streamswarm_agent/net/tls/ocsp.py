@@ -61,9 +61,9 @@ async def stapled(wire: Wire, server_name: str) -> bytes | None:
     return None
 
 
-def status_of(response: bytes, at: datetime | None = None) -> str:
+def status_of(response: bytes) -> str:
     """What a response says: good, revoked, unknown, stale, not_yet_valid, or malformed. Its signature isn't checked."""
-    now = at or datetime.now(UTC)
+    now = datetime.now(UTC)
     try:
         read = ocsp.load_der_ocsp_response(response)
         if read.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
