@@ -2,6 +2,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,19 @@ SERVICES = {
     "streamswarm_controlplane": "controlplane",
     "streamswarm_ml": "mlservice",
 }
+FOLDERS = {**SERVICES, "streamswarm_cli": "cli", "streamswarm_core": "core", "streamswarm_grafana": "grafana"}
+ABOVE = {
+    "streamswarm_core.catalogue": ("streamswarm_core.probespecs", "streamswarm_core.reader", "streamswarm_core.writer"),
+    "streamswarm_core.wire": ("streamswarm_core.catalogue", "streamswarm_core.reflector", "streamswarm_core.reader"),
+    "streamswarm_agent.net": ("streamswarm_agent.probes", "streamswarm_agent.schedule", "streamswarm_agent.blackbox"),
+    "streamswarm_agent.host": ("streamswarm_agent.probes", "streamswarm_agent.schedule"),
+    "streamswarm_agent.probes": ("streamswarm_agent.schedule", "streamswarm_agent.spool", "streamswarm_agent.exporter"),
+    "streamswarm_collector.store": ("streamswarm_collector.influxql", "streamswarm_collector.pipeline"),
+    "streamswarm_collector.influxql": ("streamswarm_collector.routes", "streamswarm_collector.pipeline"),
+    "streamswarm_collector.sinks": ("streamswarm_collector.influxql", "streamswarm_collector.pipeline"),
+    "streamswarm_ml.detectors": ("streamswarm_ml.pipeline", "streamswarm_ml.watched", "streamswarm_core.reader"),
+}
+"""What would be upward: a package, and who is built upon it."""
 TOO_HEAVY_FOR_AN_AGENT = {"pandas", "numpy", "duckdb", "sklearn", "river", "fastapi", "sqlalchemy"}
 
 
@@ -23,6 +37,37 @@ def imports_of(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield from ((path, alias.name.split(".")[0]) for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 yield path, node.module.split(".")[0]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the product by its dotted name."""
+    found = {}
+    for folder in FOLDERS.values():
+        for path in (ROOT / folder).rglob("*.py"):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+@cache
+def imported_modules(name: str, *, whole: bool = True) -> set[str]:
+    """What a module imports of the product's modules: anywhere in it, or only as it is imported itself."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree) if whole else tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inner & MODULES.keys()) or {node.module}
+    return found & MODULES.keys()
+
+
+def is_in(name: str, *packages: str) -> bool:
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
 def imported_of_tests(folder: Path) -> Iterator[tuple[str, str]]:
@@ -68,8 +113,42 @@ def test_a_service_imports_core_and_never_another_service(package: str) -> None:
     assert not offenders
 
 
-def test_core_imports_no_service() -> None:
-    assert not [name for _, name in imports_of(ROOT / "core") if name in SERVICES or name == "streamswarm_cli"]
+@pytest.mark.parametrize("folder", ["core", "grafana"])
+def test_what_services_share_imports_no_service(folder: str) -> None:
+    assert not [name for _, name in imports_of(ROOT / folder) if name in SERVICES or name == "streamswarm_cli"]
+
+
+def test_the_command_imports_a_service_only_when_it_is_used() -> None:
+    offenders = {name: imported_modules(name, whole=False) for name in MODULES if is_in(name, "streamswarm_cli")}
+    assert not {name: found for name, found in offenders.items() if any(is_in(one, *SERVICES) for one in found)}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = {name: imported_modules(name, whole=False) for name in MODULES}
+    while beneath := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in beneath}
+    assert not left, "these, or what they need, are in a circle"
+
+
+@pytest.mark.parametrize("package", ABOVE)
+def test_a_package_imports_nothing_that_is_built_upon_it(package: str) -> None:
+    inside = [name for name in MODULES if is_in(name, package)]
+    assert inside
+    assert not [(name, one) for name in inside for one in imported_modules(name) if is_in(one, *ABOVE[package])]
+
+
+def test_models_know_no_service_and_services_know_no_routes() -> None:
+    """In the control plane; routes are put together by app.py alone."""
+    ours = [name for name in MODULES if is_in(name, "streamswarm_controlplane")]
+    last = {name: name.rpartition(".")[2] for name in ours}
+    upward = [
+        (name, one)
+        for name in ours
+        for one in imported_modules(name) & last.keys()
+        if (last[one].endswith("routes") and not last[name].endswith("routes") and last[name] != "app")
+        or (last[name] == "models" and last[one] in {"service", "schemas", "deps"})
+    ]
+    assert not upward
 
 
 def test_the_agent_stays_light() -> None:
