@@ -37,6 +37,14 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
             assert anchor in anchors_of(file), f"{page.name} links to {file.name}#{anchor}"
 
 
+def test_every_place_that_the_architecture_names_is_there() -> None:
+    """`agent/…/runner.py` is short for `agent/streamswarm_agent/runner.py`."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").replace("NAME", "icmp")
+    places = [place for place in re.findall(r"`(\w+/[^`\s]*)`", text) if (ROOT / place.split("/")[0]).is_dir()]
+    assert len(places) > 40
+    assert [place for place in places if not any(ROOT.glob(place.replace("…", "streamswarm_*")))] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_programs_and_targets_of_make_that_a_page_names_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
