@@ -33,7 +33,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from tests.support import eventually, find_free_port, wait_for_http
+from tests.support import eventually, find_free_port, run_server, wait_for_http
 
 from streamswarm_core.assignment import Assignment, AssignmentSet
 from streamswarm_core.clock import now_ns
@@ -152,20 +152,13 @@ def running_agent(folder: Path, peer: Peer) -> Iterator[psutil.Process]:
             "STREAMSWARM_AGENT_BUDGET_PACKETS_PER_SECOND": "20000",
         }
         log = folder / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "streamswarm_cli", "agent", "run"],
-                env={**os.environ, **environment},
-                stdout=output,
-                stderr=output,
-            )
+        command = [sys.executable, "-m", "streamswarm_cli", "agent", "run"]
         try:
-            wait_for_http(f"http://127.0.0.1:{port}/health", process, log)
-            time.sleep(WARM_UP_SECONDS)
-            yield psutil.Process(process.pid)
+            health = f"http://127.0.0.1:{port}/health"
+            with run_server(command, health, log, env={**os.environ, **environment}) as process:
+                time.sleep(WARM_UP_SECONDS)
+                yield psutil.Process(process.pid)
         finally:
-            process.terminate()
-            process.wait(30)
             if "ERROR" in log.read_text() or "Traceback" in log.read_text():
                 print(log.read_text()[-4000:], file=sys.stderr)
 

@@ -13,7 +13,6 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 from tests.postgres import PostgreSQL, run_postgresql
-from tests.support import find_free_port, wait_for_http
+from tests.support import find_free_port, run_server
 
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments.models import AssignmentRow
@@ -226,15 +225,14 @@ def control_plane(settings: ControlPlaneSettings, workers: int) -> Iterator[tupl
         "STREAMSWARM_CONTROLPLANE_WORKERS": str(workers),
     }
     log = settings.data / "log"
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "streamswarm_cli", "controlplane", "run"]
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=settings.data)
+    command, health = (
+        [sys.executable, "-m", "streamswarm_cli", "controlplane", "run"],
+        f"http://127.0.0.1:{port}/health",
+    )
     try:
-        wait_for_http(f"http://127.0.0.1:{port}/health", process, log, seconds=120)
-        yield port, psutil.Process(process.pid)
+        with run_server(command, health, log, seconds=120, env=environment, cwd=settings.data) as process:
+            yield port, psutil.Process(process.pid)
     finally:
-        process.terminate()
-        process.wait(60)
         for line in log.read_text().splitlines()[-5:]:
             print(line, file=sys.stderr)
 

@@ -1,7 +1,6 @@
 """The programs that benchmarks compare, each started on a free loopback port in a folder of its own."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from tests.support import INFLUXDB_CONFIG, find_free_port, wait_for_http
+from tests.support import INFLUXDB_CONFIG, find_free_port, run_server
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,9 @@ def _running(
     language: Literal["influxql", "promql"],
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    log = folder.with_suffix(".log")
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=output, stderr=output)
-    try:
-        wait_for_http(f"http://127.0.0.1:{port}{ready}", process, log)
+    url, log = f"http://127.0.0.1:{port}{ready}", folder.with_suffix(".log")
+    with run_server(command, url, log, env={**os.environ, **(environment or {})}) as process:
         yield Server(port, psutil.Process(process.pid), folder, language)
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @contextmanager

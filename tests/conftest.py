@@ -3,7 +3,7 @@
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx._config as httpx_config
 import httpx._transports.default as httpx_transports
@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
-from tests.support import RunningInfluxDB, find_free_port, run_influxdb
+from tests.support import RunningInfluxDB, run_influxdb
 
 
 def pytest_configure() -> None:
@@ -54,11 +54,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = {report.longrepr[2].removeprefix("Skipped: ") for report in skipped if isinstance(report.longrepr, tuple)}
     for reason in sorted(reasons):
         terminalreporter.write_line(f"left out: {reason}", yellow=True)
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    return find_free_port
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,33 @@ def wait_for_http(url: str, process: subprocess.Popen[bytes], log: Path, seconds
 
 
 @contextmanager
+def run_server(
+    command: Sequence[str], ready: str, log: Path, *, seconds: float = 30.0, **how: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program until the block ends.
+
+    Args:
+        command: the program and its arguments.
+        ready: a URL that answers when the program is ready.
+        log: what it says is added there.
+        seconds: how long that may take.
+        how: for Popen, such as `env` and `cwd`.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, **how)
+    try:
+        wait_for_http(ready, process, log, seconds)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
 def run_influxdb(
     folder: Path, port: int | None = None, *, most_body_bytes: int = 25_000_000
 ) -> Iterator[RunningInfluxDB]:
@@ -103,20 +130,9 @@ def run_influxdb(
     config.write_text(
         INFLUXDB_CONFIG.format(folder=folder, port=port, rpc_port=find_free_port(), most_body_bytes=most_body_bytes)
     )
-    log = folder / "log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(["influxd", "run", "-config", str(config)], stdout=output, stderr=output)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for_http(f"{url}/ping", process, log)
+    url = f"http://127.0.0.1:{port}"
+    with run_server(["influxd", "run", "-config", str(config)], f"{url}/ping", folder / "log") as process:
         yield RunningInfluxDB(url, process)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextmanager

@@ -22,33 +22,15 @@ from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
 from streamswarm_core.reader import SCRAPED, InfluxQLReader, PromQLReader, Reader
-from tests.support import RunningInfluxDB, eventually, find_free_port, serve_app, wait_for_http
+from tests.support import RunningInfluxDB, eventually, find_free_port, run_server, serve_app
 
 DATABASE = "contract"
 
 
 @contextmanager
-def run_server(command: list[str], ready: str, folder: Path) -> Iterator[None]:
-    """Run a program until the block ends; it is ready when the URL answers."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        wait_for_http(ready, process, log)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@contextmanager
 def run_victoriametrics(folder: Path) -> Iterator[str]:
     """An empty VictoriaMetrics; yields its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{find_free_port()}"
     command = [
         "victoria-metrics",
@@ -56,7 +38,7 @@ def run_victoriametrics(folder: Path) -> Iterator[str]:
         f"-httpListenAddr={address}",
         "-retentionPeriod=100y",
     ]
-    with run_server(command, f"http://{address}/health", folder):
+    with run_server(command, f"http://{address}/health", folder / "log"):
         yield f"http://{address}"
 
 
@@ -73,7 +55,7 @@ def run_prometheus(folder: Path, config: str = "") -> Iterator[str]:
         "--storage.tsdb.retention.time=100y",
         f"--web.listen-address={address}",
     ]
-    with run_server(command, f"http://{address}/-/ready", folder):
+    with run_server(command, f"http://{address}/-/ready", folder / "log"):
         yield f"http://{address}"
 
 

@@ -21,7 +21,7 @@ from streamswarm_collector.snapshots import SOCKET, short_name
 from tests.commands import Done, run_command
 from tests.conftest import leave_out
 from tests.postgres import MISSING, find_program, run_postgresql
-from tests.support import eventually, find_free_port, wait_for_http
+from tests.support import eventually, find_free_port, run_server
 
 WRITES = "/write?db=streamswarm"
 
@@ -40,14 +40,9 @@ def running(service: str, folder: Path) -> Iterator[str]:
     }
     log = folder.with_name(f"{folder.name}-{service}.log")
     command = (sys.executable, "-m", "streamswarm_cli", service, "run")
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    try:
-        wait_for_http(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
+    url = f"http://127.0.0.1:{port}"
+    with run_server(command, f"{url}/health", log, env=environment):
+        yield url
 
 
 def streamswarm(*arguments: str, folder: Path, data: str = "data") -> Done:

@@ -19,12 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.probes import Engines
 from streamswarm_agent.settings import AgentSettings
-from tests.integration.stores import run_prometheus, run_server
+from tests.integration.stores import run_prometheus
 from tests.lab.servers.certificates import Authority
 from tests.lab.servers.dns import dns_server
 from tests.lab.servers.http import http_server
 from tests.lab.servers.tcp import tcp_server
-from tests.support import eventually, find_free_port, serve_app
+from tests.support import eventually, find_free_port, run_server, serve_app
 
 HERE = "127.0.0.1"
 needs_blackbox = pytest.mark.needs("prometheus-blackbox-exporter", "prometheus-blackbox-exporter")
@@ -218,7 +218,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         if shutil.which("prometheus-blackbox-exporter"):
             address = f"{HERE}:{find_free_port()}"
             command = ["prometheus-blackbox-exporter", f"--config.file={file}", f"--web.listen-address={address}"]
-            stack.enter_context(run_server(command, f"http://{address}/", folder / "theirs"))
+            stack.enter_context(run_server(command, f"http://{address}/", folder / "theirs.log"))
             theirs = f"http://{address}"
         engine = Engines()
         stack.callback(engine.close)

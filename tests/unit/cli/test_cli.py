@@ -14,7 +14,7 @@ from streamswarm_cli.services import SERVICES
 from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
 from streamswarm_cli.up_command import _Group
 from streamswarm_core import __version__
-from tests.support import find_free_port, wait_for_http
+from tests.support import find_free_port, run_server
 
 ROUTES = """\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -219,23 +219,10 @@ def test_what_a_service_writes_is_for_its_own_user(service: str, tmp_path: Path)
     }
     if service == "collector":
         environment |= {"STREAMSWARM_COLLECTOR_REFLECTOR_PORT": str(reflector), "STREAMSWARM_COLLECTOR_AUTH": "false"}
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamswarm_cli", service, "run"],
-            cwd=tmp_path,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            umask=0o022,
-        )
-    try:
-        wait_for_http(f"http://127.0.0.1:{port}/health", process, log)
+    command, url = [sys.executable, "-m", "streamswarm_cli", service, "run"], f"http://127.0.0.1:{port}"
+    with run_server(command, f"{url}/health", tmp_path / "log", cwd=tmp_path, env=environment, umask=0o022):
         if service == "collector":
-            httpx.post(f"http://127.0.0.1:{port}/write?db=streamswarm", content="m v=1").raise_for_status()
-    finally:
-        process.terminate()
-        process.wait(30)
+            httpx.post(f"{url}/write?db=streamswarm", content="m v=1").raise_for_status()
     written = list((tmp_path / "data").rglob("*"))
     assert len(written) > 2
     assert [path for path in written if path.stat().st_mode & 0o077] == []
