@@ -1,5 +1,6 @@
 """Run a dashboard's queries without Grafana: for the proof that panels have data, and for previews."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Store:
 
 def _number(text: str) -> float | None:
     value = float(text)
-    return None if value != value else value  # noqa: PLR0124 - NaN is the only one
+    return None if math.isnan(value) else value
 
 
 def _legend(form: str, labels: Mapping[str, str]) -> str:

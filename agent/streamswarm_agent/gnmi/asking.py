@@ -10,6 +10,7 @@ from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.gnmi.leaves import Answer, unanswered
 from streamswarm_agent.gnmi.openconfig import Wanted
 from streamswarm_agent.gnmi.opening import Connection, load_client
+from streamswarm_agent.gnmi.refusal import RefusedRequest
 from streamswarm_core.gnmipath import GnmiPath
 from streamswarm_core.probespecs import GnmiParams
 
@@ -55,7 +56,7 @@ async def ask(connection: Connection, wanted: Sequence[Wanted], params: GnmiPara
         async def one_request(paths: Sequence[GnmiPath], send: Callable[..., Awaitable[Answer]] = send) -> Answer:
             return await send(module.Request(paths, encoding, params.prefix_target, params.wait))
 
-        rounds = _Rounds(connection, module.RefusedRequest, one_request, otherwise=method == "once")
+        rounds = _Rounds(connection, one_request, otherwise=method == "once")
         answer = await rounds.run([one.path for one in wanted])
         if rounds.any_accepted:
             connection.once = method == "once"
@@ -82,7 +83,6 @@ class _Rounds:
 
     Args:
         connection: to the device.
-        refused: what the client raises for a request that the device doesn't take.
         request: makes one.
         otherwise: whether another method is left, if the device knows nothing of this one.
 
@@ -94,12 +94,11 @@ class _Rounds:
     def __init__(
         self,
         connection: Connection,
-        refused: type[Exception],
         request: Callable[[Sequence[GnmiPath]], Awaitable[Answer]],
         *,
         otherwise: bool,
     ) -> None:
-        self._connection, self._refused, self._request = connection, refused, request
+        self._connection, self._request = connection, request
         self._otherwise, self._unimplemented = otherwise, False
         self.any_accepted = False
         self.last_refusal: ProbeFault | None = None
@@ -127,12 +126,11 @@ class _Rounds:
     async def _one(self, paths: Sequence[GnmiPath]) -> Answer | None:
         try:
             answer = await self._request(paths)
-        except self._refused as refusal:
-            fault: ProbeFault = refusal.fault  # type: ignore[attr-defined]
-            self._unimplemented = refusal.unimplemented  # type: ignore[attr-defined]
-            self.last_refusal = fault
+        except RefusedRequest as refusal:
+            self._unimplemented = refusal.unimplemented
+            self.last_refusal = refusal.fault
             if len(paths) == 1:
-                self._connection.refused[paths[0]] = fault.detail, time.monotonic() + _ASK_AGAIN_SECONDS
+                self._connection.refused[paths[0]] = refusal.fault.detail, time.monotonic() + _ASK_AGAIN_SECONDS
             return None
         self.any_accepted = True
         return answer

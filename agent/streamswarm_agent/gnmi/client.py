@@ -14,6 +14,7 @@ from pygnmi.spec.v080 import gnmi_pb2, gnmi_pb2_grpc
 
 from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.gnmi.leaves import Answer, leaves_of
+from streamswarm_agent.gnmi.refusal import RefusedRequest
 from streamswarm_core.clock import now_ns
 from streamswarm_core.gnmipath import GnmiPath
 
@@ -55,20 +56,6 @@ _BY_WORDS: Final = {
     "handshake": Fault.TLS,
 }
 """gRPC has one code for every fault of a connection, and the cause in words only."""
-
-
-class RefusedRequest(Exception):  # noqa: N818 - a word of the device's, that the caller may ask otherwise upon
-    """The device doesn't answer this request; another it may.
-
-    Attributes:
-        fault: as a run would report it.
-        unimplemented: whether the device knows nothing of the kind, rather than has something against this one.
-    """
-
-    def __init__(self, fault: ProbeFault, *, unimplemented: bool) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
-        self.unimplemented = unimplemented
 
 
 @dataclass(frozen=True, slots=True)

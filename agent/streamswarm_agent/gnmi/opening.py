@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.gnmi.refusal import RefusedRequest
 from streamswarm_agent.net.plainfile import check_plain
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.net.tcp import connect
@@ -128,7 +129,7 @@ async def open_connection(endpoint: Endpoint, wait: float) -> Connection:
         try:
             capabilities = await client.capabilities(wait)
             version, encodings = capabilities.version, capabilities.encodings
-        except module.RefusedRequest:
+        except RefusedRequest:
             version, encodings = "", frozenset()
         phases["capabilities"] = time.monotonic() - started
     except BaseException:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from streamswarm_core.catalogue.model import Measurement
 from streamswarm_core.catalogue.network import DNS, HTTP
 from streamswarm_core.catalogue.web import TLS
 from streamswarm_grafana.ask import Ask, Column, How, over_time, table
@@ -12,8 +13,8 @@ _ARROW: Final = "{agent} → {target}"
 _PHASES: Final = ("resolve", "connect", "tls", "request", "first_byte", "transfer")
 
 
-def _up(measurement: object, title: str) -> Panel:
-    asks = (over_time(measurement, "up", How.MIN, by=_PAIR, legend=_ARROW),)  # type: ignore[arg-type]
+def _up(measurement: Measurement, title: str) -> Panel:
+    asks = (over_time(measurement, "up", How.MIN, by=_PAIR, legend=_ARROW),)
     return Panel(kind=Kind.STATES, title=title, asks=asks, width=8, height=7, states=DOWN_UP)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from streamswarm_grafana.ask_store import Drawn
@@ -23,7 +24,7 @@ def rows_of(panel: dict[str, Any], drawn: Sequence[Drawn]) -> tuple[list[str], l
         elif step["id"] == "sortBy":
             key, falling = step["options"]["sort"][0]["field"], step["options"]["sort"][0]["desc"]
             known = [row for row in found if row.get(key) is not None]
-            found = sorted(known, key=lambda row, key=key: row[key], reverse=falling)  # type: ignore[misc]
+            found = sorted(known, key=itemgetter(key), reverse=falling)
         elif step["id"] == "limit":
             found = found[: step["options"]["limitField"]]
     names = list(dict.fromkeys(name for row in found for name in row))
