@@ -330,28 +330,43 @@ def _fields(series: _Series, minute: int) -> dict[str, FieldValue]:
 def _value(series: _Series, field: Field, minute: int, *, faulty: bool) -> FieldValue | None:
     if field.name in _ONLY_IN_A_FAULT and not faulty:
         return None
+    if field.kind is Kind.STRING:
+        return _text(series, field, faulty=faulty)
+    counted = _count(series, field, minute)
+    if counted is not None:
+        return counted
+    if field.unit is STATE:
+        wrong = faulty and minute % 10 != 8 if field.name == "up" else faulty
+        return int(wrong) if field.worse != "down" else int(not wrong)
+    return _number(series, field, minute, faulty=faulty)
+
+
+def _text(series: _Series, field: Field, *, faulty: bool) -> str | None:
     if field.name == "name" and "rank" in series.tags:
         return _PROCESSES[int(series.tags["rank"]) - 1]
-    if field.kind is Kind.STRING:
-        return _TEXTS.get(field.name, (field.name, field.name))[faulty] or None
+    return _TEXTS.get(field.name, (field.name, field.name))[faulty] or None
+
+
+def _count(series: _Series, field: Field, minute: int) -> int | None:
+    """What has been counted up to now; None of a field that counts nothing."""
+    ill = series.tags["agent"] == FAULTY
     if field.name == "seq":
         return minute + 1
-    if field.metric is Metric.COUNTER:
-        late = max(0, min(minute, FAULT[1]) - FAULT[0]) if series.tags["agent"] == FAULTY else 0
-        return 20 * late if field.worse == "up" else 24 * (minute + 1)
     if field.name == "path_changed":
-        return int(series.tags["agent"] == FAULTY and minute in FAULT)
+        return int(ill and minute in FAULT)
+    if field.metric is not Metric.COUNTER:
+        return None
+    late = max(0, min(minute, FAULT[1]) - FAULT[0]) if ill else 0
+    return 20 * late if field.worse == "up" else 24 * (minute + 1)
+
+
+def _number(series: _Series, field: Field, minute: int, *, faulty: bool) -> float:
     name = f"{series.measurement.name}.{field.name}"
     if series.measurement.name == "anomaly" and field.name in {"value", "expected"}:
         # What a score is about is what was measured.
         name = f"icmp.{series.tags['field']}"
         faulty = faulty and field.name == "value"
-    good, bad = _FIELDS.get(name) or _UNITS.get(field.unit) or ((0.0, 8.0) if field.worse == "up" else (12.0, 30.0))
-    if name not in _FIELDS and (field.worse == "down") is (good < bad):
-        good, bad = bad, good
-    if field.unit is STATE:
-        wrong = faulty and minute % 10 != 8 if field.name == "up" else faulty
-        return int(wrong) if field.worse != "down" else int(not wrong)
+    good, bad = _levels(name, field)
     value = bad if faulty and (field.worse or name in _FIELDS) else good
     wave = 1 + 0.06 * math.sin(minute / 9) + 0.08 * (series.noise.random() - 0.5)
     exact = field.name in {"threshold", "frequency"} or (
@@ -361,6 +376,15 @@ def _value(series: _Series, field: Field, minute: int, *, faulty: bool) -> Field
     if field.unit in {RATIO, SCORE} and "difference" not in field.name:
         value = min(max(value, 0.0), 1.0)
     return round(value) if field.kind is Kind.INTEGER else value
+
+
+def _levels(name: str, field: Field) -> tuple[float, float]:
+    """What the field is about while all is well, and in the fault."""
+    if name in _FIELDS:
+        return _FIELDS[name]
+    levels = _UNITS.get(field.unit) or ((0.0, 8.0) if field.worse == "up" else (12.0, 30.0))
+    low, high = sorted(levels)
+    return (high, low) if field.worse == "down" else (low, high)
 
 
 def _sketch(series: _Series, minute: int) -> dict[str, FieldValue]:
