@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from starlette.applications import Starlette
@@ -73,26 +73,7 @@ def create_app(settings: MlSettings) -> Starlette:
         return JSONResponse({"status": "ok", "name": "streamswarm-ml", "version": __version__, "store": store})
 
     async def status(_request: Request) -> Response:
-        counts = pipeline.counts
-        anomalies = [
-            {"measurement": measurement, "field": name, "tags": dict(tags)}
-            for measurement, tags, name in pipeline.open_anomalies()
-        ]
-        return JSONResponse(
-            {
-                "series": len(pipeline.series),
-                "points_scored": counts.points,
-                "lag_seconds": counts.lag_seconds,
-                "cycles": counts.cycles,
-                "last_cycle_seconds": counts.last_seconds,
-                "failures": counts.failures,
-                "last_error": counts.last_error,
-                "state_bytes": pipeline.state_bytes,
-                "memory_bytes": pipeline.memory_bytes,
-                "open_anomalies": anomalies,
-                "expectations": expectations.error or "ok",
-            }
-        )
+        return JSONResponse({**_progress(pipeline), "expectations": expectations.error or "ok"})
 
     async def exposition(request: Request) -> Response:
         metrics.observe(pipeline)
@@ -109,6 +90,25 @@ def create_app(settings: MlSettings) -> Starlette:
         ],
         lifespan=lifespan,
     )
+
+
+def _progress(pipeline: Pipeline) -> dict[str, Any]:
+    counts = pipeline.counts
+    return {
+        "series": len(pipeline.series),
+        "points_scored": counts.points,
+        "lag_seconds": counts.lag_seconds,
+        "cycles": counts.cycles,
+        "last_cycle_seconds": counts.last_seconds,
+        "failures": counts.failures,
+        "last_error": counts.last_error,
+        "state_bytes": pipeline.state_bytes,
+        "memory_bytes": pipeline.memory_bytes,
+        "open_anomalies": [
+            {"measurement": measurement, "field": name, "tags": dict(tags)}
+            for measurement, tags, name in pipeline.open_anomalies()
+        ],
+    }
 
 
 async def score_forever(pipeline: Pipeline, interval: float) -> None:

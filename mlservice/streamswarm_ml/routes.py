@@ -38,6 +38,7 @@ _FEEDBACK: Final[Mapping[str, type[HealthFeedback | CauseFeedback]]] = {
 }
 
 Body = TypeVar("Body", bound=BaseModel)
+Kind = TypeVar("Kind")
 
 
 class ResetRequest(BaseModel):
@@ -179,9 +180,7 @@ async def _prospect(operations: Operations, request: Request) -> Any:
     fields = [found.name for found in CATALOGUE[probe].features]
     if name not in fields:
         raise _ProblemError(422, "Unknown field", f"field must be one of {', '.join(fields)}")
-    model = operations.model("forecast")
-    if not isinstance(model, ForecastModel):  # pragma: no cover - MODELS says what it is
-        raise TypeError(type(model))
+    model = _model(operations, "forecast", ForecastModel)
     place = {key: asked.get(key, "") for key in ("site", "agent", "target")}
     found = await asyncio.to_thread(lambda: model.history.prospect(probe, name, **place))
     return {"measurement": probe, "field": name, **place, **dataclasses.asdict(found)}
@@ -189,9 +188,7 @@ async def _prospect(operations: Operations, request: Request) -> Any:
 
 async def _suspects(operations: Operations, request: Request) -> Any:
     hours = _hours(request, usual=1, most=_REMEMBERED_HOURS)
-    model = operations.model("infrastructure")
-    if not isinstance(model, InfrastructureModel):  # pragma: no cover - MODELS says what it is
-        raise TypeError(type(model))
+    model = _model(operations, "infrastructure", InfrastructureModel)
     since = (operations.now() - hours * 3600 * NANOSECONDS) // WINDOW_NS
     found = await asyncio.to_thread(model.suspects, since)
     return {
@@ -203,6 +200,13 @@ async def _incidents(operations: Operations, request: Request) -> Any:
     hours = _hours(request, usual=24, most=_MOST_HOURS)
     found = await asyncio.to_thread(find_incidents, operations.reader, operations.now(), hours)
     return {"incidents": [incident.as_json() for incident in found]}
+
+
+def _model(operations: Operations, name: str, kind: type[Kind]) -> Kind:
+    model = operations.model(name)
+    if not isinstance(model, kind):  # pragma: no cover - MODELS says what it is
+        raise TypeError(type(model))
+    return model
 
 
 def _hours(request: Request, *, usual: int, most: int) -> int:
