@@ -9,11 +9,10 @@ from rich.table import Column, Table
 
 from streamswarm_cli.services import SERVICES, Service
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.hostport import host_port
+from streamswarm_core.hostport import local_url
 from streamswarm_core.printable import printable
 
 _WAIT_SECONDS: Final = 4.0
-_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to listen, not where to call
 _QUIET: Final = frozenset({"name", "version", "status"})
 
 
@@ -76,8 +75,7 @@ def ask(service: Service) -> ServiceHealth:
         ConfigError: it isn't installed here, or its settings can't be used.
     """
     settings: Any = service.load_settings()
-    host = _WILDCARDS.get(settings.host, settings.host)
-    url = f"http://{host_port(host, settings.port)}"
+    url = local_url(settings.host, settings.port)
     started = time.monotonic()
     try:
         answer = httpx.get(f"{url}/health", timeout=_WAIT_SECONDS)

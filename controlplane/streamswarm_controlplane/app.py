@@ -163,6 +163,7 @@ class TokenSource:
 
 def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSettings) -> None:
     """Add `/health` and `/metrics`."""
+    who: Final = {"name": "streamswarm-controlplane", "version": __version__}
     own = Metrics()
     own.watch(database.engine)
     app.add_middleware(Timed, metrics=own, prefix=API_PREFIX)
@@ -175,8 +176,10 @@ def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSett
         except SQLAlchemyError as error:
             # Whoever reaches the port may read this; where the database is, and its user, is for the log.
             log.warning("health: %s", error)
-            return JSONResponse({"status": "fail", "detail": "the database can't be used; the log says why"}, 503)
-        return JSONResponse({"status": "ok", "name": "streamswarm-controlplane", "version": __version__})
+            return JSONResponse(
+                {**who, "status": "fail", "detail": "the database can't be used; the log says why"}, 503
+            )
+        return JSONResponse({**who, "status": "ok"})
 
     @app.get("/metrics", include_in_schema=False)
     def metrics(request: Request) -> Response:

@@ -106,8 +106,13 @@ def check_current(engine: Engine) -> None:
     _check_complete(engine)
 
 
-def _check_complete(engine: Engine) -> None:
-    """Look whether what the program is going to ask for is there, so that nobody finds out request by request."""
+def newest_revision(engine: Engine) -> str:
+    """The revision that this program works with."""
+    return _scripts(engine).get_heads()[0]
+
+
+def lacking(engine: Engine) -> list[str]:
+    """Tables and columns that this program asks for and a database doesn't have."""
     inspector = inspect(engine)
     there = {
         name: {column["name"] for column in columns} for (_, name), columns in inspector.get_multi_columns().items()
@@ -118,10 +123,15 @@ def _check_complete(engine: Engine) -> None:
         for column in table.columns
         if column.name not in there.get(table.name, ())
     ]
-    if missing:
+    return list(dict.fromkeys(missing))
+
+
+def _check_complete(engine: Engine) -> None:
+    """Look whether what the program is going to ask for is there, so that nobody finds out request by request."""
+    if missing := lacking(engine):
         raise ConfigError(
             f"database {_name(engine)}: its schema is marked as revision {current_revision(engine)} and lacks "
-            f"{', '.join(dict.fromkeys(missing))}: it was made by a version between two releases, or changed by hand; "
+            f"{', '.join(missing)}: it was made by a version between two releases, or changed by hand; "
             "take back a backup, or add what is missing"
         )
 

@@ -16,7 +16,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -88,7 +88,7 @@ class ServiceSettings(BaseSettings):
         Raises:
             ConfigError: a value can't be used or a variable is misspelt; one line that names it.
         """
-        _refuse_unknown_variables(cls, os.environ)
+        refuse_unknown_variables(cls, os.environ)
         try:
             return cls(**{key: value for key, value in overrides.items() if value is not None})
         except ValidationError as error:
@@ -124,7 +124,7 @@ def _read_table(cls: type[ServiceSettings]) -> dict[str, Any]:
     table: dict[str, Any] = document.get(cls.table, {})
     for key in table:
         if key not in cls.model_fields:
-            raise ConfigError(f"{path}: [{cls.table}] {key}: no such setting{_hint(key, cls.model_fields)}")
+            raise ConfigError(f"{path}: [{cls.table}] {key}: no such setting{hint(key, cls.model_fields)}")
     return shared | table
 
 
@@ -150,16 +150,22 @@ def _is_own(cls: type[ServiceSettings], name: str) -> bool:
     return any(variable_name(cls, field) == name for field in cls.model_fields)
 
 
-def _refuse_unknown_variables(cls: type[ServiceSettings], environment: Mapping[str, str]) -> None:
+def refuse_unknown_variables(cls: type[ServiceSettings], environment: Iterable[str]) -> None:
+    """Make sure that every variable with the prefix of a service is one of its settings.
+
+    Raises:
+        ConfigError: one is not, and would be passed by.
+    """
     own = f"{PREFIX}{cls.table.upper()}_"
     known = [variable_name(cls, field) for field in cls.model_fields]
     known += [name + FILE_SUFFIX for name in known]
     for name in environment:
         if name.startswith(own) and name not in known:
-            raise ConfigError(f"{name}: no such setting{_hint(name, known)}")
+            raise ConfigError(f"{name}: no such setting{hint(name, known)}")
 
 
-def _hint(name: str, known: Any) -> str:
+def hint(name: str, known: Iterable[str]) -> str:
+    """What was meant by a name, if one is near."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

@@ -23,10 +23,11 @@ def load_or_create_key(path: Path) -> bytes:
     """
     if not path.exists() and not path.is_symlink():
         write_once(path, secrets.token_bytes(KEY_BYTES))
-    return _read_key(path)
+    return read_key(path)
 
 
-def _read_key(path: Path) -> bytes:
+def read_key(path: Path) -> bytes:
+    """The key in a file that is there; raises as `load_or_create_key`."""
     remedy = "remove it to have a new one made; what it sealed is then made again from the stored points"
     if path.is_symlink():
         raise ConfigError(f"{path}: leads elsewhere; {remedy}")

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _FORM: Final = b"STREAMSWARM-ML-"
 _MAGIC: Final = _FORM + b"2\n"
 _SEAL_BYTES: Final = 32
+KEY_NAME: Final = "state.key"
 _HEADER: Final = "header"
 
 
@@ -52,7 +53,7 @@ class StateFile:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path: Final = folder / "detectors.state"
-        self._key = load_or_create_key(folder / "state.key")
+        self._key = load_or_create_key(folder / KEY_NAME)
 
     @property
     def size(self) -> int:
@@ -66,28 +67,17 @@ class StateFile:
         header = np.frombuffer(json.dumps(content.header).encode(), dtype=np.uint8)
         np.savez(buffer, allow_pickle=False, **{_HEADER: header, **content.arrays})
         whole = buffer.getbuffer()
-        whole[:_SEAL_BYTES] = self._seal(whole[_SEAL_BYTES:])
+        whole[:_SEAL_BYTES] = _seal(self._key, whole[_SEAL_BYTES:])
         write_whole(self.path, whole)
 
     def load(self) -> Saved | None:
         """What was saved last; None if there is nothing, or nothing that can be trusted."""
         try:
-            sealed = memoryview(self.path.read_bytes())
+            return read_saved(self.path, self._key)
         except FileNotFoundError:
             return None
-        seal, body = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
-        if not hmac.compare_digest(seal, self._seal(body)) or bytes(body[: len(_FORM)]) != _FORM:
-            self._set_aside("damaged or not ours")
-            return None
-        if bytes(body[: len(_MAGIC)]) != _MAGIC:
-            self._set_aside("of another version of StreamSwarm")
-            return None
-        try:
-            with np.load(io.BytesIO(body[len(_MAGIC) :]), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            return Saved(json.loads(arrays.pop(_HEADER).tobytes()), arrays)
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            self._set_aside(f"unreadable ({error})")
+        except UntrustedError as error:
+            self._set_aside(str(error))
             return None
 
     def _set_aside(self, reason: str) -> None:
@@ -95,5 +85,31 @@ class StateFile:
         self.path.replace(aside)
         log.error("%s is %s; set aside as %s, and learned anew from the stored points", self.path, reason, aside.name)
 
-    def _seal(self, body: memoryview) -> bytes:
-        return hmac.digest(self._key, body, hashlib.sha256)
+
+class UntrustedError(Exception):
+    """A file is not as it was sealed; says how it is."""
+
+
+def read_saved(path: Path, key: bytes) -> Saved:
+    """What a file holds.
+
+    Raises:
+        UntrustedError: nothing that can be trusted.
+        OSError: it can't be read.
+    """
+    sealed = memoryview(path.read_bytes())
+    seal, body = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
+    if not hmac.compare_digest(seal, _seal(key, body)) or bytes(body[: len(_FORM)]) != _FORM:
+        raise UntrustedError("damaged or not ours")
+    if bytes(body[: len(_MAGIC)]) != _MAGIC:
+        raise UntrustedError("of another version of StreamSwarm")
+    try:
+        with np.load(io.BytesIO(body[len(_MAGIC) :]), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return Saved(json.loads(arrays.pop(_HEADER).tobytes()), arrays)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UntrustedError(f"unreadable ({error})") from None
+
+
+def _seal(key: bytes, body: memoryview) -> bytes:
+    return hmac.digest(key, body, hashlib.sha256)

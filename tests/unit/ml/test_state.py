@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamswarm_ml import state
-from streamswarm_ml.state import Saved, StateFile
+from streamswarm_ml.state import Saved, StateFile, _seal
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_pickle_is_never_loaded_even_if_it_carries_our_seal(tmp_path: Path) ->
     buffer = io.BytesIO()
     np.savez(buffer, objects=np.array([{"a": 1}], dtype=object), header=np.frombuffer(b"{}", dtype=np.uint8))
     body = memoryview(b"STREAMSWARM-ML-2\n" + buffer.getvalue())
-    state.path.write_bytes(state._seal(body) + body)
+    state.path.write_bytes(_seal(state._key, memoryview(body)) + body)
     assert state.load() is None
     assert (tmp_path / "detectors.refused").exists()
 
