@@ -1,271 +1,168 @@
-"""What this host lacks for the agent and for each probe, and what to do about it: `streamswarm doctor`."""
+"""What keeps an agent from working, as `streamswarm doctor` tells it; looks only, before it is enrolled, too."""
 
-import ctypes
-import importlib.util
-import os
-import resource
-import shutil
 import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
+import time
+from collections.abc import Iterator
 from typing import Final
 
-import httpx
+from pydantic import ValidationError
 
-from streamswarm_agent.enrol import credential_path, load_credential
-from streamswarm_agent.faults import without_number
+from streamswarm_agent.enrol import Credential, credential_path, load_credential
+from streamswarm_agent.probeneeds import Host, probes
 from streamswarm_agent.settings import AgentSettings
+from streamswarm_core.assignment import AssignmentSet
+from streamswarm_core.doctor.asking import UnansweredError, ask
+from streamswarm_core.doctor.files import data_folder, files_in, secrets, size_of, size_text
+from streamswarm_core.doctor.finding import Finding, broken, note, ok, warning
+from streamswarm_core.doctor.host import open_files
+from streamswarm_core.doctor.ownport import OwnPort
+from streamswarm_core.doctor.peers import answers, certificate, control_plane, takes_points, unreached
+from streamswarm_core.doctor.reflecting import reflector
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.probespecs import SPECS
-from streamswarm_core.probespecs.demand import Need, NeedKind
 from streamswarm_core.settings import variable_name
 
-_ANSWER_SECONDS: Final = 5.0
 _WANTED_BUFFER: Final = 4 * 1024 * 1024
 _SPARE_DESCRIPTORS: Final = 128
-_STA_UNSYNC: Final = 0x40
-_TIMEX_BYTES: Final = 256
-
-_RAW_REMEDY: Final = "give the agent CAP_NET_RAW (systemd: AmbientCapabilities=CAP_NET_RAW)"
-
-
-class State(StrEnum):
-    """How it is with one thing."""
-
-    OK = "ok"
-    LIMITED = "limited"
-    """The agent works, and measures less or worse."""
-    LACKING = "lacking"
-    """Something doesn't work."""
+_HALF: Final = 0.5
+_ENROL: Final = "make a token in the console under Agents, then: streamswarm agent enrol --url URL"
+_CONTROLPLANE: Final = variable_name(AgentSettings, "controlplane_url")
+_COLLECTOR: Final = variable_name(AgentSettings, "collector_url")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        subject: a probe's name, or `agent`.
-        state: how it is.
-        found: what there is, or what is missing and what for.
-        remedy: what to do about it; empty if nothing.
-    """
-
-    subject: str
-    state: State
-    found: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """Where to look; tests have their own.
-
-    Attributes:
-        proc: the kernel's /proc.
-        sys: the kernel's /sys.
-        which: finds a program.
-        open_socket: opens a socket of family, kind and protocol, or raises OSError.
-    """
-
-    proc: Path = Path("/proc")
-    sys: Path = Path("/sys")
-    which: Callable[[str], str | None] = shutil.which
-    open_socket: Callable[[int, int, int], socket.socket] = socket.socket
-
-
-def examine(settings: AgentSettings, host: Host | None = None) -> list[Finding]:
-    """Look at everything; changes nothing and needs no enrolment."""
+def examine(settings: AgentSettings, host: Host | None = None) -> Iterator[Finding]:
+    """Look at everything, one after the other."""
     host = host or Host()
-    return [
-        *_data_folder(settings),
-        _enrolment(settings),
-        _peer("control plane", settings.controlplane_url, variable_name(AgentSettings, "controlplane_url")),
-        _peer("collector", settings.collector_url, variable_name(AgentSettings, "collector_url")),
-        _spool(settings),
-        _clock(),
-        _descriptors(settings),
-        *_buffers(host),
-        *(finding for name, spec in SPECS.items() for finding in _needs_of(name, spec.needs, settings, host)),
-    ]
+    own = OwnPort(settings, settings.host, settings.port, settings.folder)
+    waiting = size_of(files_in(settings.folder / "spool", "*.lines"))
+    yield from data_folder(settings.folder, needs=max(0, settings.spool_max_bytes - waiting))
+    yield from own.findings()
+    if own.runs:
+        yield from reflector(settings, own.url, settings.table)
+    yield from secrets([credential_path(settings)])
+    credential, enrolment = _enrolment(settings)
+    if enrolment is not None:
+        yield enrolment
+    reached = list(control_plane(settings.controlplane_url, _CONTROLPLANE))
+    yield from reached
+    token = ""
+    if credential is not None and answers(reached):
+        token, finding = _token(settings, credential)
+        yield finding
+    yield from _collector(settings, token)
+    yield _spool(settings, waiting)
+    if own.runs:
+        yield from _delivery(settings, own)
+    yield _families(host)
+    yield open_files(
+        settings.concurrency + _SPARE_DESCRIPTORS,
+        f", or lower {variable_name(AgentSettings, 'concurrency')}",
+        own.process if own.runs else None,
+    )
+    yield from _buffers(host)
+    yield from probes(settings, host, _used_probes(settings))
 
 
-def _needs_of(name: str, needs: tuple[Need, ...], settings: AgentSettings, host: Host) -> Iterator[Finding]:
-    if not needs:
-        yield Finding(name, State.OK, "needs nothing special")
-    for need in needs:
-        found, remedy = _CHECKS[need.kind](need, settings, host)
-        missing = State.LIMITED if need.optional else State.LACKING
-        used = f", needed for {need.used_for}" if need.used_for and remedy else ""
-        yield Finding(name, missing if remedy else State.OK, found + used, remedy)
-
-
-Check = Callable[[Need, AgentSettings, Host], tuple[str, str]]
-"""Looks for a need; returns what it found and the remedy, which is empty if the need is met."""
-
-
-def _ping_socket(_need: Need, _settings: AgentSettings, host: Host) -> tuple[str, str]:
-    if _opens(host, socket.SOCK_DGRAM, socket.IPPROTO_ICMP):
-        return "unprivileged ICMP sockets are allowed", ""
-    if _opens(host, socket.SOCK_RAW, socket.IPPROTO_ICMP):
-        return "raw ICMP sockets are allowed", ""
-    return "no ICMP socket can be opened", f"sysctl -w net.ipv4.ping_group_range='0 2147483647', or {_RAW_REMEDY}"
-
-
-def _raw_socket(_need: Need, _settings: AgentSettings, host: Host) -> tuple[str, str]:
-    if _opens(host, socket.SOCK_RAW, socket.IPPROTO_RAW):
-        return "raw sockets are allowed", ""
-    return "no raw socket can be opened", _RAW_REMEDY
-
-
-def _program(need: Need, _settings: AgentSettings, host: Host) -> tuple[str, str]:
-    path = host.which(need.name)
-    if path:
-        return path, ""
-    return f"the program {need.name} is not installed", f"apt install {need.package or need.name}"
-
-
-def _package(need: Need, _settings: AgentSettings, _host: Host) -> tuple[str, str]:
-    if importlib.util.find_spec(need.name):
-        return f"the Python package {need.name} is installed", ""
-    return f"the Python package {need.name} is not installed", f"{sys.executable} -m pip install '{need.package}'"
-
-
-def _setting_file(need: Need, settings: AgentSettings, _host: Host) -> tuple[str, str]:
-    variable = variable_name(AgentSettings, need.name)
-    path = getattr(settings, need.name, None)
-    if not path:
-        return f"{variable} names no file", f"set {variable} to the file's path"
-    if not os.access(path, os.R_OK):
-        return f"{path} can't be read", f"correct {variable}, or the file's permissions"
-    return str(path), ""
-
-
-def _wireless(_need: Need, _settings: AgentSettings, host: Host) -> tuple[str, str]:
-    found = sorted(path.parent.name for path in host.sys.glob("class/net/*/wireless"))
-    if found:
-        return f"wireless interfaces: {', '.join(found)}", ""
-    return "this host has no wireless interface", "nothing to do unless it should have one"
-
-
-_CHECKS: Final[Mapping[NeedKind, Check]] = {
-    NeedKind.PING_SOCKET: _ping_socket,
-    NeedKind.RAW_SOCKET: _raw_socket,
-    NeedKind.PROGRAM: _program,
-    NeedKind.SETTING_FILE: _setting_file,
-    NeedKind.WIRELESS: _wireless,
-    NeedKind.PACKAGE: _package,
-}
-
-
-def _opens(host: Host, kind: int, protocol: int) -> bool:
-    try:
-        host.open_socket(socket.AF_INET, kind, protocol).close()
-    except OSError:
-        return False
-    return True
-
-
-def _data_folder(settings: AgentSettings) -> Iterator[Finding]:
-    folder = settings.folder
-    # A folder that isn't there yet is made by the agent, if it may.
-    there = next(parent for parent in (folder, *folder.absolute().parents) if _exists(parent))
-    if not os.access(there, os.W_OK | os.X_OK):
-        yield Finding(
-            "agent",
-            State.LACKING,
-            f"data folder {folder}: this user may not write to {there}",
-            "change its owner, or choose another folder with STREAMSWARM_DATA",
-        )
-    else:
-        free = shutil.disk_usage(there).free
-        short = free < settings.spool_max_bytes
-        yield Finding(
-            "agent",
-            State.LIMITED if short else State.OK,
-            f"data folder {folder} can be written, {free / 1e9:.1f} GB free",
-            f"make room for the spool's {settings.spool_max_bytes / 1e6:.0f} MB" if short else "",
-        )
-
-
-def _exists(path: Path) -> bool:
-    """Whether this user can see it."""
-    try:
-        path.stat()
-    except OSError:
-        return False
-    return True
-
-
-def _enrolment(settings: AgentSettings) -> Finding:
+def _enrolment(settings: AgentSettings) -> tuple[Credential | None, Finding | None]:
+    """The credential, and what is to be said of it; that it can't be read, the secrets' check says already."""
     try:
         credential = load_credential(settings)
-    except ConfigError:
-        found = f"{credential_path(settings)} can't be read, or holds no credential"
-        remedy = "run this as the agent's user, or enrol again: streamswarm agent enrol --force"
-        return Finding("agent", State.LACKING, found, remedy)
+    except ConfigError as error:
+        if "not a credential" not in str(error):
+            return None, None
+        found = f"{credential_path(settings)} holds no credential"
+        return None, broken("enrolment", found, "enrol again: streamswarm agent enrol --force")
     if credential is not None:
-        return Finding("agent", State.OK, f"enrolled as {credential.name}")
-    return Finding("agent", State.LIMITED, "not enrolled yet", "streamswarm agent enrol --url URL")
+        site = f", site {credential.site}" if credential.site else ""
+        return credential, ok("enrolment", f"enrolled as {credential.name}{site}")
+    if settings.enrol_token.get_secret_value():
+        return None, note("enrolment", "not enrolled yet", "it enrols at its start, with the token in its settings")
+    return None, warning("enrolment", "not enrolled yet", _ENROL)
 
 
-def _peer(name: str, url: str, variable: str) -> Finding:
+def _token(settings: AgentSettings, credential: Credential) -> tuple[str, Finding]:
+    """An access token for the secret; a new secret isn't tried, as its first use would make it the only one."""
+    body = {"agent_id": credential.agent_id, "secret": credential.secret.get_secret_value()}
     try:
-        answer = httpx.get(f"{url}/health", timeout=_ANSWER_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        found = f"the {name} {url} can't be reached: {without_number(error)}"
-        return Finding("agent", State.LACKING, found, f"start it, or correct {variable}")
-    if answer.status_code >= 500:
-        found = f"the {name} {url} answers HTTP {answer.status_code}"
-        return Finding("agent", State.LACKING, found, "see its log")
+        answer = ask(f"{settings.controlplane_url}/api/v1/agent/token", "POST", json=body)
+    except UnansweredError as error:
+        return "", unreached("credential", settings.controlplane_url, str(error), _CONTROLPLANE)
+    if answer.good:
+        return str(answer.body.get("access_token", "")), ok("credential", "the control plane takes the agent's secret")
+    found = f"the control plane doesn't take the agent's secret: {answer.complaint}"
+    if credential.next_secret is not None:
+        return "", note("credential", f"{found}; it has a newer one, which the agent tries itself")
+    if credential.controlplane_url.rstrip("/") != settings.controlplane_url:
+        found += f"; it was enrolled at {credential.controlplane_url}"
+    remedy = f"see `streamswarm admin agents show {credential.name}`, then: streamswarm agent enrol --force"
+    return "", broken("credential", found, remedy)
+
+
+def _collector(settings: AgentSettings, token: str) -> Iterator[Finding]:
+    """Whether the collector answers and, where there is a token to show, takes points with it."""
+    url = settings.collector_url
+    try:
+        answer = ask(f"{url}/health")
+    except UnansweredError as error:
+        yield unreached("collector", url, str(error), _COLLECTOR)
+        return
     # An InfluxDB in the collector's place may want to know who asks.
-    if not answer.is_success and answer.status_code not in {401, 403}:
-        found = f"{url}/health answers HTTP {answer.status_code}: that is no {name}"
-        return Finding("agent", State.LACKING, found, f"correct {variable}")
-    return Finding("agent", State.OK, f"the {name} {url} answers")
+    if not answer.good and answer.status not in {401, 403, 503}:
+        found = f"{url}/health answers HTTP {answer.status}: that is no collector"
+        yield broken("collector", found, f"correct {_COLLECTOR}")
+        return
+    if token:
+        remedy = "let the collector ask this agent's control plane (STREAMSWARM_COLLECTOR_CONTROLPLANE_URL there)"
+        yield takes_points("collector", url, settings.bucket, token, _COLLECTOR, remedy)
+    elif answer.status == 503:
+        yield broken("collector", f"{url} isn't well: {answer.text[:200]}", "streamswarm doctor collector, on its host")
+    else:
+        yield ok("collector", f"{url} answers")
+    yield from certificate(url, answer)
 
 
-def _spool(settings: AgentSettings) -> Finding:
-    try:
-        size = sum(path.stat().st_size for path in (settings.folder / "spool").glob("*.lines"))
-    except OSError as error:
-        return Finding("agent", State.LACKING, f"the spool can't be read: {error.strerror}", "change its owner")
-    share = size / settings.spool_max_bytes
-    found = f"{size / 1e6:.1f} MB wait in the spool, of at most {settings.spool_max_bytes / 1e6:.0f}"
-    if share > 0.5:
+def _spool(settings: AgentSettings, waiting: int) -> Finding:
+    found = f"{size_text(waiting)} waits to be sent, of at most {size_text(settings.spool_max_bytes)}"
+    if waiting > settings.spool_max_bytes * _HALF:
         remedy = f"see why the collector isn't reached, or raise {variable_name(AgentSettings, 'spool_max_bytes')}"
-        return Finding("agent", State.LIMITED, found, remedy)
-    return Finding("agent", State.OK, found)
+        return warning("spool", f"{found}; beyond that the oldest are dropped", remedy)
+    return ok("spool", found)
 
 
-def _clock() -> Finding:
-    """The kernel knows whether something keeps its clock in step (adjtimex(2), STA_UNSYNC)."""
-    # struct timex begins with the modes (none: nothing is changed); the status is its fifth member.
-    timex = ctypes.create_string_buffer(_TIMEX_BYTES)
+def _delivery(settings: AgentSettings, own: OwnPort) -> Iterator[Finding]:
+    """Whether what is measured arrives: what the running agent says, and when it last was done with points."""
+    # The numbers of runs are written down whenever points that were taken are deleted.
     try:
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(timex)
-    except AttributeError:
-        state = -1
-    if state < 0:
-        return Finding("agent", State.LIMITED, "the kernel doesn't say whether the clock is in step", "look yourself")
-    status = ctypes.c_int.from_buffer(timex, 5 * ctypes.sizeof(ctypes.c_long)).value
-    if status & _STA_UNSYNC:
-        found = "nothing keeps the clock in step: times of points, and one-way delays, are off by as much as it is"
-        return Finding("agent", State.LIMITED, found, "apt install chrony")
-    return Finding("agent", State.OK, "the clock is kept in step")
+        ago = max(0.0, time.time() - (settings.folder / "spool" / "runs.json").stat().st_mtime)
+    except OSError:
+        return
+    since = f"{ago:.0f} s" if ago < 120 else f"{ago / 60:.0f} min"
+    sending = str(own.health.get("sending", "ok"))
+    if sending != "ok":
+        yield broken("sending", f"the collector took nothing for {since}: {sending}", "see the collector above")
+    elif own.health.get("assignments") == 0:
+        yield note("sending", "this agent has no tests to run", "assign some in the console")
+    else:
+        yield ok("sending", f"the collector took points {since} ago")
 
 
-def _descriptors(settings: AgentSettings) -> Finding:
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.concurrency + _SPARE_DESCRIPTORS
-    found = f"{limit} file descriptors"
-    if limit < wanted:
-        setting = variable_name(AgentSettings, "concurrency")
-        remedy = f"ulimit -n {wanted} (systemd: LimitNOFILE={wanted}), or lower {setting}"
-        return Finding("agent", State.LIMITED, f"{found}, {wanted} may be needed", remedy)
-    return Finding("agent", State.OK, found)
+def _families(host: Host) -> Finding:
+    """Which kinds of addresses the agent can measure."""
+    if not host.opens(socket.AF_INET, socket.SOCK_DGRAM, 0):
+        return warning("addresses", "this process may open no IPv4 sockets", "RestrictAddressFamilies= of the unit")
+    if not host.opens(socket.AF_INET6, socket.SOCK_DGRAM, 0):
+        return note("addresses", "IPv4 only: this kernel or unit gives no IPv6 sockets, targets with IPv6 are down")
+    if not _has_global_ipv6(host):
+        return ok("addresses", "IPv4; IPv6 sockets too, but this host has no IPv6 address beyond its link")
+    return ok("addresses", "IPv4 and IPv6")
+
+
+def _has_global_ipv6(host: Host) -> bool:
+    try:
+        lines = (host.proc / "net/if_inet6").read_text().splitlines()
+    except OSError:
+        return False
+    # The fourth column is the scope: 00 is global, 10 loopback, 20 the link.
+    return any(line.split()[3] == "00" for line in lines)
 
 
 def _buffers(host: Host) -> Iterator[Finding]:
@@ -273,9 +170,17 @@ def _buffers(host: Host) -> Iterator[Finding]:
         size = int((host.proc / "sys/net/core/rmem_max").read_text())
     except (OSError, ValueError):
         return
-    found = f"receive buffers of sockets may have {size / 1e6:.1f} MB"
+    found = f"receive buffers of sockets may have {size_text(size)}"
     if size < _WANTED_BUFFER:
-        remedy = f"sysctl -w net.core.rmem_max={_WANTED_BUFFER}, for bursts of thousands of replies"
-        yield Finding("agent", State.LIMITED, found, remedy)
+        yield note("buffers", found, f"for thousands of targets: sysctl -w net.core.rmem_max={_WANTED_BUFFER}")
     else:
-        yield Finding("agent", State.OK, found)
+        yield ok("buffers", found)
+
+
+def _used_probes(settings: AgentSettings) -> set[str] | None:
+    """The probes of the tests that the agent has; None if it never had any."""
+    try:
+        kept = AssignmentSet.model_validate_json((settings.folder / "assignments.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return {one.probe for one in kept.assignments}

@@ -19,13 +19,13 @@ from streamswarm_cli import (
     collector_commands,
     config_commands,
     controlplane_commands,
-    doctor_command,
     probe_command,
     status_command,
     store_commands,
     unit_command,
     up_command,
 )
+from streamswarm_cli.doctor import command as doctor_command
 from streamswarm_cli.services import ML
 from streamswarm_core import __version__
 from streamswarm_core.errors import NotYetError, StreamSwarmError

@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from streamswarm_cli.group import group_environment, url_of
 from streamswarm_cli.services import AGENT, COLLECTOR, CONTROLPLANE, ML, Service
 from streamswarm_cli.starter import starter_tests
 from streamswarm_cli.supervisor import Child, Supervisor
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import UP
+from streamswarm_core.doctor.starting import GROUP_LOCK
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
 from streamswarm_core.printable import printable
 from streamswarm_core.probespecs import SPECS
@@ -65,12 +67,6 @@ def _port(settings: ServiceSettings) -> int:
     return int(getattr(settings, "port"))  # noqa: B009 - each service declares its own
 
 
-def _url(settings: ServiceSettings) -> str:
-    host = _host(settings)
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a wildcard is where to listen, not to call
-    return f"http://[{reachable}]:{_port(settings)}" if ":" in reachable else f"http://{reachable}:{_port(settings)}"
-
-
 def _writable_folder(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,7 +84,7 @@ def _only_one(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another `streamswarm up` holds it.
     """
-    with (folder / "up.lock").open("w") as lock:
+    with (folder / GROUP_LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -166,7 +162,7 @@ class _Group:
                 interval=test.interval,
             )
             for test in starter_tests(
-                _url(self._controlplane),
+                url_of(self._controlplane),
                 local_only=self._local_only,
                 interval=self._interval,
                 reflector=(collector.reflector_host, collector.reflector_port) if reflects else None,
@@ -180,35 +176,16 @@ class _Group:
             name=service.title,
             command=[sys.executable, "-m", "streamswarm_cli", service.name, "run"],
             environment=self._environment(),
-            health_url=f"{_url(settings)}/health",
+            health_url=f"{url_of(settings)}/health",
             log=self._folder / "logs" / f"{service.name}.log",
         )
 
     def _environment(self) -> dict[str, str]:
         """This process's environment plus where the services find each other, unless that was said already."""
-        controlplane = _url(self._controlplane)
-        collector = _url(self._settings[COLLECTOR.name])
-        return {
-            "STREAMSWARM_COLLECTOR_CONTROLPLANE_URL": controlplane,
-            "STREAMSWARM_ML_CONTROLPLANE_URL": controlplane,
-            "STREAMSWARM_AGENT_CONTROLPLANE_URL": controlplane,
-            "STREAMSWARM_AGENT_COLLECTOR_URL": collector,
-            **self._stores(collector),
-            **os.environ,
-        }
-
-    def _stores(self, collector: str) -> dict[str, str]:
-        """The collector for every service that reads InfluxQL; one that reads PromQL has said from where."""
-        services = (CONTROLPLANE, ML)
-        found = {
-            f"STREAMSWARM_{service.name.upper()}_STORE_URL": collector
-            for service in services
-            if getattr(self._settings[service.name], "store_kind") == "influxql"  # noqa: B009 - declared by the services
-        }
-        return {"STREAMSWARM_ML_WRITE_URL": collector, **found}
+        return {**group_environment(self._settings), **os.environ}
 
     def _announce(self, password: str | None) -> None:
-        self._console.print(f"\n[bold]StreamSwarm is running.[/]  Console: [link]{_url(self._controlplane)}/[/]")
+        self._console.print(f"\n[bold]StreamSwarm is running.[/]  Console: [link]{url_of(self._controlplane)}/[/]")
         if password:
             self._console.print(
                 f"Log in as [bold]admin[/] with the password [bold]{password}[/] – "
@@ -222,7 +199,7 @@ class _Group:
         bucket = str(getattr(self._settings[COLLECTOR.name], "bucket"))  # noqa: B009 - declared by the collector
         deadline = time.monotonic() + FIRST_POINTS_SECONDS
         with InfluxQLReader(
-            _url(self._settings[COLLECTOR.name]), database=bucket, token=lambda: token, timeout=5.0
+            url_of(self._settings[COLLECTOR.name]), database=bucket, token=lambda: token, timeout=5.0
         ) as reader:
             rows, quiet = _latest_rows(reader), 0
             while quiet < _QUIET_LOOKS and time.monotonic() < deadline:

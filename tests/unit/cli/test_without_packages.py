@@ -48,6 +48,18 @@ def test_a_command_that_needs_more_says_what_to_install_in_one_line(tmp_path: Pa
     assert not (tmp_path / "x.tar").exists()
 
 
+def test_the_doctor_says_what_to_install_for_services_that_are_set_up_here(tmp_path: Path) -> None:
+    for name in ("controlplane", "collector", "ml", "agent"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    done = on_an_agents_host(tmp_path, "doctor")
+    assert done.returncode == 1, done.stderr
+    assert not done.stderr
+    for extra in ("controlplane", "ml"):
+        assert f"→ install it with: pip install 'streamswarm[{extra}]'" in done.stdout
+    assert "agent, with the settings of this shell" in done.stdout
+    assert "  ok       probes " in done.stdout
+
+
 def test_settings_are_shown_of_what_is_installed(tmp_path: Path) -> None:
     done = on_an_agents_host(tmp_path, "config", "show")
     assert done.returncode == 0, done.stderr
