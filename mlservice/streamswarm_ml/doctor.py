@@ -16,7 +16,7 @@ from streamswarm_core.doctor.tokens import token_remedy
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.reader import TokenFile
 from streamswarm_core.settings import variable_name
-from streamswarm_ml.ownfiles import read_key
+from streamswarm_ml.keyfile import read_key
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import KEY_NAME, UntrustedError, read_saved
 

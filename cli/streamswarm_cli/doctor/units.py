@@ -90,7 +90,7 @@ def environment_file(text: str) -> dict[str, str]:
 
 
 def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.replace("\\n", " ").splitlines():
+    for line in text.replace("\\\n", " ").splitlines():
         key, equals, value = line.strip().partition("=")
         if equals and not key.startswith(("#", ";", "[")):
             yield key.strip(), value.strip()

@@ -131,7 +131,7 @@ def test_a_drop_in_changes_what_the_unit_says(units: Path) -> None:
     write_unit(units, "agent", Path("/"))
     (units / "streamswarm-agent.service.d").mkdir()
     (units / "streamswarm-agent.service.d/10.conf").write_text(
-        '[Service]\nUser=other\nEnvironment="STREAMSWARM_AGENT_SITE=two words" STREAMSWARM_AGENT_PORT=9\n'
+        '[Service]\nUser=other\nEnvironment="STREAMSWARM_AGENT_SITE=two words" \\\n  STREAMSWARM_AGENT_PORT=9\n'
     )
     unit = unit_of("agent", [units])
     assert unit is not None
