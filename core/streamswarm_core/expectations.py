@@ -9,8 +9,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from streamswarm_core.schedule import CronExpression, ZoneName, moments
+from streamswarm_core.schedule import CronExpression, moments
 from streamswarm_core.thresholds import Threshold
+from streamswarm_core.zones import ZoneName
 
 
 class PlannedWindow(BaseModel):

@@ -17,13 +17,13 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Annotated, Any, Final, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from streamswarm_core.moment import Moment
 from streamswarm_core.probespecs.demand import RunCost
+from streamswarm_core.zones import ZoneName, find_zone
 
 ALIASES: Final = {
     "@hourly": "0 * * * *",
@@ -36,28 +36,6 @@ _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_SECONDS: Final = 366 * 86_400.0
 _SPANS: Final = tuple(timedelta(days=days) for days in (1 / 24, 1, 8, 32, 366, 5 * 366))
 """A calendar's last start is looked for in each, the shortest first, as cron expressions are read forwards only."""
-
-
-@lru_cache(maxsize=512)
-def find_zone(name: str) -> ZoneInfo:
-    """A time zone.
-
-    Raises:
-        ValueError: there is none of this name.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"no time zone {name!r}; takes a name such as UTC or Europe/Berlin") from None
-
-
-def check_zone(name: str) -> str:
-    """Let the name of a time zone pass.
-
-    Raises:
-        ValueError: there is none of this name.
-    """
-    return find_zone(name).key
 
 
 def check_cron(expression: str) -> str:
@@ -85,7 +63,6 @@ def check_cron(expression: str) -> str:
 
 
 CronExpression = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_cron)]
-ZoneName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(check_zone)]
 
 
 def moments(expression: str, zone: str, after: datetime) -> Iterator[datetime]:

@@ -5,7 +5,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from streamswarm_controlplane.testplans.schemas import SelectorText
 from streamswarm_core.moment import Moment
-from streamswarm_core.schedule import CronExpression, ZoneName
+from streamswarm_core.schedule import CronExpression
+from streamswarm_core.zones import ZoneName
 
 Ids = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=64)]], Field(max_length=1000)]
 
