@@ -56,7 +56,7 @@ def check_listed_zone(name: str) -> str:
 
 
 ZoneName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(check_zone)]
-ListedZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(check_listed_zone)]
+ListedZone = Annotated[str, Field(max_length=64), AfterValidator(check_listed_zone)]
 
 
 def near_names(name: str) -> list[str]:

@@ -71,8 +71,15 @@ def test_sites_are_added_edited_and_deleted_on_their_page(admin: Client, page: P
     dialog.get_by_role("button", name="Add").click()
     expect(dialog.locator(".problem")).to_contain_text("latitude: Input should be less than or equal to 90")
     dialog.locator("[name=coordinates]").fill("52.52, 13.405")
+    dialog.locator("[name=time_zone]").fill("Berlin")
+    dialog.get_by_role("button", name="Add").click()
+    expect(dialog.locator(".problem")).to_contain_text("did you mean Europe/Berlin?")
+    offered = page.locator("#zones option").evaluate_all("options => options.map((option) => option.value)")
+    assert {"UTC", "Europe/Berlin"} <= set(offered)
+    dialog.locator("[name=time_zone]").fill("Europe/Berlin")
     dialog.get_by_role("button", name="Add").click()
     expect(row).to_contain_text("52.52° N, 13.405° E")
+    expect(row).to_contain_text("Europe/Berlin")
 
     (site,) = admin.http.get("/sites").json()["items"]
     row.get_by_role("button", name="Edit").click()
@@ -86,6 +93,11 @@ def test_sites_are_added_edited_and_deleted_on_their_page(admin: Client, page: P
     dialog.locator("[name=coordinates]").fill("-52.52 -13.4")
     dialog.get_by_role("button", name="Save").click()
     expect(row).to_contain_text("52.52° S, 13.4° W")
+    row.get_by_role("button", name="Edit").click()
+    expect(dialog.locator("[name=time_zone]")).to_have_value("Europe/Berlin")
+    dialog.locator("[name=time_zone]").fill("")
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).not_to_contain_text("Europe/Berlin")
 
     row.get_by_role("button", name="Delete").click()
     expect(dialog).to_contain_text("Its agents keep the name")

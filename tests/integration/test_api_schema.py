@@ -53,7 +53,7 @@ RULES = {
     "POST /api/v1/selectors/preview": "a selector is no pattern",
     "POST /api/v1/maintenance": "what is given has to make one time and one scope",
     "PUT /api/v1/maintenance/{window_id}": "what is given has to make one time and one scope",
-    "POST /api/v1/sites": "latitude and longitude are given together",
+    "POST /api/v1/sites": "latitude and longitude are given together, and time zones are no patterns",
     "PATCH /api/v1/sites/{site_id}": "the same",
     "POST /api/v1/tokens": "the scope agent is for agents",
     "GET /api/v1/tests/{test_id}/results": "moments and durations are texts of many forms, fields those of the probe",

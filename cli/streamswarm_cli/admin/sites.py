@@ -18,12 +18,13 @@ SITES: Final = Noun(
         "name": "name",
         "latitude": "latitude",
         "longitude": "longitude",
+        "time zone": "time_zone",
         "address": "address",
         "agents": "agents",
         "offline": "offline",
     },
 )
-_FIELDS: Final = ("name", "latitude", "longitude", "address")
+_FIELDS: Final = ("name", "latitude", "longitude", "time_zone", "address")
 app: Final = noun.group("Where agents are.")
 noun.add_list(app, SITES)
 noun.add_show(app, SITES)
@@ -31,7 +32,7 @@ noun.add_show(app, SITES)
 
 @app.command("unlisted")
 def unlisted(*, as_json: Json = False) -> None:
-    """List the sites that agents name and nobody has added; they have no place."""
+    """List the sites that agents name and nobody has added; they have no place and no time zone."""
     with noun.connect() as api:
         found = list(api.items("/sites/unlisted"))
     columns = {"name": "name", "agents": "agents", "offline": "offline"}
@@ -44,6 +45,7 @@ def create(
     *,
     latitude: Annotated[float | None, typer.Option(help="Degrees, north positive: --latitude=-33.9 is south.")] = None,
     longitude: Annotated[float | None, typer.Option(help="Degrees, east positive.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin.")] = None,
     address: Annotated[str | None, typer.Option(help="Street and town, or whatever leads there.")] = None,
     fields: Set = None,
     as_json: Json = False,
@@ -53,6 +55,7 @@ def create(
         "name": name,
         "latitude": latitude,
         "longitude": longitude,
+        "time_zone": time_zone,
         "address": address,
         **bodies.assignments(fields or ()),
     }
@@ -64,7 +67,7 @@ def create(
 def import_sites(
     file: Annotated[
         str,
-        typer.Argument(help="CSV with the header name,latitude,longitude,address, or YAML or JSON; - is YAML or JSON."),
+        typer.Argument(help=f"CSV with the header {','.join(_FIELDS)}, or YAML or JSON; - is YAML or JSON."),
     ],
     *,
     as_json: Json = False,
@@ -137,6 +140,8 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for name in ("latitude", "longitude"):
             if name in site:
                 site[name] = _degrees(f"{file}, {place}: {name}", site[name])
+        if "time_zone" in site:
+            site["time_zone"] = site["time_zone"] or None
         yield place, site
 
 

@@ -32,7 +32,7 @@ def list_sites(
 
 @router.get("/unlisted", summary="Sites that agents name and nobody has added")
 def list_unlisted_sites(db: SessionDep, settings: SettingsDep, page: PageDep, _viewer: Viewer) -> Page[UnlistedSite]:
-    """They work as any other, but have no place: add them to see them on the map."""
+    """They work as any other, but have no place and no time zone: add them to see them on the map."""
     return page.of(service.unlisted(db, settings, now()), key=lambda site: site.name)
 
 
@@ -52,7 +52,7 @@ def get_site(site_id: str, db: SessionDep, settings: SettingsDep, reading: Readi
     return reading.show(service.public(site, service.staff_of_sites(db, settings, now(), site.name)))
 
 
-@router.patch("/{site_id}", summary="Change a site's place or address")
+@router.patch("/{site_id}", summary="Change a site's place, time zone or address")
 def update_site(
     site_id: str, body: SiteUpdate, db: SessionDep, settings: SettingsDep, changing: ChangingDep, operator: Operator
 ) -> SitePublic:
@@ -65,7 +65,7 @@ def update_site(
 
 @router.delete("/{site_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a site")
 def delete_site(site_id: str, db: SessionDep, settings: SettingsDep, changing: ChangingDep, operator: Operator) -> None:
-    """Its place is forgotten; agents keep its name as their site, and what they measured stays."""
+    """Its place and time zone are forgotten; agents keep its name as their site, and what they measured stays."""
     site = service.get_site(db, site_id, lock=True)
     changing.check(service.public(site, service.staff_of_sites(db, settings, now(), site.name)))
     service.delete_site(db, operator.actor, site)

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from streamswarm_controlplane.fields import ONE_LINE, SITE
+from streamswarm_core.zones import ListedZone
 
 NamedSite = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=SITE)]
 """A site's name as in agents' `site` tag."""
@@ -13,11 +14,16 @@ Address = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300
 
 _NORTH: Final = "Degrees, north positive; null where it isn't known."
 _EAST: Final = "Degrees, east positive; given with the latitude, or not at all."
+_CLOCK: Final = (
+    "IANA name of its time zone, such as `Europe/Berlin`: the ML service counts the hours of the day and "
+    "of the week by it. Null for that of its setting `time_zone`."
+)
 _WHERE: Final = "Street and town, or whatever leads there."
 _EXAMPLE: Final[dict[str, JsonValue]] = {
     "name": "berlin",
     "latitude": 52.52,
     "longitude": 13.405,
+    "time_zone": "Europe/Berlin",
     "address": "Alexanderplatz 1, Berlin",
 }
 
@@ -38,6 +44,7 @@ class SiteCreate(BaseModel):
     name: NamedSite = Field(description="What agents have as their site; it can't be changed afterwards.")
     latitude: Latitude | None = Field(None, description=_NORTH)
     longitude: Longitude | None = Field(None, description=_EAST)
+    time_zone: ListedZone | None = Field(None, description=_CLOCK)
     address: Address = Field("", description=_WHERE)
 
     @model_validator(mode="after")
@@ -48,7 +55,7 @@ class SiteCreate(BaseModel):
 
 
 class SiteUpdate(BaseModel):
-    """What can be changed of a site; what is not given stays, and null takes the place away."""
+    """What can be changed of a site; what is not given stays, and null takes the place or the time zone away."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"latitude": 52.52, "longitude": 13.405}]}
@@ -56,6 +63,7 @@ class SiteUpdate(BaseModel):
 
     latitude: Latitude | None = Field(None, description=_NORTH)
     longitude: Longitude | None = Field(None, description=_EAST)
+    time_zone: ListedZone | None = Field(None, description=_CLOCK)
     address: Address | None = Field(None, description=_WHERE)
 
 
@@ -82,6 +90,7 @@ class SitePublic(BaseModel):
     name: str
     latitude: float | None = Field(description=_NORTH)
     longitude: float | None = Field(description=_EAST)
+    time_zone: str | None = Field(description=_CLOCK)
     address: str
     agents: int = Field(description="Agents of this site, without those that were shut out.")
     offline: int = Field(description="How many of them are offline.")

@@ -1,4 +1,4 @@
-"""Sites and their places. Which agents are at a site is said by the agents' own `site`."""
+"""Sites, their places and time zones. Which agents are at a site is said by the agents' own `site`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def create_site(db: Session, actor: Actor, new: SiteCreate) -> Site:
 
 
 def update_site(db: Session, actor: Actor, site: Site, change: SiteUpdate) -> Site:
-    """Give a site another place or address; its agents hear of it with their next heartbeat.
+    """Give a site another place, time zone or address; its agents hear of a place with their next heartbeat.
 
     Raises:
         ApiError: 422 if half a place would be left.
@@ -126,10 +126,10 @@ def update_site(db: Session, actor: Actor, site: Site, change: SiteUpdate) -> Si
 
 
 def delete_site(db: Session, actor: Actor, site: Site) -> None:
-    """Forget its place; agents keep its name as their site."""
+    """Forget its place and time zone; agents keep its name as their site."""
     record(db, actor, "site.delete", site.name, before=_audited(site))
     db.delete(site)
 
 
 def _audited(site: Site) -> dict[str, Any]:
-    return {"latitude": site.latitude, "longitude": site.longitude, "address": site.address}
+    return {name: getattr(site, name) for name in SiteUpdate.model_fields}

@@ -102,16 +102,17 @@ def test_secrets_are_not_exported_and_no_asterisks_are_imported_in_their_place(s
     assert "stands for a secret" in shell.refused("tests", "create", "-f", str(file))
 
 
-CSV = """\ufeffName;Latitude;Longitude;Address\r
-berlin;52,52;13,405;Alexanderplatz 1\r
-cape town;-33.92;18.42;\r
-lisbon;;;\r
+CSV = """\ufeffName;Latitude;Longitude;Time_Zone;Address\r
+berlin;52,52;13,405;Europe/Berlin;Alexanderplatz 1\r
+cape town;-33.92;18.42; Africa/Johannesburg;\r
+lisbon;;;;\r
 """
+PLACE = ("latitude", "longitude", "time_zone", "address")
 
 
-def sites_of(admin: Client) -> dict[str, tuple[float | None, float | None, str]]:
+def sites_of(admin: Client) -> dict[str, tuple[float | str | None, ...]]:
     found = admin.http.get("/sites").json()["items"]
-    return {site["name"]: (site["latitude"], site["longitude"], site["address"]) for site in found}
+    return {site["name"]: tuple(site[name] for name in PLACE) for site in found}
 
 
 def test_sites_come_from_a_spreadsheet_and_again_after_it_was_changed(shell: Shell, admin: Client) -> None:
@@ -121,9 +122,9 @@ def test_sites_come_from_a_spreadsheet_and_again_after_it_was_changed(shell: She
     file.write_text(CSV, encoding="utf-8")
     assert {one["done"] for one in json.loads(shell.ok("sites", "import", str(file), "--json"))} == {"added"}
     known = {
-        "berlin": (52.52, 13.405, "Alexanderplatz 1"),
-        "cape town": (-33.92, 18.42, ""),
-        "lisbon": (None, None, ""),
+        "berlin": (52.52, 13.405, "Europe/Berlin", "Alexanderplatz 1"),
+        "cape town": (-33.92, 18.42, "Africa/Johannesburg", ""),
+        "lisbon": (None, None, None, ""),
     }
     assert sites_of(admin) == known
     assert shell.ok("sites", "unlisted") == ""
@@ -131,20 +132,23 @@ def test_sites_come_from_a_spreadsheet_and_again_after_it_was_changed(shell: She
     file.write_text("name,latitude,longitude\nlisbon,38.72,-9.14\nberlin,52.52,13.405\n")
     done = json.loads(shell.ok("sites", "import", str(file), "--json"))
     assert [(one["site"], one["done"]) for one in done] == [("lisbon", "changed"), ("berlin", "unchanged")]
-    assert sites_of(admin) == {**known, "lisbon": (38.72, -9.14, "")}
+    assert sites_of(admin) == {**known, "lisbon": (38.72, -9.14, None, "")}
     assert len(admin.http.get("/audit").json()["items"]) == entries + 1
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("berlin,52.52,13.405\n", "the first line has to name the columns: name,latitude,longitude,address"),
+        ("berlin,52.52,13.405\n", "the first line has to name the columns: name,latitude,longitude,time_zone,address"),
         (
             "name,latitude,longitude\nberlin,52° 31' N,13.405\n",
             'line 2: latitude: "52° 31\' N" is no number of degrees',
         ),
         ("name,latitude,longitude\nberlin,52.52,13.405,1\n", "line 2: has more columns than the first line"),
-        ("name,lat\nberlin,52.52\n", "line 2: lat: isn't known here; takes name, latitude, longitude, address"),
+        (
+            "name,lat\nberlin,52.52\n",
+            "line 2: lat: isn't known here; takes name, latitude, longitude, time_zone, address",
+        ),
         ("name\nberlin\nberlin\n", "line 3: berlin is in the file twice"),
         ("name,address\n,somewhere\n", "line 2: has no name"),
     ],
@@ -167,11 +171,12 @@ def test_a_site_that_is_refused_is_told_with_its_line_and_what_is_done(shell: Sh
 
 def test_a_site_is_added_changed_and_removed_by_name(shell: Shell, admin: Client) -> None:
     made = json.loads(shell.ok("sites", "create", "perth", "--latitude=-31.95", "--longitude", "115.86", "--json"))
-    assert (made["latitude"], made["longitude"], made["address"]) == (-31.95, 115.86, "")
-    shell.ok("sites", "update", "perth", "-s", "address=Hay Street 1")
-    assert sites_of(admin)["perth"] == (-31.95, 115.86, "Hay Street 1")
+    assert tuple(made[name] for name in PLACE) == (-31.95, 115.86, None, "")
+    shell.ok("sites", "update", "perth", "-s", "address=Hay Street 1", "-s", "time_zone=Australia/Perth")
+    assert sites_of(admin)["perth"] == (-31.95, 115.86, "Australia/Perth", "Hay Street 1")
+    assert "did you mean Australia/Perth?" in shell.refused("sites", "create", "fremantle", "--time-zone", "Perth")
     shell.ok("sites", "update", "perth", "-s", "latitude=null", "-s", "longitude=null")
-    assert sites_of(admin)["perth"] == (None, None, "Hay Street 1")
+    assert sites_of(admin)["perth"] == (None, None, "Australia/Perth", "Hay Street 1")
     assert "longitude: takes latitude and longitude together" in shell.refused(
         "sites", "update", "perth", "-s", "latitude=1"
     )

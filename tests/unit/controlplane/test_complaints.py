@@ -40,6 +40,12 @@ JARGON = ("Value error", "Extra inputs", "discriminator", "match pattern", "[key
         ("/enrolment-tokens", {"labels": {"a b": "c"}}, "body.labels.a b: takes letters, digits and '_'"),
         ("/enrolment-tokens", {"labels": {"site": "c"}}, "body.labels.site: names that begin with __"),
         ("/sites", {"name": "a/b"}, "body.name: takes letters, digits, spaces, '.', '_' and '-'"),
+        (
+            "/sites",
+            {"name": "x", "time_zone": "Europe/Belrin"},
+            "body.time_zone: no time zone 'Europe/Belrin'; takes a name such as UTC",
+        ),
+        ("/sites", {"name": "x", "time_zone": ""}, "body.time_zone: no time zone ''; takes a name such as UTC"),
         ("/sites", {"name": "x", "latitude": 52.5}, "body: takes latitude and longitude together, or neither"),
         (
             "/sites",

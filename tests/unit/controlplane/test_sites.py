@@ -147,6 +147,19 @@ def test_a_change_leaves_what_it_does_not_name_and_null_takes_the_place_away(adm
     is_problem(admin.http.patch(path, json={"latitude": 1}), 422)
 
 
+def test_a_site_has_a_time_zone_once_somebody_says_it_and_null_takes_it_away(admin: Client) -> None:
+    site = add(admin, **BERLIN)
+    path = f"/sites/{site['id']}"
+    assert site["time_zone"] is None
+    changed = admin.http.patch(path, json={"time_zone": "Europe/Berlin"}).json()
+    assert (changed["time_zone"], changed["latitude"]) == ("Europe/Berlin", 52.52)
+    entry = last_entry(admin)
+    assert (entry["before"]["time_zone"], entry["after"]["time_zone"]) == (None, "Europe/Berlin")
+    assert admin.http.patch(path, json={"address": "Mitte"}).json()["time_zone"] == "Europe/Berlin"
+    assert admin.http.patch(path, json={"time_zone": None}).json()["time_zone"] is None
+    assert add(admin, name="pune", time_zone="Asia/Kolkata")["time_zone"] == "Asia/Kolkata"
+
+
 def test_a_change_to_the_same_is_none(admin: Client) -> None:
     site = add(admin, **BERLIN)
     before = last_entry(admin)["id"]
@@ -158,7 +171,7 @@ def test_a_change_to_the_same_is_none(admin: Client) -> None:
 def test_the_name_stays_as_stored_points_have_it(admin: Client) -> None:
     path = f"/sites/{add(admin, **BERLIN)['id']}"
     refused = is_problem(admin.http.patch(path, json={"name": "bern"}), 422)
-    assert "body.name: isn't known here; it takes latitude, longitude, address" in refused["detail"]
+    assert "body.name: isn't known here; it takes latitude, longitude, time_zone, address" in refused["detail"]
 
 
 def test_somebody_elses_change_is_not_overwritten_and_a_heartbeat_is_no_change(admin: Client) -> None:

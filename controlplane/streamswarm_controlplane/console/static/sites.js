@@ -1,6 +1,7 @@
 import { api } from "./api.js";
 import { action, ask, edit, field } from "./dialogs.js";
 import { element, ready, refill } from "./dom.js";
+import { fillZones } from "./schedule.js";
 
 const search = document.getElementById("search");
 const mayChange = document.body.dataset.role !== "viewer";
@@ -14,7 +15,7 @@ async function load() {
 
 function draw() {
   const wanted = search.value.trim().toLowerCase();
-  const shown = sites.filter((site) => `${site.name}\n${site.address || ""}`.toLowerCase().includes(wanted));
+  const shown = sites.filter((site) => `${site.name}\n${site.address || ""}\n${site.time_zone || ""}`.toLowerCase().includes(wanted));
   refill(document.getElementById("rows"), shown.map(row));
   document.getElementById("table").hidden = !shown.length;
   const empty = document.getElementById("empty");
@@ -27,7 +28,7 @@ function draw() {
 function row(site) {
   return element("tr", { "data-site": site.name },
     element("td", { class: "wide" }, site.name, element("span", { class: "sub" }, site.address || "")),
-    element("td", {}, ...place(site)), element("td", {}, ...agents(site)),
+    element("td", {}, ...place(site)), element("td", {}, site.time_zone || "–"), element("td", {}, ...agents(site)),
     element("td", { class: "actions" }, ...actions(site)));
 }
 
@@ -63,6 +64,7 @@ const PAIR = "Degrees, north and east positive, as maps copy them: 52.52, 13.405
 function fields(site) {
   return [
     field("Coordinates", { name: "coordinates", value: hasPlace(site) ? `${site.latitude}, ${site.longitude}` : "", placeholder: "52.52, 13.405", autocomplete: "off" }, PAIR),
+    field("Time zone", { name: "time_zone", value: site.time_zone || "", maxlength: 64, list: "zones", placeholder: "Europe/Berlin", autocomplete: "off" }, "Its clock, by which its office hours are learned. Empty: the ML service's own."),
     field("Address", { name: "address", value: site.address || "", maxlength: 300, autocomplete: "off" }, "Street and town, or whatever leads there."),
   ];
 }
@@ -72,7 +74,7 @@ function values(form) {
   const found = /^([+-]?\d+(?:\.\d+)?)°?\s*[,;\s]\s*([+-]?\d+(?:\.\d+)?)°?$/.exec(text);
   if (text && !found) throw new Error(`“${text}” are no coordinates; write latitude and longitude in degrees, such as 52.52, 13.405.`);
   const [latitude, longitude] = found ? [Number(found[1]), Number(found[2])] : [null, null];
-  return { latitude, longitude, address: form.address.value };
+  return { latitude, longitude, time_zone: form.time_zone.value.trim() || null, address: form.address.value };
 }
 
 function add(name = "") {
@@ -95,11 +97,12 @@ async function change({ id }) {
 
 async function remove(site) {
   const stays = site.agents ? " Its agents keep the name as their site, and what they measured stays." : "";
-  if (!await ask(`Delete ${site.name} with its coordinates?${stays}`, "Delete")) return;
+  if (!await ask(`Delete ${site.name} with its coordinates and time zone?${stays}`, "Delete")) return;
   await api.delete(`/sites/${site.id}`);
   await load();
 }
 
+fillZones(document.getElementById("zones"));
 ready("add", () => add());
 search.addEventListener("input", draw);
 await load();
