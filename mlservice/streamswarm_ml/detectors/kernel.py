@@ -159,7 +159,8 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
     features = np.vstack([np.stack([residual, state[Row.SHORT_RESIDUAL], state[Row.LONG_RESIDUAL]]), sizes, value])
     floors = np.vstack([np.stack([floor, floor, floor]), np.full((3, len(value)), LOG_FLOOR), floor])
     state[CENTRES] = np.where(first, features, state[CENTRES])
-    centre, spread = state[CENTRES], state[SPREADS]
+    # A slice is a view, and what was learned with this value must not count in what is said of it.
+    centre, spread = state[CENTRES], state[SPREADS].copy()
     apart = features - centre
     size = np.abs(apart)
     deviations = size / np.maximum(spread, floors)

@@ -20,7 +20,7 @@ NAMES = Verdicts.__slots__
 
 
 def shapes(count: int, seed: int) -> list[np.ndarray]:
-    """Series of every sort: noise, shifts, spikes, counters with resets, constants, random walks."""
+    """Series of every sort: noise, shifts, spikes, counters with resets, constants, random walks, an early fall."""
     source = np.random.default_rng(seed)
     noise = source.normal(20, 1, count)
     shifted = noise.copy()
@@ -29,7 +29,8 @@ def shapes(count: int, seed: int) -> list[np.ndarray]:
     counter = np.cumsum(source.poisson(100, count)).astype(float)
     counter[count // 2 :] -= counter[count // 2]
     walk = np.cumsum(source.normal(0, 1, count))
-    return [noise, shifted, spiky, counter, np.full(count, 7.0), walk, np.round(noise), np.abs(walk) * 1e12]
+    fallen = noise * np.where(np.arange(count) < 60, 2.0, 1.0)
+    return [noise, shifted, spiky, counter, np.full(count, 7.0), walk, np.round(noise), np.abs(walk) * 1e12, fallen]
 
 
 def bank_verdicts(series: list[np.ndarray], times: np.ndarray, batch: int) -> list[Verdicts]:
@@ -50,7 +51,7 @@ def test_bank_and_stream_detector_say_the_same_of_every_sort_of_series(seed: int
     count = 700
     times = (1_700_000_000 + np.arange(count) * step) * SECOND
     series = shapes(count, seed)
-    # Eight series in a turn: enough for the bank's own formulas.
+    # Nine series in a turn: enough for the bank's own formulas.
     told = bank_verdicts(series, times, count)[0]
     for number, values in enumerate(series):
         detector = StreamDetector(0.75, 50)
