@@ -74,9 +74,10 @@ def run_ml() -> None:
 def score_file(
     path: Annotated[Path, typer.Argument(help="CSV with the columns timestamp and value.")],
     false_alarms: Annotated[float, typer.Option(min=0.001, max=100, help="Anomalies a healthy week may show.")] = 1.0,
+    time_zone: Annotated[str, typer.Option(help="IANA name of the clock that its office hours go by.")] = "UTC",
 ) -> None:
     """Score a series from a file and print it as CSV, each value by those before it."""
-    scored = ML.module("files").score_csv(path, false_alarms=false_alarms)
+    scored = ML.module("files").score_csv(path, false_alarms=false_alarms, time_zone=time_zone)
     typer.echo(scored.csv, nl=False)
     if scored.left_out:
         typer.echo(scored.left_out, err=True)

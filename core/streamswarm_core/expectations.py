@@ -1,9 +1,9 @@
-"""What operators expect of tests: their thresholds, and when what is measured is no news because it was planned.
+"""What operators expect: tests' thresholds, sites' clocks, and when what is measured is no news as it was planned.
 
 The control plane says it, the ML service heeds it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -76,3 +76,6 @@ class Expectations(BaseModel):
 
     tests: tuple[ExpectedTest, ...] = ()
     maintenance: tuple[PlannedWindow, ...] = ()
+    time_zones: Mapping[str, str] | None = Field(
+        None, description="IANA time zones by the tag `site`, of sites that have one; null: nothing is said of them."
+    )

@@ -104,6 +104,7 @@ def _progress(pipeline: Pipeline) -> dict[str, Any]:
         "last_error": counts.last_error,
         "state_bytes": pipeline.state_bytes,
         "memory_bytes": pipeline.memory_bytes,
+        "time_zones": pipeline.series_by_zone,
         "open_anomalies": [
             {"measurement": measurement, "field": name, "tags": dict(tags)}
             for measurement, tags, name in pipeline.open_anomalies()

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.zones import UTC_NAME, check_listed_zone
 from streamswarm_ml.detectors import detect_anomalies
 
 
@@ -25,16 +26,21 @@ class ScoredFile:
     left_out: str
 
 
-def score_csv(path: Path, *, false_alarms: float = 1.0) -> ScoredFile:
+def score_csv(path: Path, *, false_alarms: float = 1.0, time_zone: str = UTC_NAME) -> ScoredFile:
     """Score a CSV file with the columns `timestamp` (or `time`) and `value`.
 
     Args:
         path: the file; times are ISO 8601, or seconds since the epoch.
         false_alarms: anomalies of a healthy series in a week that are put up with.
+        time_zone: IANA name of the clock by which hours of the day and of the week are counted.
 
     Raises:
-        ConfigError: the file can't be read or lacks a column.
+        ConfigError: the file can't be read or lacks a column, or there is no such time zone.
     """
+    try:
+        check_listed_zone(time_zone)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
@@ -48,7 +54,7 @@ def score_csv(path: Path, *, false_alarms: float = 1.0) -> ScoredFile:
         times = stamps.to_numpy() if pd.api.types.is_numeric_dtype(stamps) else _instants(stamps)
     except ValueError as error:
         raise ConfigError(f"{path}: {error}; times are ISO 8601 or seconds since the epoch") from None
-    found = detect_anomalies(values, times, false_alarms=false_alarms)
+    found = detect_anomalies(values, times, false_alarms=false_alarms, time_zone=time_zone)
     told = frame[[time_column, "value"]].assign(
         score=found.score.round(6), anomaly=found.flag.astype(int), expected=found.expected
     )

@@ -7,7 +7,7 @@ the same detectors, which gives the same scores for the same series and times, a
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from streamswarm_core.reader import Reader, Select, Series
 from streamswarm_core.reader.series import Value
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.detectors import threshold_for
+from streamswarm_ml.detectors.zones import Zones
 from streamswarm_ml.maintenance import Maintenance
 from streamswarm_ml.plans import Plans
 from streamswarm_ml.records import Records
@@ -138,6 +139,11 @@ class Pipeline:
         return list(self._watched.keys)
 
     @property
+    def series_by_zone(self) -> Mapping[str, int]:
+        """How many series' hours are counted by the clock of each time zone."""
+        return self._watched.series_by_zone
+
+    @property
     def state_bytes(self) -> int:
         """Size of the state on disk."""
         return self._state.size
@@ -201,6 +207,7 @@ class Pipeline:
         with self._lock:
             begun, before, heads = time.monotonic(), self._watched, self._records
             self._watched, self._records = self._fresh(), Records()
+            self._watched.count_hours_by(before.zones)
             done = (0, True)
             try:
                 done = self._score_all(watcher, first_start=None, save=False)
@@ -243,12 +250,19 @@ class Pipeline:
                 self._unsaved = True
                 log.info("%d series without a point for two weeks are forgotten", dropped)
 
+    def _set_clocks(self) -> None:
+        """Count hours by the zones that are told; those known last, which the state has, while none are."""
+        told = self._plans.time_zones()
+        sites = self._watched.zones.sites if told is None else told
+        self._watched.count_hours_by(Zones(self._settings.time_zone, sites))
+
     def _lookback(self) -> int:
         return self._clock() - int(self._settings.lookback_hours * 3600 * NANOSECONDS)
 
     def _score_all(self, watcher: Watcher, *, first_start: int | None, save: bool) -> tuple[int, bool]:
         """Score every measurement up to now; how many points, and whether it was cancelled."""
         begun, scored = time.monotonic(), 0
+        self._set_clocks()
         stored = set(self._reader.measurements())
         chosen = [
             (measurement, fields)

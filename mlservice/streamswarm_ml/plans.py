@@ -1,4 +1,4 @@
-"""What was planned and promised: when nothing is to be judged, and what each test's own limits are."""
+"""What was planned and promised: when nothing is to be judged, what each test's own limits are, and sites' clocks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -59,6 +59,10 @@ class Plans:
             )
             if readings:
                 yield replace(window, readings=readings)
+
+    def time_zones(self) -> Mapping[str, str] | None:
+        """Sites' time zones; None where the control plane has never said any."""
+        return self._expectations().time_zones
 
     def thresholds(self) -> Mapping[tuple[str, str], Thresholds]:
         """The tests' own thresholds, by the tag `test` and the measurement that each is about."""

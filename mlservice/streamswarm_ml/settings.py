@@ -4,6 +4,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from streamswarm_core.reader import StoreSettings
+from streamswarm_core.zones import UTC_NAME, ListedZone
 from streamswarm_ml.maintenance import planned_window
 
 Limit = Annotated[float, Field(gt=0, le=3600)]
@@ -33,6 +34,11 @@ class MlSettings(StoreSettings, table="ml"):
         gt=0,
         le=10,
         description="Anomalies of a healthy series in a week that are put up with; sets the threshold.",
+    )
+    time_zone: ListedZone = Field(
+        UTC_NAME,
+        description="IANA name of the clock by which hours of the day and of the week are counted, where a series has "
+        "no site, or its site no time zone.",
     )
     shards: int = Field(1, ge=1, le=1024, description="How many ML services share the series.")
     shard: int = Field(

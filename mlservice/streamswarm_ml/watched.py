@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from streamswarm_core.catalogue.common import UP
 from streamswarm_ml.detectors import Bank, StateDetector, Verdicts, layout
+from streamswarm_ml.detectors.zones import Zones, local_ns
 from streamswarm_ml.state import Saved
 
-VERSION: Final = 4
-_BEFORE: Final = 3
-"""The version that can still be read: nothing that was learned is lost."""
+VERSION: Final = 5
+_WITHOUT_ZONES: Final = 4
+_WITHOUT_RECENT_DEVIATIONS: Final = 3
+"""Versions that can still be read: nothing that was learned is lost."""
 _BANK: Final = "stream"
 _STATE: Final = "state"
 
@@ -50,12 +52,28 @@ class Watched:
         self._numbers: dict[SeriesKey, int] = {}
         self._cursors = np.zeros(0, dtype=np.int64)
         self._slots = np.zeros(0, dtype=np.int64)
+        self._zones = Zones()
+        # Zones by number, and that of each series.
+        self._zone_numbers: dict[str, int] = {}
+        self._zone_of = np.zeros(0, dtype=np.int16)
         self.read_until: dict[str, int] = {}
 
     @property
     def keys(self) -> Mapping[SeriesKey, int]:
         """Every series and its number."""
         return self._numbers
+
+    @property
+    def zones(self) -> Zones:
+        """By which clocks hours are counted."""
+        return self._zones
+
+    @property
+    def series_by_zone(self) -> Mapping[str, int]:
+        """How many series' hours are counted by each clock."""
+        counts = np.bincount(self._zone_of[: len(self._numbers)]).tolist()
+        names = list(self._zone_numbers)
+        return {names[number]: count for number, count in enumerate(counts) if count}
 
     @property
     def threshold(self) -> float:
@@ -72,12 +90,34 @@ class Watched:
             more = max(256, len(self._cursors) // 2)
             self._cursors = np.pad(self._cursors, (0, more), constant_values=_EVER)
             self._slots = np.pad(self._slots, (0, more))
+            self._zone_of = np.pad(self._zone_of, (0, more))
+        self._zone_of[number] = self._zone_number(key)
         if detector_of(key) == _STATE:
             self._slots[number] = -1 - len(self._states)
             self._states.append(StateDetector())
         else:
             self._slots[number] = self._bank.add(1)[0]
         return number
+
+    def count_hours_by(self, zones: Zones) -> None:
+        """Count hours by these clocks from now on; where one is another, what was learned of hours moves with it."""
+        if zones == self._zones:
+            return
+        before, self._zones = self._zone_of[: len(self._numbers)], zones
+        self._name_zones()
+        after = self._zone_of[: len(self._numbers)]
+        turned = np.flatnonzero((before != after) & (self._slots[: len(before)] >= 0))
+        slots, names = self._slots[turned], list(self._zone_numbers)
+        last = self._bank.last_ns(slots)
+        by_ns = local_ns(last, names, after[turned]) - local_ns(last, names, before[turned])
+        self._bank.turn_clocks(slots[by_ns != 0], by_ns[by_ns != 0])
+
+    def _name_zones(self) -> None:
+        self._zone_of = np.array([self._zone_number(key) for key in self._numbers], dtype=np.int16)
+        self._zone_of = np.pad(self._zone_of, (0, len(self._cursors) - len(self._zone_of)))
+
+    def _zone_number(self, key: SeriesKey) -> int:
+        return self._zone_numbers.setdefault(self._zones.of(key[1]), len(self._zone_numbers))
 
     def news(self, batch: Batch) -> Batch:
         """What is newer than everything that its series was judged by, in the order of time within each series."""
@@ -95,7 +135,9 @@ class Watched:
         slots = self._slots[batch.series]
         of_bank = np.flatnonzero(slots >= 0)
         if len(of_bank):
-            some = self._bank.judge(slots[of_bank], batch.values[of_bank], batch.times_ns[of_bank])
+            times = batch.times_ns[of_bank]
+            local = local_ns(times, list(self._zone_numbers), self._zone_of[batch.series[of_bank]])
+            some = self._bank.judge(slots[of_bank], batch.values[of_bank], times, local)
             for name in Verdicts.__slots__:
                 getattr(told, name)[of_bank] = getattr(some, name)
         for at in np.flatnonzero(slots < 0).tolist():
@@ -132,7 +174,7 @@ class Watched:
         keys, slots = list(self._numbers), self._slots[kept]
         measured = slots >= 0
         self._numbers = {keys[old]: new for new, old in enumerate(kept.tolist())}
-        self._cursors = self._cursors[kept]
+        self._cursors, self._zone_of = self._cursors[kept], self._zone_of[kept]
         self._bank.keep(slots[measured])
         self._states = [self._states[-1 - slot] for slot in slots[~measured].tolist()]
         self._slots = np.where(measured, np.cumsum(measured) - 1, 0 - np.cumsum(~measured))
@@ -148,6 +190,7 @@ class Watched:
         header = {
             "version": VERSION,
             "read_until": self.read_until,
+            "zones": {"default": self._zones.default, "sites": dict(self._zones.sites)},
             "series": [[measurement, list(tags), field] for measurement, tags, field in self._numbers],
         }
         states = np.array([one.numbers for one in self._states], dtype=np.float64).reshape(-1, 3)
@@ -163,9 +206,9 @@ class Watched:
             ValueError: it is of another version or layout.
         """
         version, arrays = saved.header.get("version"), saved.arrays
-        if version == _BEFORE:
+        if version == _WITHOUT_RECENT_DEVIATIONS:
             arrays = {**arrays, "state": layout.of_version_3(arrays["state"])}
-        elif version != VERSION:
+        elif version not in {_WITHOUT_ZONES, VERSION}:
             raise ValueError(f"version {version}, not {VERSION}")
         self._bank.restore(arrays)
         self._states = [StateDetector.restored(numbers) for numbers in arrays["states"].tolist()]
@@ -175,6 +218,8 @@ class Watched:
             for measurement, tags, field in saved.header["series"]
         ]
         self._numbers = {key: number for number, key in enumerate(keys)}
+        self._zones = Zones(**saved.header["zones"]) if version == VERSION else Zones()
+        self._name_zones()
         self.read_until = {str(name): int(until) for name, until in saved.header["read_until"].items()}
 
 

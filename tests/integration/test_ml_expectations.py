@@ -103,6 +103,37 @@ def test_what_is_maintained_is_neither_judged_by_models_nor_by_detectors(
     assert windows_of(bench, "anomaly", "gw") == others
 
 
+def test_hours_are_counted_by_the_sites_time_zone_and_go_on_so_while_nobody_tells_it(
+    bench: ModelBench, admin: Admin, http: httpx.Client
+) -> None:
+    settings = MlSettings(data=bench.folder, store_url=bench.url, lateness_seconds=0, time_zone="Asia/Kolkata")
+
+    def pipeline(told: Plans) -> Pipeline:
+        return Pipeline(
+            settings, bench.reader, bench.writer, StateFile(settings.folder), lambda: bench.now, told
+        )  # anew each time, as after a restart
+
+    bench.measure(0, 3)
+    bench.writer.write(f"icmp,agent=b,site=lost,target=gw,test=t rtt_mean=0.01 {START * WINDOW_NS + 1}\n".encode())
+    first = pipeline(plans(bench.folder, admin.url, http))
+    first.cycle()
+    assert set(first.series_by_zone) == {"Asia/Kolkata"}
+    admin.post("/sites", {"name": "berlin", "time_zone": "Europe/Berlin"})
+    bench.measure(3, 3)
+    second = pipeline(plans(bench.folder, admin.url, http))
+    second.cycle()
+    by_zone = second.series_by_zone
+    assert (set(by_zone), by_zone["Asia/Kolkata"]) == ({"Asia/Kolkata", "Europe/Berlin"}, 1)
+    # Neither a control plane nor what it said last: the state has it.
+    (bench.folder / "ml" / "expectations.json").unlink()
+    away = pipeline(plans(bench.folder, "http://127.0.0.1:1", http))
+    bench.measure(6, 3)
+    away.cycle()
+    assert away.series_by_zone == by_zone
+    away.reset()
+    assert away.series_by_zone == by_zone
+
+
 def test_a_tests_own_thresholds_say_what_is_bad_and_go_on_to_while_the_control_plane_is_away(
     bench: ModelBench, admin: Admin, http: httpx.Client
 ) -> None:

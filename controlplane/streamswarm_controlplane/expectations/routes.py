@@ -10,7 +10,7 @@ from streamswarm_core.expectations import Expectations
 router = APIRouter(prefix="/expectations", tags=["tests"], route_class=ApiRoute)
 
 
-@router.get("", summary="Thresholds and maintenance windows (for the ML service)")
+@router.get("", summary="Thresholds, maintenance windows and sites' time zones (for the ML service)")
 def get_expectations(db: SessionDep, reading: ReadingDep, _token: StaticReaderDep) -> Expectations:
     """Needs a static token with the scope `read`. 304 while nothing has changed."""
     return reading.show(service.expectations(db))

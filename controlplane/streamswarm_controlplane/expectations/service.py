@@ -1,4 +1,4 @@
-"""What is expected of tests, told in the names that results carry: agents and tests by their tags, not by ids."""
+"""What is expected, told in the names that results carry: agents, tests and sites by their tags, not by ids."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,20 +8,26 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments.selection import selects
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
+from streamswarm_controlplane.sites.models import Site
 from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.expectations import Expectations, ExpectedTest, PlannedWindow
 from streamswarm_core.thresholds import Threshold
 
 
 def expectations(db: Session) -> Expectations:
-    """Thresholds of all tests that have some, by key, and all maintenance windows, oldest first, past ones included."""
+    """Thresholds of all tests that have some, all maintenance windows, past ones included, and sites' time zones.
+
+    In an order of their own each, so that the same is told in the same words.
+    """
     tests = db.scalars(select(TestPlan).order_by(TestPlan.key)).all()
     agents = db.scalars(select(Agent).order_by(Agent.name)).all()
     windows = db.scalars(select(MaintenanceWindow).order_by(MaintenanceWindow.created_at, MaintenanceWindow.id))
+    sites = db.scalars(select(Site).order_by(Site.name))
     keys = {test.id: test.key for test in tests}
     return Expectations(
         tests=tuple(_expected(test) for test in tests if test.thresholds),
         maintenance=tuple(_planned(window, agents, keys) for window in windows),
+        time_zones={site.name: site.time_zone for site in sites if site.time_zone},
     )
 
 

@@ -11,12 +11,14 @@ from streamswarm_ml.detectors import kernel
 from streamswarm_ml.detectors import parameters as p
 from streamswarm_ml.detectors.base import VIEWS, Ending
 from streamswarm_ml.detectors.kernel import Codes, Flags, Floats, Integers
-from streamswarm_ml.detectors.layout import HOURS, WIDTH, Row
+from streamswarm_ml.detectors.layout import DAY_HOURS, HOURS, WIDTH, Row
 from streamswarm_ml.detectors.stream import StreamDetector
+from streamswarm_ml.detectors.zones import turned
 
 _GROWTH: Final = 256
 _FEW: Final = 8
 """Series in a turn below which numpy's overhead is more than what it saves."""
+_TURNED_AT_ONCE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +103,51 @@ class Bank:
         self._state, self._last = arrays["state"].copy(), arrays["last"].copy()
         self._sums, self._weights, self.size = arrays["sums"].copy(), arrays["weights"].copy(), size
 
-    def judge(self, rows: Integers, values: Floats, times_ns: Integers) -> Verdicts:
+    def last_ns(self, rows: Integers) -> Integers:
+        """When these series had their last value, nanoseconds since the epoch; 0 if they had none."""
+        return self._last[rows]
+
+    def turn_clocks(self, rows: Integers, by_ns: Integers) -> None:
+        """Move what these series have learned of each hour: their clocks show so much more than before."""
+        hours = by_ns / kernel.HOUR_NS
+        for first in range(0, len(rows), _TURNED_AT_ONCE):
+            some = slice(first, first + _TURNED_AT_ONCE)
+            for part in (slice(0, DAY_HOURS), slice(DAY_HOURS, HOURS)):
+                for learned in (self._sums, self._weights):
+                    learned[rows[some], part] = turned(learned[rows[some], part], hours[some])
+
+    def judge(self, rows: Integers, values: Floats, times_ns: Integers, local_ns: Integers | None = None) -> Verdicts:
         """Judge values, then learn them.
 
         Args:
             rows: the series of each value, int64 [values].
             values: finite, float64 [values].
             times_ns: nanoseconds since the epoch, int64 [values]; within a series they rise.
+            local_ns: the same by the clocks that hours are counted by, int64 [values]; those of UTC if not given.
         """
         verdicts = Verdicts.empty(len(rows))
+        local_ns = times_ns if local_ns is None else local_ns
         values = np.clip(values, -p.GREATEST_VALUE, p.GREATEST_VALUE)
         if len(rows) and len(rows) < _FEW * np.bincount(rows).max():
-            self._one_by_one(rows, values, times_ns, verdicts)
+            self._one_by_one(rows, values, times_ns, local_ns, verdicts)
             return verdicts
+        days, weeks = kernel.hours_of(local_ns)
         for turn in turns(rows):
-            self._step(turn, rows[turn], values[turn], times_ns[turn], verdicts)
+            self._step(turn, rows[turn], values[turn], times_ns[turn], (days[turn], weeks[turn]), verdicts)
         return verdicts
 
-    def _one_by_one(self, rows: Integers, values: Floats, times_ns: Integers, told: Verdicts) -> None:
+    def _one_by_one(
+        self, rows: Integers, values: Floats, times_ns: Integers, local_ns: Integers, told: Verdicts
+    ) -> None:
         """The same, quicker where there are many values of few series."""
         for row in np.unique(rows).tolist():
             at = np.flatnonzero(rows == row)
             detector = StreamDetector(self.threshold, self.warmup)
             seasons = self._sums[row].tolist(), self._weights[row].tolist()
             detector.load(self._state[:, row].tolist(), int(self._last[row]), *seasons)
-            for place, value, time_ns in zip(at.tolist(), values[at].tolist(), times_ns[at].tolist(), strict=True):
-                verdict = detector.update(value, time_ns)
+            columns = (at.tolist(), values[at].tolist(), times_ns[at].tolist(), local_ns[at].tolist())
+            for place, value, time_ns, here_ns in zip(*columns, strict=True):
+                verdict = detector.update(value, time_ns, here_ns)
                 told.score[place], told.expected[place], told.flag[place] = (
                     verdict.score,
                     verdict.expected,
@@ -136,10 +157,18 @@ class Bank:
                 told.view[place], told.baseline[place] = verdict.view, verdict.baseline
             self._state[:, row], self._last[row], self._sums[row], self._weights[row] = detector.dump()
 
-    def _step(self, turn: Integers, rows: Integers, values: Floats, times_ns: Integers, told: Verdicts) -> None:
+    def _step(
+        self,
+        turn: Integers,
+        rows: Integers,
+        values: Floats,
+        times_ns: Integers,
+        hours: tuple[Integers, Integers],
+        told: Verdicts,
+    ) -> None:
         """One value of each of `rows`, which are all different."""
         state = self._state[:, rows]
-        day, week = kernel.hours_of(times_ns)
+        day, week = hours
         with np.errstate(over="ignore", invalid="ignore"):
             value = kernel.rates(state, values, times_ns, self._last[rows])
             by_day = (self._sums[rows, day], self._weights[rows, day])
@@ -148,9 +177,9 @@ class Bank:
             begins, view = kernel.novelty(state, value, expected, self.warmup)
             deviated, feature, lasting = kernel.deviation(state, value, expected, self.warmup)
             learned = kernel.seasonal(state, value, expected)
-            for hours, (sums, weights) in ((day, by_day), (week, by_week)):
-                self._sums[rows, hours] = sums * p.SEASON_KEEP + learned
-                self._weights[rows, hours] = weights * p.SEASON_KEEP + 1
+            for hour, (sums, weights) in ((day, by_day), (week, by_week)):
+                self._sums[rows, hour] = sums * p.SEASON_KEEP + learned
+                self._weights[rows, hour] = weights * p.SEASON_KEEP + 1
             kernel.learn(state, value)
             score = kernel.score_of(begins, deviated)
             before = kernel.from_before(state, baseline, by_day[1], by_week[1])

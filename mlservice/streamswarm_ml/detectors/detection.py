@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from streamswarm_core.zones import UTC_NAME
 from streamswarm_ml.detectors import parameters as p
 from streamswarm_ml.detectors.bank import Bank
 from streamswarm_ml.detectors.base import threshold_for
 from streamswarm_ml.detectors.stream import StreamDetector
+from streamswarm_ml.detectors.zones import ahead_ns
 
 _DEFAULT_STEP_NS = 60 * 10**9
 
@@ -54,9 +56,21 @@ def detect(values: ArrayLike, times: ArrayLike | None = None) -> NDArray[np.floa
 
 
 def detect_anomalies(
-    values: ArrayLike, times: ArrayLike | None = None, *, false_alarms: float = 1.0, warmup: int = p.WARMUP
+    values: ArrayLike,
+    times: ArrayLike | None = None,
+    *,
+    false_alarms: float = 1.0,
+    warmup: int = p.WARMUP,
+    time_zone: str = UTC_NAME,
 ) -> Detection:
     """As `detect`, with anomalies: those that a healthy series would show `false_alarms` times a week.
+
+    Args:
+        values: as for `detect`.
+        times: as for `detect`; UTC.
+        false_alarms: what is put up with.
+        warmup: values before anything is judged.
+        time_zone: IANA name of the clock by which hours of the day and of the week are counted.
 
     Raises:
         ValueError: as `detect`.
@@ -64,15 +78,20 @@ def detect_anomalies(
     numbers, times_ns = _checked(values, times)
     detector = StreamDetector(threshold_for(false_alarms), warmup)
     found = _nothing(len(numbers))
+    local_ns = times_ns + ahead_ns(time_zone, times_ns)
     for index in np.flatnonzero(_judged(numbers, times_ns)).tolist():
-        verdict = detector.update(float(numbers[index]), int(times_ns[index]))
+        verdict = detector.update(float(numbers[index]), int(times_ns[index]), int(local_ns[index]))
         found.score[index], found.expected[index] = verdict.score, verdict.expected
         found.flag[index], found.opened[index] = verdict.flag, verdict.opened
     return found
 
 
 def detect_many(
-    series: Sequence[tuple[ArrayLike, ArrayLike | None]], *, false_alarms: float = 1.0, warmup: int = p.WARMUP
+    series: Sequence[tuple[ArrayLike, ArrayLike | None]],
+    *,
+    false_alarms: float = 1.0,
+    warmup: int = p.WARMUP,
+    time_zone: str = UTC_NAME,
 ) -> list[Detection]:
     """`detect_anomalies` of many series, much faster: they are judged side by side.
 
@@ -92,7 +111,8 @@ def detect_many(
         places.append(judged)
     if not found:
         return found
-    told = bank.judge(np.concatenate(rows), np.concatenate(numbers), np.concatenate(instants))
+    times_ns = np.concatenate(instants)
+    told = bank.judge(np.concatenate(rows), np.concatenate(numbers), times_ns, times_ns + ahead_ns(time_zone, times_ns))
     first = 0
     for detection, judged in zip(found, places, strict=True):
         part = slice(first, first + len(judged))

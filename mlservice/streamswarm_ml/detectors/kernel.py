@@ -21,6 +21,7 @@ from streamswarm_ml.detectors.layout import (
     SPREADS,
     VALUE_CENTRE,
     VALUE_SPREAD,
+    WEEK_HOURS,
     Row,
 )
 
@@ -29,6 +30,7 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 
+HOUR_NS: Final = 3600 * 10**9
 TINY: Final = 1e-9
 NEVER: Final = 1e12
 SAME: Final = 1e-6
@@ -289,10 +291,10 @@ def switch_counters(state: Floats) -> Flags:
     return np.asarray(changed)
 
 
-def hours_of(times_ns: Integers) -> tuple[Integers, Integers]:
+def hours_of(local_ns: Integers) -> tuple[Integers, Integers]:
     """Which of the season's means: the hour of the day, and of the week behind them."""
-    hours = times_ns // (3600 * 10**9)
-    return hours % DAY_HOURS, hours % (7 * DAY_HOURS) + DAY_HOURS
+    hours = local_ns // HOUR_NS
+    return hours % DAY_HOURS, hours % WEEK_HOURS + DAY_HOURS
 
 
 def score_of(begins: Floats, deviated: Floats) -> Floats:

@@ -10,8 +10,8 @@ import numpy as np
 from streamswarm_ml.detectors import parameters as p
 from streamswarm_ml.detectors.base import FEATURES, VIEWS, Baseline, Ending, Verdict
 from streamswarm_ml.detectors.drift import PageHinkley
-from streamswarm_ml.detectors.kernel import LOG_FLOOR, NEVER, NOTHING, SAME, TINY, VARIATION_FLOOR
-from streamswarm_ml.detectors.layout import CENTRES, DAY_HOURS, HIGH, HOURS, LOW, SPREADS, Row
+from streamswarm_ml.detectors.kernel import HOUR_NS, LOG_FLOOR, NEVER, NOTHING, SAME, TINY, VARIATION_FLOOR
+from streamswarm_ml.detectors.layout import CENTRES, DAY_HOURS, HIGH, HOURS, LOW, SPREADS, WEEK_HOURS, Row
 
 _GREATEST: Final = p.GREATEST_VALUE
 
@@ -116,11 +116,11 @@ class StreamDetector:
         self._centres, self._spreads = column[CENTRES], column[SPREADS]
         self._last_ns, self._sums, self._weights = last_ns, sums, weights
 
-    def update(self, value: float, time_ns: int) -> Verdict:
-        """Score a finite value, then learn it."""
+    def update(self, value: float, time_ns: int, local_ns: int | None = None) -> Verdict:
+        """Score a finite value, then learn it; its hour is that of `local_ns`, a local clock's, if there is one."""
         value = self._rate_of(max(-_GREATEST, min(_GREATEST, value)), time_ns)
-        hours = time_ns // (3600 * 10**9)
-        day, week = hours % DAY_HOURS, hours % (7 * DAY_HOURS) + DAY_HOURS
+        hours = (time_ns if local_ns is None else local_ns) // HOUR_NS
+        day, week = hours % DAY_HOURS, hours % WEEK_HOURS + DAY_HOURS
         expected, baseline = self._expect(value, day, week)
         known_before = self._from_before(baseline, self._weights[day], self._weights[week])
         begins, view = self._begins(value, expected)

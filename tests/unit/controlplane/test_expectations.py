@@ -62,6 +62,13 @@ def test_windows_are_told_with_the_names_of_whom_they_are_about_and_when_they_ar
     assert (found[3].cron, found[3].zone, found[3].duration) == ("0 2 * * *", "Europe/Berlin", 3600)
 
 
+def test_the_time_zones_of_sites_that_have_one_are_told_by_their_names(admin: Client) -> None:
+    assert told(admin).time_zones == {}
+    for site in ({"name": "pune", "time_zone": "Asia/Kolkata"}, {"name": "berlin"}):
+        admin.http.post("/sites", json=site).raise_for_status()
+    assert told(admin).time_zones == {"pune": "Asia/Kolkata"}
+
+
 def test_a_window_of_a_test_that_is_gone_covers_nothing(admin: Client) -> None:
     test = add_test(admin)
     plan(admin, test_ids=[test["id"]])

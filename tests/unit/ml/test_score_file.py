@@ -1,3 +1,4 @@
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,18 @@ def test_a_file_is_scored_whichever_way_its_times_are_written(tmp_path: Path, sh
     assert lines[0] == "timestamp,value,score,anomaly,expected"
     assert len(lines) == 301
     assert [line.split(",")[3] for line in lines[1:]] == ["0"] * 299 + ["1"]
+
+
+def test_the_hours_of_a_file_go_by_the_clock_that_is_named(tmp_path: Path) -> None:
+    # From half past one on: by a clock that is half an hour off, other points share an hour.
+    moments = pd.date_range("2026-01-05 01:30", periods=300, freq="7min", tz="UTC")
+    path = written(tmp_path, [str(one) for one in moments])
+    expected = [
+        pd.read_csv(StringIO(score_csv(path, time_zone=zone).csv))["expected"] for zone in ("UTC", "Asia/Kolkata")
+    ]
+    assert not expected[0].equals(expected[1])
+    with pytest.raises(ConfigError, match=r"no time zone 'Kolkata'.*did you mean Asia/Kolkata\?"):
+        score_csv(path, time_zone="Kolkata")
 
 
 def test_a_file_that_is_missing_or_lacks_a_column_is_refused_with_what_it_needs(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def saved_at(point: int) -> Saved:
     return watched.save()
 
 
-def test_a_state_of_the_version_before_is_read_and_nothing_that_was_learned_is_lost() -> None:
+def test_a_state_without_late_deviations_is_read_and_nothing_that_was_learned_is_lost() -> None:
     whole = Watched(0.75, 100)
     expected = whole.judge(batch(whole, 0, POINTS))
     saved = saved_at(400)
@@ -48,6 +48,19 @@ def test_a_state_of_the_version_before_is_read_and_nothing_that_was_learned_is_l
         assert np.array_equal(getattr(told, name), getattr(expected, name)[rest]), name
     # Only the mean of late deviations began afresh; it forgets that within some tens of values.
     assert np.allclose(told.score[60 * len(SERIES) :], expected.score[rest][60 * len(SERIES) :], atol=1e-3)
+
+
+def test_a_state_without_time_zones_is_read_its_hours_are_those_of_utc() -> None:
+    whole = Watched(0.75, 100)
+    expected = whole.judge(batch(whole, 0, POINTS))
+    saved = saved_at(400)
+    header = {name: value for name, value in saved.header.items() if name != "zones"}
+    upgraded = Watched(0.75, 100)
+    upgraded.restore(Saved({**header, "version": 4}, saved.arrays))
+    assert upgraded.series_by_zone == {"UTC": len(SERIES)}
+    told = upgraded.judge(batch(upgraded, 400, POINTS))
+    assert np.array_equal(told.score, expected.score[400 * len(SERIES) :])
+    assert upgraded.save().header["version"] == VERSION
 
 
 def test_of_several_values_of_one_time_the_last_is_judged_and_none_twice() -> None:
