@@ -159,6 +159,21 @@ def test_a_state_that_cannot_be_saved_is_said_and_scoring_goes_on(bench: Pipelin
     assert (settings.folder / "detectors.state").exists()
 
 
+def test_the_service_says_how_many_series_go_by_which_clock(bench: PipelineBench) -> None:
+    away = f"http://127.0.0.1:{find_free_port()}"
+    settings = MlSettings(
+        data=bench.folder, store_url=bench.url, controlplane_url=away, interval=0.2, time_zone="Asia/Tokyo"
+    )
+    settings.folder.mkdir(parents=True)
+    (settings.folder / "expectations.json").write_text('{"time_zones": {"berlin": "Europe/Berlin"}}')
+    now = time.time_ns() - 60 * NANOSECONDS
+    lines = [f"icmp,site={site},target=gw up=1i,rtt_mean=0.01 {now}" for site in ("berlin", "lost")]
+    bench.writer.write("\n".join([*lines, f"icmp,site=berlin,target=gw2 up=1i {now}\n"]).encode())
+    with serve_app(create_app(settings)) as url:
+        said = eventually(lambda: httpx.get(f"{url}/status").json(), lambda found: found["series"] == 5)
+    assert said["time_zones"] == {"Europe/Berlin": 3, "Asia/Tokyo": 2}
+
+
 def test_the_services_clock_may_go_back(bench: PipelineBench) -> None:
     pipeline = bench.pipeline()
     bench.measure(START)
