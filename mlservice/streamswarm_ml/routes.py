@@ -2,33 +2,30 @@
 
 import asyncio
 import dataclasses
-import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.clock import NANOSECONDS
-from streamswarm_core.errors import Refused, ScopeError, TokenError, Unavailable
-from streamswarm_core.problem import MEDIA_TYPE, InvalidField, Problem
+from streamswarm_core.problem import Problem
 from streamswarm_core.tokens import Scope
 from streamswarm_ml.access import Gatekeeper
+from streamswarm_ml.answering import ProblemError, guarded, problem_response, read_body
 from streamswarm_ml.explain.incidents import find_incidents
 from streamswarm_ml.forecast.model import ForecastModel
 from streamswarm_ml.health.model import UnknownWindowError
 from streamswarm_ml.infrastructure.model import InfrastructureModel, UnknownResultError
-from streamswarm_ml.jobs import Busy
 from streamswarm_ml.labels import CauseFeedback, HealthFeedback
 from streamswarm_ml.models import MODELS
 from streamswarm_ml.operations import Operations
-from streamswarm_ml.registry import ModelRefused
 from streamswarm_ml.windows import WINDOW_NS, is_probe
 
-_MOST_BODY: Final = 64_000
 _MOST_HOURS: Final = 168
 _REMEMBERED_HOURS: Final = 24
 _MOST_SUSPECTS: Final = 20
@@ -37,7 +34,6 @@ _FEEDBACK: Final[Mapping[str, type[HealthFeedback | CauseFeedback]]] = {
     "infrastructure": CauseFeedback,
 }
 
-Body = TypeVar("Body", bound=BaseModel)
 Kind = TypeVar("Kind")
 
 
@@ -57,37 +53,12 @@ class RollbackRequest(BaseModel):
     version: int | None = Field(None, ge=1)
 
 
-class _ProblemError(Exception):
-    """Ends a request with a problem document."""
-
-    def __init__(self, status: int, title: str, detail: str, errors: tuple[InvalidField, ...] = ()) -> None:
-        self.problem = Problem(title=title, status=status, detail=detail, errors=errors)
-        super().__init__(detail)
-
-
 def model_routes(operations: Operations, gatekeeper: Gatekeeper) -> list[Route]:
     """All routes below /models, and /incidents."""
 
     def route(path: str, method: str, scope: Scope, answer: Callable[[Operations, Request], Awaitable[Any]]) -> Route:
-        async def endpoint(request: Request) -> Response:
-            try:
-                header = request.headers.get("Authorization", "")
-                await asyncio.to_thread(gatekeeper.check, header, scope)
-                return JSONResponse(await answer(operations, request), status_code=202 if answer in _BEGIN else 200)
-            except ScopeError as error:
-                return _problem(Problem(title="Forbidden", status=403, detail=str(error)))
-            except TokenError as error:
-                return _problem(Problem(title="Unauthorized", status=401, detail=str(error)))
-            except _ProblemError as error:
-                return _problem(error.problem)
-            except Busy as error:
-                return _problem(Problem(title="Busy", status=409, detail=str(error)))
-            except ModelRefused as error:
-                return _problem(Problem(title="Version refused", status=409, detail=str(error)))
-            except (Unavailable, Refused) as error:
-                return _problem(Problem(title="Store unavailable", status=503, detail=str(error)))
-
-        return Route(path, endpoint, methods=[method])
+        status = 202 if answer in _BEGIN else 200
+        return guarded(path, method, gatekeeper, scope, partial(answer, operations), status)
 
     return [
         route("/models", "GET", Scope.READ, _list),
@@ -110,7 +81,7 @@ def routes_elsewhere(shards: int) -> list[Route]:
 
     async def endpoint(_request: Request) -> Response:
         detail = f"the models of these {shards} ML services run on shard 0 alone, for all series; ask that one"
-        return _problem(Problem(title="Models are elsewhere", status=421, detail=detail))
+        return problem_response(Problem(title="Models are elsewhere", status=421, detail=detail))
 
     methods = ["GET", "POST", "DELETE"]
     return [Route(path, endpoint, methods=methods) for path in ("/models", "/models/{rest:path}", "/incidents")]
@@ -145,16 +116,16 @@ async def _train(operations: Operations, _request: Request) -> Any:
 
 
 async def _reset(operations: Operations, request: Request) -> Any:
-    asked = await _body(request, ResetRequest)
+    asked = await read_body(request, ResetRequest)
     for name in asked.models:
         if name not in MODELS:
-            raise _ProblemError(422, "Unknown model", f"there is no model {name!r}; there are {', '.join(MODELS)}")
+            raise ProblemError(422, "Unknown model", f"there is no model {name!r}; there are {', '.join(MODELS)}")
     return {"job": dataclasses.asdict(await asyncio.to_thread(operations.reset, asked.models))}
 
 
 async def _roll_back(operations: Operations, request: Request) -> Any:
     name = _known(request)
-    asked = await _body(request, RollbackRequest)
+    asked = await read_body(request, RollbackRequest)
     known = await asyncio.to_thread(operations.roll_back, name, asked.version)
     return known.model_dump(mode="json")
 
@@ -162,12 +133,12 @@ async def _roll_back(operations: Operations, request: Request) -> Any:
 async def _feedback(operations: Operations, request: Request) -> Any:
     kind = _FEEDBACK.get(_known(request))
     if kind is None:
-        raise _ProblemError(404, "No feedback", f"this model learns from no labels; {' and '.join(_FEEDBACK)} do")
-    label = await _body(request, kind)
+        raise ProblemError(404, "No feedback", f"this model learns from no labels; {' and '.join(_FEEDBACK)} do")
+    label = await read_body(request, kind)
     try:
         await asyncio.to_thread(operations.feedback, label)
     except (UnknownWindowError, UnknownResultError) as error:
-        raise _ProblemError(404, "Nothing to label", str(error)) from None
+        raise ProblemError(404, "Nothing to label", str(error)) from None
     return {"learned": label.model_dump(mode="json")}
 
 
@@ -176,10 +147,10 @@ async def _prospect(operations: Operations, request: Request) -> Any:
     probe, name = asked.get("measurement", ""), asked.get("field", "")
     measurements = [found.name for found in CATALOGUE.values() if is_probe(found) and found.features]
     if probe not in measurements:
-        raise _ProblemError(422, "Unknown measurement", f"measurement must be one of {', '.join(measurements)}")
+        raise ProblemError(422, "Unknown measurement", f"measurement must be one of {', '.join(measurements)}")
     fields = [found.name for found in CATALOGUE[probe].features]
     if name not in fields:
-        raise _ProblemError(422, "Unknown field", f"field must be one of {', '.join(fields)}")
+        raise ProblemError(422, "Unknown field", f"field must be one of {', '.join(fields)}")
     model = _model(operations, "forecast", ForecastModel)
     place = {key: asked.get(key, "") for key in ("site", "agent", "target")}
     found = await asyncio.to_thread(lambda: model.history.prospect(probe, name, **place))
@@ -213,7 +184,7 @@ def _hours(request: Request, *, usual: int, most: int) -> int:
     written = request.query_params.get("hours", str(usual))
     # int() refuses thousands of digits with an error of its own
     if not written.isdecimal() or len(written) > 3 or not 1 <= int(written) <= most:
-        raise _ProblemError(422, "Bad range", f"hours must be a whole number from 1 to {most}")
+        raise ProblemError(422, "Bad range", f"hours must be a whole number from 1 to {most}")
     return int(written)
 
 
@@ -223,28 +194,5 @@ _BEGIN: Final = {_train, _reset}
 def _known(request: Request) -> str:
     name = str(request.path_params["name"])
     if name not in MODELS:
-        raise _ProblemError(404, "Unknown model", f"there is no model {name!r}; there are {', '.join(MODELS)}")
+        raise ProblemError(404, "Unknown model", f"there is no model {name!r}; there are {', '.join(MODELS)}")
     return name
-
-
-async def _body(request: Request, kind: type[Body]) -> Body:
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > _MOST_BODY:
-            raise _ProblemError(413, "Too large", f"a body may have {_MOST_BODY} bytes")
-    try:
-        return kind.model_validate(json.loads(content or b"{}"))
-    except ValidationError as error:
-        errors = tuple(
-            InvalidField(field="body." + ".".join(map(str, found["loc"])), message=found["msg"])
-            for found in error.errors()
-        )
-        raise _ProblemError(422, "Invalid body", "some values can't be used", errors) from None
-    except (ValueError, RecursionError) as error:
-        raise _ProblemError(400, "Not JSON", f"the body must be a JSON object: {error}") from None
-
-
-def _problem(problem: Problem) -> Response:
-    headers = {"WWW-Authenticate": 'Bearer realm="streamswarm"'} if problem.status == 401 else None
-    return JSONResponse(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
