@@ -16,6 +16,8 @@ from streamswarm_core.errors import ConfigError
 from streamswarm_core.exposition import expose
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
+from streamswarm_ml.access import Gatekeeper
+from streamswarm_ml.detectorjobs import DetectorJobs
 from streamswarm_ml.expectations import ExpectationsClient
 from streamswarm_ml.loops import repeat
 from streamswarm_ml.metrics import MlMetrics
@@ -35,20 +37,22 @@ def create_app(settings: MlSettings) -> Starlette:
     Raises:
         ConfigError: the data folder can't be used.
     """
+    token = TokenFile(settings.token_path)
     try:
         state = StateFile(settings.folder)
         client = httpx.Client(timeout=5.0)
         expectations = ExpectationsClient(
-            settings.controlplane_url, TokenFile(settings.token_path), settings.folder / "expectations.json", client
+            settings.controlplane_url, token, settings.folder / "expectations.json", client
         )
         plans = Plans(settings.maintenance, expectations)
-        models = ModelService(settings, plans) if settings.shard == 0 else None
+        gatekeeper = Gatekeeper(settings.controlplane_url, token, settings.folder / "keys.json", client)
+        models = ModelService(settings, plans, gatekeeper) if settings.shard == 0 else None
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
-    token = TokenFile(settings.token_path)
     reader = open_reader(settings, token)
     writer = LineWriter(settings.scores_url, token, bucket=settings.bucket)
     pipeline = Pipeline(settings, reader, writer, state, plans=plans)
+    detectors = DetectorJobs(pipeline)
     metrics = MlMetrics()
 
     @contextlib.asynccontextmanager
@@ -62,6 +66,7 @@ def create_app(settings: MlSettings) -> Starlette:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            await asyncio.to_thread(detectors.close)
             if models is not None:
                 await asyncio.to_thread(models.close)
             reader.close()
@@ -86,6 +91,7 @@ def create_app(settings: MlSettings) -> Starlette:
             Route("/health", health),
             Route("/status", status),
             Route("/metrics", exposition),
+            *detectors.routes(gatekeeper),
             *(models.routes if models is not None else routes_elsewhere(settings.shards)),
         ],
         lifespan=lifespan,

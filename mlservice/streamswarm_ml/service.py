@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import httpx
 from starlette.routing import Route
 
 from streamswarm_core.reader import TokenFile, open_reader
@@ -29,19 +28,19 @@ class ModelService:
     Args:
         settings: of the ML service.
         plans: what is maintained, and the tests' own thresholds.
+        gatekeeper: says who may ask.
 
     Raises:
         OSError: the data folder can't be used.
     """
 
-    def __init__(self, settings: MlSettings, plans: Plans) -> None:
+    def __init__(self, settings: MlSettings, plans: Plans, gatekeeper: Gatekeeper) -> None:
         token = TokenFile(settings.token_path)
         folder = settings.folder / "models"
         store = ModelStore(folder)
         # A reader and a writer of its own: the detectors' loop runs at the same time.
         self._reader = open_reader(settings, token)
         self._writer = LineWriter(settings.scores_url, token, bucket=settings.bucket)
-        self._client = httpx.Client(timeout=5.0)
         self._interval = max(_INTERVAL, settings.interval)
         self.operations: Final = Operations(
             self._reader,
@@ -54,7 +53,6 @@ class ModelService:
             objective=Objective(settings.objective_down, settings.objective_loss, settings.objective_latency),
             plans=plans,
         )
-        gatekeeper = Gatekeeper(settings.controlplane_url, token, folder / "keys.json", self._client)
         self.routes: Final[list[Route]] = model_routes(self.operations, gatekeeper)
 
     async def run_forever(self) -> None:
@@ -73,4 +71,3 @@ class ModelService:
         self.operations.save()
         self._reader.close()
         self._writer.close()
-        self._client.close()

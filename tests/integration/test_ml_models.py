@@ -13,8 +13,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from streamswarm_core.clock import NANOSECONDS
+from streamswarm_core.clock import NANOSECONDS, now_ns
 from streamswarm_core.errors import Unavailable
+from streamswarm_core.reader import Select
 from streamswarm_core.tokens import Scope, SigningKey
 from streamswarm_ml.access import Gatekeeper
 from streamswarm_ml.app import create_app
@@ -266,6 +267,27 @@ def test_every_model_says_how_it_does_beside_a_baseline(service: tuple[str, Sign
     for name in MODELS:
         for told in ("samples", "trained_until_timestamp_seconds", "lag_seconds", "bytes"):
             assert f'streamswarm_ml_model_{told}{{model="{name}"}}' in metrics
+
+
+def test_detectors_learn_all_that_is_stored_when_an_admin_asks_for_it(
+    service: tuple[str, SigningKey, set[str]], bench: ModelBench
+) -> None:
+    url, key, _ = service
+    assert httpx.get(f"{url}/detectors/job", headers=OWN).json() == {"job": None}
+    assert httpx.post(f"{url}/detectors/reset", headers=bearer(key, Scope.READ)).status_code == 403
+    # A year before what a first start looks back to.
+    long_ago = now_ns() - 400 * 86_400 * NANOSECONDS
+    lines = [f"icmp,agent=a,target=x rtt_mean=0.01 {long_ago + index * 60 * NANOSECONDS}" for index in range(200)]
+    bench.writer.write(("\n".join(lines) + "\n").encode())
+    began = httpx.post(f"{url}/detectors/reset", headers=bearer(key, Scope.ADMIN))
+    assert (began.status_code, began.json()["job"]["kind"]) == (202, "reset")
+    done = eventually(
+        lambda: httpx.get(f"{url}/detectors/job", headers=OWN).json()["job"], lambda job: job["state"] != "running"
+    )
+    assert (done["state"], done["progress"], done["error"]) == ("done", 1.0, "")
+    asked = Select("anomaly", ("score",), start_ns=long_ago - 1, stop_ns=long_ago + 86_400 * NANOSECONDS)
+    assert sum(len(series.rows) for series in bench.reader.select(asked)) == 200
+    assert httpx.delete(f"{url}/detectors/job", headers=OWN).json()["job"]["state"] == "done"
 
 
 @pytest.mark.parametrize(
