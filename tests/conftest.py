@@ -67,9 +67,10 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInflux
 
 @pytest.fixture(scope="session", autouse=True)
 def _patience() -> Iterator[None]:
-    """httpx gives up after five seconds, which a server may take where several tests share two cores."""
+    """httpx gives up after five seconds; a server, or a place in the pool, may take longer where tests share cores."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DEFAULT_TIMEOUT_CONFIG, "read", 60.0)
+        patch.setattr(DEFAULT_TIMEOUT_CONFIG, "pool", 60.0)
         yield
 
 
