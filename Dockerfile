@@ -22,16 +22,18 @@ COPY collector collector
 COPY controlplane controlplane
 COPY mlservice mlservice
 COPY grafana grafana
+# Compiled here, once: a container can't write, so each start and each health check would compile everything again.
 RUN pip install --no-deps --no-build-isolation . \
  && pip uninstall --yes hatchling editables pip \
- && find /opt/streamswarm -name __pycache__ -prune -exec rm -r {} +
+ && python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /opt/streamswarm/lib
 
 FROM ${PYTHON} AS service
 ARG SERVICE
 LABEL org.opencontainers.image.title="StreamSwarm ${SERVICE}" org.opencontainers.image.licenses="MIT"
 RUN groupadd --gid 10001 streamswarm \
  && useradd --uid 10001 --gid streamswarm --no-create-home --shell /usr/sbin/nologin streamswarm \
- && install --directory --owner streamswarm --group streamswarm --mode 0700 /data
+ && install --directory --owner streamswarm --group streamswarm --mode 0700 /data \
+ && python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash "$(python -c 'import os; print(os.path.dirname(os.__file__))')"
 COPY --from=build /opt/streamswarm /opt/streamswarm
 ENV PATH=/opt/streamswarm/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -42,7 +44,7 @@ ENV PATH=/opt/streamswarm/bin:$PATH \
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
-HEALTHCHECK --interval=10s --timeout=5s --start-period=40s --retries=3 CMD ["sh", "-c", "exec streamswarm status \"$SERVICE\""]
+HEALTHCHECK --interval=10s --timeout=8s --start-period=60s --retries=3 CMD ["sh", "-c", "exec streamswarm status \"$SERVICE\""]
 ENTRYPOINT ["sh", "-c", "exec streamswarm \"$SERVICE\" run \"$@\"", "streamswarm"]
 
 # The agent opens raw sockets without being root: the capability is its interpreter's own.
