@@ -49,12 +49,38 @@ def test_a_pod_can_do_no_more_than_it_has_to(name: str) -> None:
     assert pod(name)["securityContext"].get("fsGroupChangePolicy", "OnRootMismatch") == "OnRootMismatch"
     assert ("fsGroupChangePolicy" in pod(name)["securityContext"]) == ("fsGroup" in pod(name)["securityContext"])
     assert pod(name)["automountServiceAccountToken"] is False
+    # Else a service that somebody names streamswarm-collector would be a setting that there isn't, in every pod.
+    assert pod(name)["enableServiceLinks"] is False
+    for volume in pod(name).get("volumes", []):
+        assert volume.get("secret", {"defaultMode": 0o440})["defaultMode"] == 0o440
+        # In memory as in compose, and bounded; but a store keeps its cache there.
+        assert "emptyDir" not in volume or "sizeLimit" in volume["emptyDir"] or name == "vmselect"
     security = container(name)["securityContext"]
     assert security["readOnlyRootFilesystem"] is True
     assert security["capabilities"] == {"drop": ["ALL"], **({"add": ["NET_RAW"]} if name == "agent" else {})}
     assert security["allowPrivilegeEscalation"] is (name == "agent")
     assert container(name)["resources"]["limits"]["memory"]
     assert "readinessProbe" in container(name)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_pod_isnt_ended_for_what_another_lacks_nor_for_a_slow_second(name: str) -> None:
+    probes = {key: one for key, one in container(name).items() if key.endswith("Probe")}
+    assert all(one["timeoutSeconds"] >= 5 for one in probes.values())
+    paths = {key: one.get("httpGet", {}).get("path") for key, one in probes.items()}
+    # A collector's /health fails with its store and the control plane's with PostgreSQL, which no restart mends.
+    if name == "collector":
+        assert paths["startupProbe"] == paths["livenessProbe"] == "/ready"
+    if name == "controlplane":
+        assert probes["livenessProbe"]["tcpSocket"] == {"port": 8800}
+
+
+def test_the_commands_let_kustomize_read_the_secrets_which_lie_outside_of_its_folder() -> None:
+    outside = [path for files in SECRETS.values() for path in files.values() if not path.is_relative_to(FOLDER)]
+    assert outside
+    for text in ((FOLDER / "kustomization.yaml").read_text(), (ROOT / "docs/scaling.md").read_text()):
+        assert "kubectl kustomize --load-restrictor LoadRestrictionsNone provisioning/kubernetes" in text
+        assert "apply --kustomize" not in text
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
