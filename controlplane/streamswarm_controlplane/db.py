@@ -88,7 +88,11 @@ def connect(url: str) -> Engine:
     """Make an engine."""
     local = make_url(url).get_backend_name() == "sqlite"
     # The last one used is the next, so that the others, of a busy hour, aren't pinged again and again.
-    engine = create_engine(url, pool_use_lifo=True, pool_size=TURNS, max_overflow=TURNS, hide_parameters=True)
+    # A database made without a locale is in SQL_ASCII, whose text would come as bytes.
+    arguments = {} if local else {"client_encoding": "utf8"}
+    engine = create_engine(
+        url, pool_use_lifo=True, pool_size=TURNS, max_overflow=TURNS, hide_parameters=True, connect_args=arguments
+    )
     if local:
         sqlite.prepare(engine)
     else:

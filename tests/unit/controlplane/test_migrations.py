@@ -1,16 +1,19 @@
 """Every revision with rows in every table, up and down on both databases; a new one is tested by being there."""
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from psycopg import sql
 from sqlalchemy import (
     Engine,
     create_engine,
     inspect,
+    literal,
     select,
     text,
 )
@@ -21,6 +24,7 @@ from streamswarm_controlplane import models, schema
 from streamswarm_controlplane.db import Base, connect
 from streamswarm_controlplane.schema import MIGRATIONS, alembic_config, current_revision, downgrade, migrate, revisions
 from streamswarm_core.errors import ConfigError
+from tests.postgres import PostgreSQL
 from tests.unit.controlplane.conftest import DATABASES
 from tests.unit.controlplane.rows import ROWS, VERSION_TABLE, Rows, fill, reflect, sample
 
@@ -45,6 +49,21 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     made.dispose()
     if request.param == "postgresql":
         server.drop_database(name)
+
+
+def test_a_database_that_was_made_without_a_locale_holds_text(postgresql: PostgreSQL) -> None:
+    name = f"ascii_{uuid.uuid4().hex}"
+    # ICU, which may be the template's since PostgreSQL 15, has no such encoding.
+    [(version,)] = postgresql.execute(sql.SQL("SHOW server_version_num").format())
+    provider = sql.SQL("LOCALE_PROVIDER libc" if int(version) >= 150_000 else "")
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C' {}")
+    postgresql.execute(made.format(sql.Identifier(name), provider))
+    engine = connect(postgresql.url(name))
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(select(literal("Zürich"))) == "Zürich"
+    engine.dispose()
+    postgresql.drop_database(name)
 
 
 def dump(engine: Engine) -> Rows:
