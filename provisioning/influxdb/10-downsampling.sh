@@ -8,6 +8,8 @@ influx bucket create --name "$hourly" --org "$DOCKER_INFLUXDB_INIT_ORG" --retent
 
 task=$(mktemp)
 cat > "$task" <<FLUX
+import "types"
+
 option task = {name: "hourly means", every: 1h, offset: 5m}
 
 from(bucket: "$DOCKER_INFLUXDB_INIT_BUCKET")
@@ -17,7 +19,6 @@ from(bucket: "$DOCKER_INFLUXDB_INIT_BUCKET")
     |> aggregateWindow(every: 1h, fn: mean, createEmpty: false)
     |> to(bucket: "$hourly", org: "$DOCKER_INFLUXDB_INIT_ORG")
 FLUX
-sed -i '1i import "types"' "$task"
 influx task create --org "$DOCKER_INFLUXDB_INIT_ORG" --file "$task"
 rm -f "$task"
 

@@ -70,6 +70,8 @@ def test_a_container_can_do_no_more_than_it_has_to(name: str) -> None:
     assert float(limits["cpus"]) > 0
     assert re.fullmatch(r"\d+[MG]", limits["memory"])
     assert limits["pids"] > 0
+    # As with systemd and Kubernetes: on a busy host Docker's ten seconds ended a control plane that was closing.
+    assert service["stop_grace_period"] == "30s"
     assert service["logging"]["options"]["max-size"]
     if name not in ROOT_ALLOWED | set(OURS):
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
@@ -290,6 +292,7 @@ def test_the_override_for_several_of_each_fits_the_stack_and_is_as_hard() -> Non
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
         assert (service["user"] == "0:0") == (name == "vmstorage-volumes")
+        assert service["stop_grace_period"] == "30s"
         assert {"memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
         assert set(service.get("networks", [])) <= set(COMPOSE["networks"])
         for other in service.get("depends_on", {}):
@@ -348,6 +351,13 @@ def test_collectors_have_a_log_each_and_the_balancer_knows_them_all() -> None:
         r"^ +server \S+ (\S+):8801$", (ROOT / "provisioning/haproxy/haproxy.cfg").read_text(), re.MULTILINE
     )
     assert set(balanced) == collectors
+
+
+def test_the_balancer_asks_the_engines_dns_wherever_it_is_and_outlives_its_silence() -> None:
+    text = (ROOT / "provisioning/haproxy/haproxy.cfg").read_text()
+    assert "parse-resolv-conf" in text
+    assert not re.search(r"^ *nameserver", text, re.MULTILINE)
+    assert set(re.findall(r"hold (\w+) 1h", text)) == {"timeout", "refused", "other"}
 
 
 def test_there_are_as_many_shards_as_ml_services() -> None:
