@@ -75,6 +75,13 @@ def test_a_pod_isnt_ended_for_what_another_lacks_nor_for_a_slow_second(name: str
         assert probes["livenessProbe"]["tcpSocket"] == {"port": 8800}
 
 
+@pytest.mark.parametrize("name", [name for name, one in WORKLOADS.items() if one["spec"].get("replicas", 1) > 1])
+def test_what_may_be_lost_isnt_lost_with_one_node(name: str) -> None:
+    (spread,) = pod(name)["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    assert spread["labelSelector"] == WORKLOADS[name]["spec"]["selector"]
+
+
 def test_the_commands_let_kustomize_read_the_secrets_which_lie_outside_of_its_folder() -> None:
     outside = [path for files in SECRETS.values() for path in files.values() if not path.is_relative_to(FOLDER)]
     assert outside
