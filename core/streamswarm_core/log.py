@@ -3,12 +3,14 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from streamswarm_core.printable import one_line, printable
 
 _SELDOM_SECONDS: Final = 60.0
+_MOST_TOLD: Final = 10_000
 
 
 class _JsonFormatter(logging.Formatter):
@@ -46,29 +48,51 @@ class _TextFormatter(logging.Formatter):
 
 
 class _Seldom(logging.Filter):
-    """Lets each warning through once a minute: what anybody can cause at will must not fill a disk."""
+    """Lets each warning or error through once a minute: what lasts, or anybody can cause at will, must not fill a disk.
 
-    def __init__(self) -> None:
+    Args:
+        alike: what warnings have in common that count as the same; those of which this is None all pass.
+    """
+
+    def __init__(self, alike: Callable[[logging.LogRecord], str | None]) -> None:
         super().__init__()
+        self._alike = alike
         self._told: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        at = time.monotonic()
-        if record.levelno != logging.WARNING:
+        key = self._alike(record) if record.levelno >= logging.WARNING else None
+        if key is None:
             return True
-        if at - self._told.get(str(record.msg), -math.inf) < _SELDOM_SECONDS:
+        at = time.monotonic()
+        if at - self._told.get(key, -math.inf) < _SELDOM_SECONDS:
             return False
-        self._told[str(record.msg)] = at
+        if len(self._told) >= _MOST_TOLD:
+            self._told = {one: told for one, told in self._told.items() if at - told < _SELDOM_SECONDS}
+        if len(self._told) < _MOST_TOLD:
+            self._told[key] = at
         return True
 
 
+def _said(record: logging.LogRecord) -> str | None:
+    """Word for word, but for a mistake in the program: its traceback may be another."""
+    return None if record.exc_info else record.getMessage()
+
+
+def _form(record: logging.LogRecord) -> str | None:
+    return str(record.msg) if record.levelno == logging.WARNING else None
+
+
 def configure(service: str, *, level: str = "info", style: Literal["text", "json"] = "text") -> None:
-    """Send this process's log to standard error, in UTC, once; calling it again replaces the first set-up."""
+    """Send this process's log to standard error, in UTC, once; calling it again replaces the first set-up.
+
+    A warning or an error that is repeated word for word appears once a minute.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(service) if style == "json" else _TextFormatter(service))
+    handler.addFilter(_Seldom(_said))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "uvicorn.access", "urllib3", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # Its warnings are of requests that are none, from whoever reaches the port.
     server = logging.getLogger("uvicorn.error")
-    server.filters[:] = [_Seldom()]
+    server.filters[:] = [_Seldom(_form)]

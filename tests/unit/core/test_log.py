@@ -43,6 +43,26 @@ def test_json_stays_one_document_a_line(monkeypatch: pytest.MonkeyPatch) -> None
     assert json.loads(line)["message"] == FORGED
 
 
+def test_what_lasts_is_logged_once_a_minute_and_mistakes_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        log.configure("agent")
+        for _ in range(5):
+            for peer in ("one", "two"):
+                logging.getLogger("x").warning("%s is away", peer)
+            logging.getLogger("x").error("the disk is full")
+            logging.getLogger("x").error("a mistake", exc_info=ValueError())
+            logging.getLogger("x").info("it goes on")
+    finally:
+        root.handlers[:], root.level = handlers, level
+    lines = written.getvalue()
+    counts = [lines.count(text) for text in ("one is away", "two is away", "disk is full", "a mistake", "it goes on")]
+    assert counts == [1, 1, 1, 5, 5]
+
+
 def test_what_strangers_can_cause_at_will_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask(url: str) -> None:
         target = httpx.URL(url)
