@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from streamswarm_agent.statefile import write_state
 from streamswarm_core.assignment import AssignmentSet
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class AssignmentStore:
         return self._current
 
     def take(self, fresh: AssignmentSet) -> bool:
-        """Keep a set that is newer than the current one; says whether it was."""
+        """Keep a set that is newer than the current one; says whether it was. It is in force on a full disk too."""
         if fresh.agent_id != self._agent_id or fresh.version <= self._current.version:
             log.warning(
                 "an assignment set of version %d was not taken; version %d is known",
@@ -37,12 +38,15 @@ class AssignmentStore:
                 self._current.version,
             )
             return False
-        temporary = self._path.with_suffix(".new")
-        # Options may hold passwords.
-        temporary.touch(0o600)
-        temporary.write_text(fresh.model_dump_json(), encoding="utf-8")
-        temporary.replace(self._path)
         self._current = fresh
+        try:
+            write_state(self._path, fresh.model_dump_json())
+        except OSError as error:
+            log.error(  # noqa: TRY400 - the reason is enough
+                "%s: %s; a restart without the control plane would begin with older assignments",
+                self._path,
+                error.strerror,
+            )
         return True
 
     def _load(self) -> AssignmentSet | None:

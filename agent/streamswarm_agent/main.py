@@ -1,10 +1,16 @@
 import asyncio
+import contextlib
+import fcntl
 import gc
+import logging
+import os
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
-from streamswarm_agent.enrol import enrol, load_credential
+from streamswarm_agent.enrol import Credential, enrol, load_credential
 from streamswarm_agent.runner import Runner
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import log
@@ -20,7 +26,7 @@ def run(settings: AgentSettings) -> None:
 
     Raises:
         SystemExit: with RESTART_EXIT_CODE for a restart; whatever watches over the agent starts it again.
-        ConfigError: it isn't enrolled, or the address or the data folder can't be used.
+        ConfigError: it isn't enrolled, or the address or the data folder can't be used, or another agent uses it.
     """
     check_address(settings.host, settings.port, AgentSettings)
     log.configure("agent", level=settings.log_level, style=settings.log_format)
@@ -33,7 +39,14 @@ def run(settings: AgentSettings) -> None:
                 "streamswarm agent enrol --url URL --token TOKEN"
             )
         credential = enrol(settings, token=token)
+    with _alone(settings.folder):
+        restart = _run(settings, credential)
+    if restart:
+        raise SystemExit(RESTART_EXIT_CODE)
 
+
+def _run(settings: AgentSettings, credential: Credential) -> bool:
+    """Run the agent to its end; returns whether it is to be started again."""
     if find_spec("sniffio") is None:
         # httpcore looks for it several times a request, each time through all folders, which took a twentieth of the
         # time of an agent with a hundred targets. Python's way to say that a module is not there:
@@ -48,9 +61,33 @@ def run(settings: AgentSettings) -> None:
         try:
             runner = Runner(settings, credential)
         except OSError as error:
-            raise ConfigError(f"{settings.folder}: {error.strerror}; choose another with STREAMSWARM_DATA") from None
+            where = error.filename or settings.folder
+            raise ConfigError(f"{where}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
         await runner.run()
         return runner.restart_wanted
 
-    if asyncio.run(main()):
-        raise SystemExit(RESTART_EXIT_CODE)
+    return asyncio.run(main())
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two agents on one folder would give run numbers twice and delete each other's points.
+
+    Raises:
+        ConfigError: another agent has it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(
+            f"{folder}: another agent runs on this folder; give this one its own with STREAMSWARM_DATA, and enrol it"
+        ) from None
+    except OSError as error:
+        # Some network file systems have no locks.
+        logging.getLogger(__name__).warning("%s can't be locked against a second agent: %s", folder, error.strerror)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

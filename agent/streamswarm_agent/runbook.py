@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from streamswarm_agent.statefile import write_state
 from streamswarm_core.assignment import MOST_REPORTS, RunKind, RunReport, RunStatus
 from streamswarm_core.clock import now
 
@@ -264,10 +265,8 @@ class RunBook:
             "requests": state.requests,
             "unsent": [report.model_dump(mode="json") for report in state.unsent.values()],
         }
-        temporary = self._path.with_suffix(".new")
         try:
-            temporary.write_text(json.dumps(content, default=datetime.isoformat), encoding="utf-8")
-            temporary.replace(self._path)
+            write_state(self._path, json.dumps(content, default=datetime.isoformat))
         except OSError as error:
             log.error("%s: %s; run records are not kept", self._path, error.strerror)  # noqa: TRY400
 

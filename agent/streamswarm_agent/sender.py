@@ -56,9 +56,11 @@ class Sender:
                 await self.drain()
             except Unavailable as error:
                 self._note(str(error))
-                wanted = error.retry_after or min(max(delay, self._interval) * 2, _LAST_DELAY)
+                wanted = max(error.retry_after or min(delay * 2, _LAST_DELAY), self._interval)
                 delay = wanted * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries, guards nothing
             else:
+                if self.failure is not None:
+                    log.info("points are delivered again")
                 self.failure = None
                 delay = self._interval
 
@@ -95,10 +97,13 @@ class Sender:
 
     def _set_aside(self, lines: bytes, reason: str) -> None:
         log.error("the collector refused points: %s", reason)
-        if self._refused_file.exists() and self._refused_file.stat().st_size > _REFUSED_FILE_BYTES:
-            self._refused_file.replace(self._refused_file.with_suffix(".old"))
-        with self._refused_file.open("ab") as file:
-            file.write(f"# {reason}\n".encode() + lines)
+        try:
+            if self._refused_file.exists() and self._refused_file.stat().st_size > _REFUSED_FILE_BYTES:
+                self._refused_file.replace(self._refused_file.with_suffix(".old"))
+            with self._refused_file.open("ab") as file:
+                file.write(f"# {reason}\n".encode() + lines)
+        except OSError as error:
+            log.error("%s: %s; they are not kept", self._refused_file, error.strerror)  # noqa: TRY400
 
     def _note(self, failure: str) -> None:
         if self.failure is None:

@@ -9,10 +9,14 @@ for a while, under another name, and deleted together once it is written.
 
 `flush` hands points to the operating system, which keeps them if the agent is killed; a power cut can lose the last
 seconds. A run that was not handed over takes its number with it, so the next one gets the same.
+
+What the disk doesn't take, because it is full or has failed, waits in memory, as far as there is room: an agent on a
+sick host that can reach its collector isn't to fall silent.
 """
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 import logging
@@ -23,8 +27,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from streamswarm_agent.grid import next_line
 from streamswarm_agent.probes.direct import Outcome
+from streamswarm_agent.statefile import write_state
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import SEQ
 from streamswarm_core.lineprotocol import encode
@@ -36,7 +43,10 @@ _SUFFIX: Final = ".lines"
 _DONE_SUFFIX: Final = ".done"
 _DONE_SECONDS: Final = 10.0
 _SEGMENT_BYTES: Final = 1_000_000
+_HELD_BYTES: Final = 16_000_000
 _FLUSH_SECONDS: Final = 0.5
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+_RUNS: Final = TypeAdapter(dict[str, int])
 _RUN_LINE: Final = re.compile(rb"^#run (\S+) (\d+)$", re.MULTILINE)
 _WITH_NUMBERS: Final = frozenset(name for name, measurement in CATALOGUE.items() if SEQ.name in measurement)
 
@@ -49,7 +59,7 @@ class Spool:
         max_bytes: when more waits, the oldest segments are dropped and counted.
 
     Raises:
-        OSError: the folder can't be used.
+        OSError: the folder can't be used; a full disk is no reason.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
@@ -59,9 +69,10 @@ class Spool:
         self._runs_file = folder / "runs.json"
         self._runs = self._recover()
         self._done = list(folder.glob(f"*{_DONE_SUFFIX}"))
-        self._delete_done()
+        self._delete_done(starting=True)
         self._sealed: dict[Path, tuple[int, int]] = {path: _measure(path) for path in self._segments()}
         self._numbers = itertools.count(max((int(path.stem) for path in self._sealed), default=0) + 1)
+        self._held: dict[Path, bytes] = {}
         self._open: BinaryIO | None = None
         self._open_path = folder
         self._open_points = 0
@@ -76,14 +87,15 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """Bytes waiting on disk."""
+        """Bytes waiting."""
         return sum(size for _, size in self._sealed.values()) + (self._open.tell() if self._open else 0)
 
     @property
     def oldest_age(self) -> float:
         """Seconds since the oldest waiting segment was last written; 0 if nothing waits."""
         for path in self._sealed:
-            return max(0.0, time.time() - path.stat().st_mtime)
+            with contextlib.suppress(OSError):
+                return max(0.0, time.time() - path.stat().st_mtime)
         return 0.0
 
     def add_run(self, assignment_id: str, points: Sequence[Point], tags: Mapping[str, str]) -> list[Point]:
@@ -112,47 +124,52 @@ class Spool:
         self._lines_points += len(lines)
 
     def flush(self) -> None:
-        """Hand everything taken to the operating system.
-
-        What a full disk doesn't take is lost and counted; in memory it would only be lost later, with the agent.
-        """
+        """Hand everything taken to the operating system."""
         if not self._lines:
             return
         content = "\n".join([*self._lines, ""]).encode()
+        points = self._lines_points
         self._lines.clear()
+        self._lines_points = 0
         try:
             self._write(content)
         except OSError as error:
-            self.dropped_points += self._lines_points
-            log.error("%s: %s; %d points are lost", self._folder, error.strerror, self._lines_points)  # noqa: TRY400
+            self._hold(content, points, error)
         else:
-            self._open_points += self._lines_points
-        self._lines_points = 0
+            self._open_points += points
         if self._open is not None and self._open.tell() >= _SEGMENT_BYTES:
             self.seal()
 
     def seal(self) -> None:
         """End the open segment, so that it can be sent."""
         self.flush()
-        if self._open is not None:
-            self._sealed[self._open_path] = (self._open_points, self._open.tell())
-            self._open.close()
-            self._open = None
-            self._open_points = 0
-            self._enforce_limit()
+        self._end_open()
 
     def oldest(self) -> tuple[Path, bytes] | None:
-        """The oldest sealed segment and its lines, or None."""
-        for path in self._sealed:
-            return path, path.read_bytes()
+        """The oldest sealed segment and its lines, or None. One that can't be read any more is lost, and counted."""
+        for path in list(self._sealed):
+            try:
+                return path, self._held[path] if path in self._held else path.read_bytes()
+            except OSError as error:
+                log.error("%s: %s; its points are lost", path, error.strerror)  # noqa: TRY400
+                points, _ = self._sealed.pop(path)
+                self.dropped_points += points
         return None
 
     def delete(self, path: Path) -> None:
         """Forget a segment: it has been delivered, or given up."""
         self._sealed.pop(path, None)
+        if self._held.pop(path, None) is not None:
+            return
         done = path.with_suffix(_DONE_SUFFIX)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             path.replace(done)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            # The next start sends it again, which changes nothing.
+            log.error("%s: %s; it can't be deleted", path, error.strerror)  # noqa: TRY400
+        else:
             self._done.append(done)
         if time.monotonic() >= self._keep_until:
             self._delete_done()
@@ -161,10 +178,37 @@ class Spool:
         """End the open segment and write the run numbers."""
         self.seal()
         self._delete_done()
+        for path, content in self._held.items():
+            with contextlib.suppress(OSError):
+                path.write_bytes(content)
+
+    def _next_path(self) -> Path:
+        return self._folder / f"{next(self._numbers):016d}{_SUFFIX}"
+
+    def _end_open(self) -> None:
+        if self._open is not None:
+            self._sealed[self._open_path] = (self._open_points, self._open.tell())
+            self._open.close()
+            self._open = None
+            self._open_points = 0
+            self._enforce_limit()
+
+    def _hold(self, content: bytes, points: int, error: OSError) -> None:
+        """Let points that the disk doesn't take wait in memory, behind those that it has taken."""
+        if sum(map(len, self._held.values())) + len(content) > _HELD_BYTES:
+            self.dropped_points += points
+            log.error("%s: %s, and memory is full: points are lost", self._folder, error.strerror)
+            return
+        log.error("%s: %s; points wait in memory", self._folder, error.strerror)
+        self._end_open()
+        path = self._next_path()
+        self._held[path] = content
+        self._sealed[path] = (points, len(content))
 
     def _write(self, content: bytes) -> None:
         if self._open is None:
-            self._open_path = self._folder / f"{next(self._numbers):016d}{_SUFFIX}"
+            self._open_path = self._next_path()
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have deleted it
             self._open = self._open_path.open("ab", buffering=0)
         begin = self._open.seek(0, os.SEEK_END)
         try:
@@ -186,13 +230,11 @@ class Spool:
             self._delete_done()
 
     def _segments(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*{_SUFFIX}"))
+        return sorted(path for path in self._folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
 
     def _recover(self) -> dict[str, int]:
         """The newest run numbers; cuts off a line that was being written when the agent was killed."""
-        runs: dict[str, int] = {}
-        if self._runs_file.exists():
-            runs = json.loads(self._runs_file.read_text(encoding="utf-8"))
+        runs = self._read_runs()
         for path in (*self._segments(), *self._folder.glob(f"*{_DONE_SUFFIX}")):
             content = path.read_bytes()
             whole = content[: content.rfind(b"\n") + 1]
@@ -203,15 +245,33 @@ class Spool:
                 runs[assignment_id] = max(runs.get(assignment_id, 0), int(number))
         return runs
 
-    def _delete_done(self) -> None:
+    def _read_runs(self) -> dict[str, int]:
+        """Those of `runs.json`; none if a power cut or somebody has spoilt it."""
+        try:
+            return _RUNS.validate_json(self._runs_file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValidationError:
+            log.warning("%s can't be read and is not used: run numbers may begin again", self._runs_file)
+            return {}
+
+    def _delete_done(self, *, starting: bool = False) -> None:
         """Write the run numbers, and delete what is done with and has no newer ones now."""
-        temporary = self._runs_file.with_suffix(".new")
-        temporary.write_text(json.dumps(self._runs), encoding="utf-8")
-        temporary.replace(self._runs_file)
-        for path in self._done:
-            path.unlink(missing_ok=True)
-        self._done.clear()
         self._keep_until = time.monotonic() + _DONE_SECONDS
+        try:
+            write_state(self._runs_file, json.dumps(self._runs))
+        except OSError as error:
+            log.error("%s: %s; run numbers are not kept", self._runs_file, error.strerror)  # noqa: TRY400
+            if error.errno not in _NO_ROOM:
+                if starting:
+                    raise
+                return
+            # What was delivered must not keep the disk full: a number that is given twice harms less than a gap in
+            # what was measured, and comes only if the agent is killed before there is room.
+        for path in self._done:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        self._done.clear()
 
 
 def _numbered(point: Point, tags: Mapping[str, str], number: int) -> Point:

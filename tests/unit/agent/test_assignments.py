@@ -30,6 +30,13 @@ def test_an_older_set_or_another_agents_is_not_taken(tmp_path: Path, stale: Assi
     assert store.current.version == 3
 
 
+def test_a_disk_that_takes_nothing_is_no_reason_to_stay_with_older_ones(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = AssignmentStore(tmp_path / "file" / "a.json", "me")
+    assert store.take(AssignmentSet(agent_id="me", version=3, assignments=(ONE,)))
+    assert store.current.version == 3
+
+
 def test_a_damaged_file_is_no_reason_to_stop(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     assert AssignmentStore(tmp_path / "a.json", "me").current.version == 0

@@ -1,11 +1,13 @@
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
+from streamswarm_agent import spool as spool_module
 from streamswarm_agent.probes.direct import Reading
 from streamswarm_agent.spool import Spool
 from streamswarm_core.catalogue.distribution import ICMP_RTT
@@ -152,7 +154,7 @@ class Full:
         return getattr(self._file, name)
 
 
-def test_points_that_a_full_disk_does_not_take_are_counted_and_leave_no_half_line(tmp_path: Path) -> None:
+def test_points_that_a_full_disk_does_not_take_wait_in_memory_and_leave_no_half_line(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     spool.add_run("a", [point(1)], {})
     spool.flush()
@@ -161,11 +163,65 @@ def test_points_that_a_full_disk_does_not_take_are_counted_and_leave_no_half_lin
     spool._open = Full(file, 30)  # type: ignore[assignment] # a file as far as the spool writes to it
     spool.add_run("a", [point(2), point(3)], {})
     spool.flush()
-    assert spool.dropped_points == 2
-    spool._open = file
     spool.add_run("a", [point(4)], {})
-    assert spool.points == 2
-    assert [(one.time_ns, one.fields["seq"]) for one in drain(spool)] == [(1, 1), (4, 3)]
+    assert (spool.points, spool.dropped_points) == (4, 0)
+    assert [(one.time_ns, one.fields["seq"]) for one in drain(spool)] == [(1, 1), (2, 2), (3, 2), (4, 3)]
+
+
+def test_what_waits_in_memory_is_bounded_and_goes_to_disk_at_the_end_if_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "_HELD_BYTES", 200)
+    spool = open_spool(tmp_path / "spool")
+    shutil.rmtree(tmp_path / "spool")
+    (tmp_path / "spool").touch()
+    for run in range(20):
+        spool.add_run("a", [point(run)], {})
+        spool.flush()
+    assert spool.dropped_points > 0
+    assert spool.points + spool.dropped_points == 20
+    (tmp_path / "spool").unlink()
+    (tmp_path / "spool").mkdir()
+    kept = spool.points
+    spool.close()
+    assert open_spool(tmp_path / "spool").points == kept
+
+
+def test_a_folder_that_is_deleted_under_the_agent_is_made_anew(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path / "spool")
+    spool.add_run("a", [point(1)], {})
+    spool.seal()
+    shutil.rmtree(tmp_path / "spool")
+    assert spool.oldest_age == 0
+    spool.add_run("a", [point(2)], {})
+    assert [(one.time_ns, one.fields["seq"]) for one in drain(spool)] == [(2, 2)]
+    assert spool.dropped_points == 1
+    spool.close()
+    assert open_spool(tmp_path / "spool")._runs == {"a": 2}
+
+
+@pytest.mark.parametrize("garbage", ["", "[1]", '{"a": "x"}', "{"])
+def test_run_numbers_that_can_not_be_read_are_taken_from_what_waits(tmp_path: Path, garbage: str) -> None:
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(1)], {})
+    spool.close()
+    (tmp_path / "runs.json").write_text(garbage)
+    (tmp_path / "notes.lines").write_text("somebody's own")
+    again = open_spool(tmp_path)
+    again.add_run("a", [point(2)], {})
+    assert [(one.time_ns, one.fields["seq"]) for one in drain(again)] == [(1, 1), (2, 2)]
+
+
+def test_what_was_delivered_makes_room_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_path: Path, _content: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(spool_module, "write_state", full)
+    spool = open_spool(tmp_path)
+    spool.add_run("a", [point(1)], {})
+    drain(spool)
+    spool.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_when_the_disk_budget_is_used_up_the_oldest_points_go_and_are_counted(tmp_path: Path) -> None:
