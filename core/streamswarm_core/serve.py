@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -40,10 +41,16 @@ def check_address(host: str, port: int, settings: type[ServiceSettings]) -> None
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ConfigError(
-                f"the {settings.table} can't listen on {host} port {port}: {os.strerror(error.errno or 0)}; stop what "
-                f"listens there, or choose another port with {variable_name(settings, 'port')}"
-            ) from None
+            if error.errno == errno.EADDRINUSE:
+                remedy = f"stop what listens there, or choose another port with {variable_name(settings, 'port')}"
+            elif error.errno == errno.EACCES:
+                remedy = f"choose a port from 1024 with {variable_name(settings, 'port')}"
+            else:
+                remedy = (
+                    f"choose an address of this host with {variable_name(settings, 'host')}, such as 127.0.0.1 or ::1"
+                )
+            reason = error.strerror or str(error)
+            raise ConfigError(f"the {settings.table} can't listen on {host} port {port}: {reason}; {remedy}") from None
 
 
 def uvicorn_config(app: Application | Callable[[], Application], host: str, port: int, **more: Any) -> uvicorn.Config:

@@ -149,6 +149,7 @@ def test_a_port_in_use_is_one_line_before_anything_is_started(tmp_path: Path) ->
         done = streamswarm("up", folder=tmp_path, STREAMSWARM_CONTROLPLANE_PORT=str(port))
     assert done.returncode == 2
     assert f"can't listen on 127.0.0.1 port {port}" in done.stderr
+    assert "stop what listens there, or choose another port with" in done.stderr
     assert "STREAMSWARM_CONTROLPLANE_PORT" in done.stderr
     assert "Traceback" not in done.stderr
 
