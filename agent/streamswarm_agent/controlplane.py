@@ -19,6 +19,7 @@ from streamswarm_core.errors import ConfigError, Refused, Unavailable
 log = logging.getLogger(__name__)
 
 _RENEW_AT_SHARE: Final = 0.5
+_WHOLE_SECONDS: Final = 30.0
 
 
 class _Answer(BaseModel):
@@ -199,7 +200,11 @@ class ControlPlane:
         if authorised:
             headers["Authorization"] = f"Bearer {await self.access_token()}"
         try:
-            answer = await self._client.request(method, self._api + path, headers=headers, **request)
+            # The client's own limits are for each piece of an answer.
+            async with asyncio.timeout(_WHOLE_SECONDS):
+                answer = await self._client.request(method, self._api + path, headers=headers, **request)
+        except TimeoutError:
+            raise Unavailable(f"{self._api}{path}: no whole answer within {_WHOLE_SECONDS:g} s") from None
         except httpx.HTTPError as error:
             raise Unavailable(f"{self._api}{path}: {error or type(error).__name__}") from None
         if answer.status_code in {401, 403}:

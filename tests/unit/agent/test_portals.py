@@ -1,14 +1,16 @@
 """Answers that aren't the control plane's or the collector's: hotspots that want a password first, proxies, mishaps."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from streamswarm_agent import controlplane as controlplane_module
 from streamswarm_agent.controlplane import ControlPlane
 from streamswarm_agent.enrol import Credential
 from streamswarm_core import problem
@@ -109,3 +111,17 @@ def test_a_wait_that_nobody_can_mean_is_not_kept(stranger: Stranger, url: str, a
     with LineWriter(url, lambda: "t", bucket="b") as writer, pytest.raises(Unavailable) as told:
         writer.write(b"m f=1 1\n")
     assert told.value.retry_after == taken
+
+
+async def test_an_answer_that_never_ends_is_waited_for_with_a_bound(
+    stranger: Stranger, controlplane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(controlplane_module, "_WHOLE_SECONDS", 0.2)
+    stranger.answer = StreamingResponse(drip(), media_type="application/json")
+    with pytest.raises(Unavailable, match=r"/agent/token: no whole answer within 0\.2 s"):
+        await controlplane.access_token()
