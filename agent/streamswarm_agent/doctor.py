@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from streamswarm_agent.descriptors import wanted_descriptors
 from streamswarm_agent.enrol import Credential, credential_path, load_credential
 from streamswarm_agent.probeneeds import Host, probes
 from streamswarm_agent.settings import AgentSettings
@@ -22,7 +23,6 @@ from streamswarm_core.errors import ConfigError
 from streamswarm_core.settings import variable_name
 
 _WANTED_BUFFER: Final = 4 * 1024 * 1024
-_SPARE_DESCRIPTORS: Final = 128
 _HALF: Final = 0.5
 _ENROL: Final = "make a token in the console under Agents, then: streamswarm agent enrol --url URL"
 _CONTROLPLANE: Final = variable_name(AgentSettings, "controlplane_url")
@@ -54,9 +54,10 @@ def examine(settings: AgentSettings, host: Host | None = None) -> Iterator[Findi
         yield from _delivery(settings, own)
     yield _families(host)
     yield open_files(
-        settings.concurrency + _SPARE_DESCRIPTORS,
+        wanted_descriptors(settings.concurrency),
         f", or lower {variable_name(AgentSettings, 'concurrency')}",
         own.process if own.runs else None,
+        claims=True,
     )
     yield from _buffers(host)
     yield from probes(settings, host, _used_probes(settings))

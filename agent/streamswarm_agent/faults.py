@@ -60,10 +60,22 @@ _BY_ERRNO: Final = {
     errno.EMSGSIZE: Fault.TOO_BIG,
     errno.EACCES: Fault.PERMISSION,
     errno.EPERM: Fault.PERMISSION,
+    errno.EMFILE: Fault.INTERNAL,
+    errno.ENFILE: Fault.INTERNAL,
+    errno.ENOMEM: Fault.INTERNAL,
+    errno.ENOBUFS: Fault.INTERNAL,
 }
 
 
+EXHAUSTED: Final = frozenset(number for number, fault in _BY_ERRNO.items() if fault is Fault.INTERNAL)
+"""What the agent's own host has run out of, which says nothing of a target."""
+
 _IN_OTHER_WORDS: Final = {
+    errno.EADDRNOTAVAIL: "this host has no address of the target's IP version, or no free port to send from",
+    errno.EMFILE: "the agent's file descriptors are used up; raise LimitNOFILE (ulimit -n)",
+    errno.ENFILE: "this host's file descriptors are used up",
+    errno.ENOMEM: "this host has no memory left",
+    errno.ENOBUFS: "this host has no room for more packets: its link or its memory is full",
     errno.EMSGSIZE: "larger than the MTU of the link here, or than what is known to fit the path",
 }
 """Where the system's own ("Message too long") say neither what nor where."""

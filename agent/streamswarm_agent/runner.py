@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import Iterator
 from functools import partial
 from typing import Final
@@ -11,6 +12,7 @@ import httpx
 from streamswarm_agent.assignments import AssignmentStore
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.controlplane import ControlPlane
+from streamswarm_agent.descriptors import claim_descriptors
 from streamswarm_agent.enrol import Credential, credential_path, keep
 from streamswarm_agent.exporter import create_exporter
 from streamswarm_agent.heartbeats import Heartbeats
@@ -85,7 +87,11 @@ class Runner:
         self._scheduler = Scheduler(
             self._planner.plan,
             budget=Budget(settings.budget_packets_per_second, settings.budget_bits_per_second),
-            limits={Lane.SOCKET: settings.concurrency, Lane.TOOL: settings.tool_concurrency, Lane.EXCLUSIVE: 1},
+            limits={
+                Lane.SOCKET: claim_descriptors(settings.concurrency),
+                Lane.TOOL: settings.tool_concurrency,
+                Lane.EXCLUSIVE: 1,
+            },
             link_busy=LinkWatch(settings.busy_share, settings.busy_bits_per_second).busy,
             watcher=self._book,
         )
@@ -103,7 +109,7 @@ class Runner:
         return self._heartbeats.restart_wanted
 
     async def run(self) -> None:
-        """Run until SIGINT or SIGTERM, which uvicorn takes, or until the control plane wants a restart.
+        """Run until SIGINT or SIGTERM, which uvicorn takes, until SIGHUP, or until the control plane wants a restart.
 
         Then stop everything and write the spool to disk; `restart_wanted` says which it was.
         """
@@ -121,6 +127,9 @@ class Runner:
         ]
         self._scheduler.update(self._assignments.current.assignments)
         self._occasions.update(self._assignments.current)
+        # Of a terminal that is closed. Under nohup the signal stays ignored.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._server.stop)
         server = asyncio.create_task(self._server.serve())
         try:
             await asyncio.wait([server, *tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -4,13 +4,18 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from streamswarm_agent.faults import Fault
+from streamswarm_agent.faults import EXHAUSTED, Fault, from_os_error
 from streamswarm_agent.jobs import Job
 from streamswarm_agent.plan import ScheduleCounts
 
 log = logging.getLogger(__name__)
+
+_STOOD_STILL_SECONDS: Final = 1.0
+"""A look that is so late means that the process or its host stood still. Replies may have come meanwhile."""
+_GRACE_SECONDS: Final = 0.5
+"""To read them."""
 
 
 class Watcher(Protocol):
@@ -65,9 +70,8 @@ class Runs:
         self._begin(job)
         try:
             job.plan.direct.start(job.report)
-        except Exception as error:
-            log.exception("%s", job.plan.assignment.test)
-            job.plan.fail(*_mistake(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
+            job.plan.fail(*_mistake(job, error))
             self.end(job)
 
     async def run(self, job: Job) -> None:
@@ -81,9 +85,8 @@ class Runs:
             if not job.expired or job.gone or (task is not None and task.uncancel()):
                 raise
             job.plan.fail(*_expiry(job))
-        except Exception as error:
-            log.exception("%s", job.plan.assignment.test)
-            job.plan.fail(*_mistake(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
+            job.plan.fail(*_mistake(job, error))
         finally:
             self.end(job)
 
@@ -91,9 +94,8 @@ class Runs:
         """The end of a run without a task."""
         try:
             job.plan.store(outcome)
-        except Exception as error:
-            log.exception("%s", job.plan.assignment.test)
-            job.plan.fail(*_mistake(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
+            job.plan.fail(*_mistake(job, error))
         self.end(job)
 
     def cut(self, job: Job) -> None:
@@ -113,7 +115,9 @@ class Runs:
         A timer for each (asyncio.timeout) costs as much as a start.
         """
         for job in [job for job in self._under_way if now >= job.expires_at]:
-            if job.task is not None:
+            if now - job.expires_at > _STOOD_STILL_SECONDS:
+                job.expires_at = now + _GRACE_SECONDS
+            elif job.task is not None:
                 job.expired = True
                 job.expires_at = math.inf
                 job.task.cancel()
@@ -153,8 +157,16 @@ class Runs:
         self.end(job)
 
 
-def _mistake(error: Exception) -> tuple[Fault, str]:
-    """A probe returns its faults; what it raises is a mistake in it, which must not end the agent."""
+def _mistake(job: Job, error: Exception) -> tuple[Fault, str]:
+    """A probe returns its faults; what it raises is a mistake in it, which must not end the agent.
+
+    Or its host has run out of something, which can happen to any line of it.
+    """
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        fault = from_os_error(error)
+        log.warning("%s: %s", job.plan.assignment.test, fault.detail)
+        return fault.fault, fault.detail
+    log.error("%s", job.plan.assignment.test, exc_info=error)
     return Fault.INTERNAL, f"{type(error).__name__}: {error}"
 
 

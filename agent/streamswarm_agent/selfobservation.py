@@ -1,6 +1,7 @@
 """What an agent says of itself: load, backlog, clock, and the starts that came to nothing."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,6 +15,8 @@ from streamswarm_agent.spool import Flush, Spool
 from streamswarm_core.catalogue.platform import AGENT, RUN
 from streamswarm_core.clock import now_ns
 from streamswarm_core.point import Point
+
+log = logging.getLogger(__name__)
 
 _SECONDS: Final = 10.0
 
@@ -81,13 +84,20 @@ class SelfObservation:
             queued=self._spool.size,
             oldest_queued=self._spool.oldest_age,
             dropped_points=self._spool.dropped_points,
-            cpu=self._process.cpu_percent() / 100,
-            memory=self._process.memory_info().rss,
+            **self._usage(),
             clock_offset=clock.offset if clock else None,
             clock_error=clock.error if clock else None,
             latitude=latitude,
             longitude=longitude,
         )
+
+    def _usage(self) -> dict[str, float]:
+        """Nothing where the host can't say, because its file descriptors are used up."""
+        try:
+            return {"cpu": self._process.cpu_percent() / 100, "memory": self._process.memory_info().rss}
+        except (OSError, psutil.Error) as error:
+            log.warning("this process's load can't be read: %s", error)
+            return {}
 
 
 def _skip_point(skipped: Skipped) -> Point:

@@ -87,6 +87,9 @@ class Sender:
             raise Unavailable(f"no access token: {error}") from None
         try:
             await asyncio.to_thread(self._writer.write, lines)
+        except RuntimeError as error:
+            # No thread can be started: the host's processes are used up.
+            raise Unavailable(f"points can't be sent: {error}") from None
         except Refused as error:
             if error.status in _BAD_LINES:
                 self._set_aside(lines, str(error))

@@ -52,9 +52,14 @@ class _Lookups:
         async with self._threads:
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[Found] = loop.create_future()
-            threading.Thread(
+            thread = threading.Thread(
                 target=_block, args=(host, family, loop, answer), name=f"look up {host}", daemon=True
-            ).start()
+            )
+            try:
+                thread.start()
+            except RuntimeError:
+                reason = "this host lets the agent start no more threads (ulimit -u, TasksMax)"
+                raise socket.gaierror(socket.EAI_AGAIN, reason) from None
             return await answer
 
 

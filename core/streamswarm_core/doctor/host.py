@@ -29,18 +29,20 @@ def kept_in_step() -> Finding:
     return ok("clock", "the clock is kept in step")
 
 
-def open_files(wanted: int, remedy: str = "", process: Process | None = None) -> Finding:
+def open_files(wanted: int, remedy: str = "", process: Process | None = None, *, claims: bool = False) -> Finding:
     """Whether a service may open as many files and sockets as it may need.
 
     Args:
         wanted: how many.
         remedy: what else can be done than to raise the limit.
         process: the service, if it runs; what starts next has this process's limit.
+        claims: whether the service raises its limit by itself, as far as it may.
     """
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if process is not None:
         with contextlib.suppress(OSError):
-            limit = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0]
+            soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    limit = hard if claims else soft
     if resource.RLIM_INFINITY != limit < wanted:
         raising = f"LimitNOFILE={wanted} in the unit, ulimit -n {wanted} in a shell; then restart it"
         return warning("open files", f"{limit} may be open, {wanted} may be needed", f"{raising}{remedy}")

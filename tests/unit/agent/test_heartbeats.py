@@ -1,6 +1,8 @@
 """Heartbeats to a control plane that the test plays: of this version, and of an older one."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -111,6 +113,17 @@ async def test_an_older_control_plane_is_enough(url: str, peer: Peer, tmp_path: 
     assert heartbeats.clock
     assert abs(heartbeats.clock.offset - AHEAD.total_seconds()) <= heartbeats.clock.error + 1e-4
     assert not heartbeats.restart_wanted
+
+
+async def test_a_host_that_can_not_say_its_addresses_gives_a_sign_of_life_all_the_same(
+    url: str, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def used_up() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(psutil, "net_if_addrs", used_up)
+    await beat(url, peer, tmp_path, 1)
+    assert "addresses" not in peer.beats[0]
 
 
 async def test_renamed_it_asks_for_a_token_with_the_new_name_once(url: str, peer: Peer, tmp_path: Path) -> None:
