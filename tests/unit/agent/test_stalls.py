@@ -23,15 +23,19 @@ async def test_an_answer_that_came_while_the_host_stood_still_is_read_and_no_tim
     answers: list[bytes] = []
 
     async def measure(_assignment: Assignment) -> None:
+        arrived = asyncio.Event()
+        asyncio.get_running_loop().add_reader(here, arrived.set)
         there.send(b"in time")
         time.sleep(0.3)  # noqa: ASYNC251 - the host stands still
-        answers.append(await asyncio.get_running_loop().sock_recv(here, 100))
+        await arrived.wait()
+        answers.append(here.recv(100))
 
     with here, there:
         here.settimeout(0)
         bench = Bench(measure)
         schedulers(bench).update([assignment(1, 3600, timeout=0.05)])
         await until(lambda: bool(answers or bench.failures))
+        asyncio.get_running_loop().remove_reader(here)
     assert answers == [b"in time"]
     assert not bench.failures
 
