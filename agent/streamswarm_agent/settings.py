@@ -1,6 +1,7 @@
 import re
 import socket
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -8,10 +9,14 @@ from pydantic import Field, SecretStr, field_validator
 from streamswarm_core.reflector.settings import ReflectorSettings
 from streamswarm_core.settings import ServiceSettings
 
+_LONGEST_NAME: Final = 63
+"""A host's own name may have one more."""
+
 
 def default_name() -> str:
     """The host's name, reduced to what an agent's name may hold."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().split(".")[0]).strip("-._") or "agent"
+    usable = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().split(".")[0]).strip("-._")
+    return usable[:_LONGEST_NAME] or "agent"
 
 
 class AgentSettings(ReflectorSettings, ServiceSettings, table="agent"):
@@ -19,7 +24,7 @@ class AgentSettings(ReflectorSettings, ServiceSettings, table="agent"):
 
     name: str = Field(
         default_factory=default_name,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}$",
         description="The agent's name, its `agent` tag; the host name if not given.",
     )
     site: str = Field("", max_length=63, description="The agent's `site` tag, where the enrolment token has none.")

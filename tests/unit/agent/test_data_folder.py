@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,8 @@ def test_a_second_agent_on_one_data_folder_says_what_to_do(folder: Path) -> None
 def test_what_can_not_be_read_is_named(folder: Path) -> None:
     (folder / "agent" / "spool" / "0000000000000001.lines").mkdir(parents=True)
     assert "agent/spool/0000000000000001.lines: Is a directory" in start(folder)
+
+
+def test_a_host_name_of_the_greatest_length_is_cut_to_an_agents_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "x" * 64)
+    assert AgentSettings().name == "x" * 63
