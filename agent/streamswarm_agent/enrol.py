@@ -15,6 +15,7 @@ from streamswarm_agent.faults import without_number
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__, problem
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.outbound import trusted
 from streamswarm_core.settings import variable_name
 
 _ROOM: Final = 4096
@@ -104,7 +105,8 @@ def enrol(settings: AgentSettings, *, token: str) -> Credential:
     _try_folder(credential_path(settings))
     request = {"token": token.strip(), "name": settings.name, "version": __version__, "host": host_facts()}
     try:
-        answer = httpx.post(f"{settings.controlplane_url}/api/v1/agent/enrol", json=request, timeout=15)
+        url = f"{settings.controlplane_url}/api/v1/agent/enrol"
+        answer = httpx.post(url, json=request, timeout=15, verify=trusted())
     except httpx.HTTPError as error:
         raise ConfigError(
             f"the control plane {settings.controlplane_url} can't be reached: {without_number(error)}"

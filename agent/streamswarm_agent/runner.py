@@ -32,6 +32,7 @@ from streamswarm_agent.sender import Sender
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_agent.spool import Flush, Spool
 from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.outbound import trusted
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs.demand import Lane
 from streamswarm_core.reflector.service import Reflector
@@ -57,7 +58,9 @@ class Runner:
 
     def __init__(self, settings: AgentSettings, credential: Credential) -> None:
         self._settings = settings
-        self._client = httpx.AsyncClient(timeout=10, limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS))
+        self._client = httpx.AsyncClient(
+            timeout=10, limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS), verify=trusted()
+        )
         self._controlplane = ControlPlane(
             credential, settings.controlplane_url, self._client, partial(keep, credential_path(settings))
         )

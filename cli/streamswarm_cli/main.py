@@ -29,6 +29,7 @@ from streamswarm_cli.doctor import command as doctor_command
 from streamswarm_cli.services import ML
 from streamswarm_core import __version__
 from streamswarm_core.errors import NotYetError, StreamSwarmError
+from streamswarm_core.outbound import prepare
 from streamswarm_core.printable import printable
 
 app: Final = typer.Typer(
@@ -96,6 +97,8 @@ def main() -> None:
     of the host may not see.
     """
     os.umask(0o077)
+    for note in prepare(os.environ):
+        typer.echo(f"note: {note}", err=True)
     try:
         app()
     except StreamSwarmError as error:

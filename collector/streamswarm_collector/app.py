@@ -28,6 +28,7 @@ from streamswarm_core import __version__
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.exposition import expose
+from streamswarm_core.outbound import trusted
 from streamswarm_core.reflector.service import Reflector
 
 _PATHS: Final = (
@@ -56,9 +57,9 @@ def create_app(
         pipeline = Pipeline(settings, metrics, clock, on_fatal)
     except OSError as error:
         raise ConfigError(f"{settings.folder}: {error.strerror}; choose another folder with STREAMSWARM_DATA") from None
-    client = httpx.AsyncClient(timeout=5.0)
+    client = httpx.AsyncClient(timeout=5.0, verify=trusted())
     # A pool of its own: slow queries must not keep tokens from being checked.
-    store_client = httpx.AsyncClient()
+    store_client = httpx.AsyncClient(verify=trusted())
     authenticator = (
         Authenticator(settings.controlplane_url, settings.token_path, settings.folder, client)
         if settings.auth

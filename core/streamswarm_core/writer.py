@@ -4,11 +4,14 @@ import gzip
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from urllib3.exceptions import HTTPError
+from urllib3.util import make_headers
 
 from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.outbound import proxy_for, trusted
 from streamswarm_core.without import without
 
 # The client takes numpy along for data frames, which nobody writes here: 15 MB of an agent's memory.
@@ -70,7 +73,9 @@ class LineWriter(Closing):
             )
         except ApiException as error:
             status = int(error.status or 0)
-            message = f"{self._url}: {error.message or error.reason or status}"
+            # Without a status it is TLS that failed, and the message says only that there is no response.
+            said = error.message if status else (error.reason or "").replace("\n", ": ")
+            message = f"{self._url}: {said or error.reason or status}"
             if status in _RETRYABLE or status >= 500 or status == 0:
                 raise Unavailable(message, retry_after=_retry_after(error)) from None
             raise Refused(message, status=status) from None
@@ -92,9 +97,27 @@ class LineWriter(Closing):
     def _connected(self, token: str) -> InfluxDBClient:
         if self._client is None or token != self._client_token:
             self.close()
-            self._client = InfluxDBClient(self._url, token=token, org=_ORG, timeout=self._timeout_ms, retries=False)
+            proxy = proxy_for(self._url)
+            self._client = InfluxDBClient(
+                self._url,
+                token=token,
+                org=_ORG,
+                timeout=self._timeout_ms,
+                retries=False,
+                ssl_context=trusted() if self._url.startswith("https:") else None,
+                proxy=proxy,
+                proxy_headers=_login(proxy) if proxy else None,
+            )
             self._client_token = token
         return self._client
+
+
+def _login(proxy: str) -> dict[str, str]:
+    """What a proxy is told of who asks, by the user and password in its URL."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    return make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
 
 
 def _retry_after(error: ApiException) -> float | None:

@@ -7,6 +7,7 @@ import httpx
 
 from streamswarm_collector.settings import InfluxSinkSettings
 from streamswarm_core.closing import Closing
+from streamswarm_core.outbound import trusted
 
 _SECONDS: Final = 15.0
 _RETRYABLE: Final = frozenset({401, 403, 404, 408, 425, 429})
@@ -22,7 +23,7 @@ class Peer(Closing):
 
     def __init__(self, settings: InfluxSinkSettings) -> None:
         self._settings = settings
-        self._client = httpx.Client(base_url=str(settings.url), timeout=_SECONDS)
+        self._client = httpx.Client(base_url=str(settings.url), timeout=_SECONDS, verify=trusted())
 
     def write(self, database: str, lines: bytes) -> httpx.Response:
         """Send line protocol with nanosecond times.
