@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from pydantic import BaseModel, ConfigDict
@@ -119,7 +119,8 @@ class Authenticator:
     async def poll_revocations(self) -> None:
         """Keep the list of revoked ids up to date, until cancelled."""
         while True:
-            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+            # Whatever a portal or a proxy answers in the control plane's stead, the list stays as it was.
+            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
                 answer = await self._client.get(
                     f"{self._api}/revocations", headers={"If-None-Match": self._revocations_etag}
                 )
@@ -183,22 +184,20 @@ class Authenticator:
                 f"{self._api}/tokens/introspect", json={"token": token}, headers={"Authorization": f"Bearer {own}"}
             )
             answer.raise_for_status()
-            found: dict[str, Any] = answer.json()
+            found = answer.json()
+            return Bearer.model_validate(found) if found.get("active") else None
         except OSError as error:
             raise Unavailable(f"the collector's own token can't be read: {error}") from None
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError, AttributeError) as error:
             raise Unavailable(f"the control plane can't say whether the token is good: {error}") from None
-        return Bearer.model_validate(found) if found.get("active") else None
 
     async def _fetch_keys(self) -> None:
         try:
             answer = await self._client.get(f"{self._api}/keys")
             answer.raise_for_status()
-            published = answer.json()
+            self._keys.take(answer.json())
         except (httpx.HTTPError, ValueError) as error:
             log.warning("the control plane's keys can't be fetched: %s", error)
-        else:
-            self._keys.take(published)
 
 
 def _unknown() -> TokenError:

@@ -8,13 +8,14 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from streamswarm_collector import auth
 from streamswarm_collector.auth import Authenticator, presented_token
 from streamswarm_core.errors import ScopeError, TokenError, Unavailable
 from streamswarm_core.tokens import Scope, SigningKey
-from tests.support import find_free_port, serve_app
+from tests.support import find_free_port, serve_app, until
 
 
 @dataclass
@@ -26,20 +27,21 @@ class ControlPlaneStandIn:
     static: dict[str, dict[str, object]] = field(default_factory=dict)
     key_requests: int = 0
     introspections: int = 0
+    instead: Response | None = None
 
     def app(self) -> Starlette:
         async def keys(_request: Request) -> Response:
             self.key_requests += 1
-            return JSONResponse(self.key.jwks())
+            return self.instead or JSONResponse(self.key.jwks())
 
         async def revocations(_request: Request) -> Response:
-            return JSONResponse({"version": "1", "revoked": self.revoked})
+            return self.instead or JSONResponse({"version": "1", "revoked": self.revoked})
 
         async def introspect(request: Request) -> Response:
             self.introspections += 1
             if request.headers["Authorization"] != "Bearer own-token":
                 return JSONResponse({}, 401)
-            return JSONResponse(self.static.get((await request.json())["token"], {"active": False}))
+            return self.instead or JSONResponse(self.static.get((await request.json())["token"], {"active": False}))
 
         return Starlette(
             routes=[
@@ -215,3 +217,39 @@ async def test_the_control_plane_is_asked_about_few_unknown_tokens_at_a_time(
     answers = await asyncio.gather(*checks, return_exceptions=True)
     assert sum(isinstance(one, Unavailable) for one in answers) == 400 - controlplane.introspections
     assert controlplane.introspections == 256
+
+
+@pytest.mark.parametrize(
+    "portal",
+    [
+        HTMLResponse("<html>Welcome</html>"),
+        HTMLResponse("", 302, {"Location": "http://portal.example/"}),
+        JSONResponse([]),
+        JSONResponse({"keys": [{"kid": "1", "kty": "none"}], "revoked": None, "active": True}),
+    ],
+)
+async def test_a_portals_answer_changes_nothing_and_ends_nothing(
+    authenticator: Authenticator, controlplane: ControlPlaneStandIn, monkeypatch: pytest.MonkeyPatch, portal: Response
+) -> None:
+    monkeypatch.setattr(auth, "_REVOCATION_POLL_SECONDS", 0.01)
+    await authenticator.check(agent_token(controlplane.key), Scope.WRITE)
+    polling = asyncio.create_task(authenticator.poll_revocations())
+    controlplane.instead = portal
+    with pytest.raises(Unavailable, match="the control plane can't say"):
+        await authenticator.check("static", Scope.WRITE)
+    with pytest.raises(TokenError, match="doesn't publish"):
+        await authenticator.check(agent_token(SigningKey.generate()), Scope.WRITE)
+    await authenticator.check(agent_token(controlplane.key), Scope.WRITE)
+    controlplane.instead = None
+    controlplane.revoked.append("a1")
+    await until(lambda: authenticator._revoked == {"a1"})
+    with pytest.raises(TokenError, match="revoked"):
+        await authenticator.check(agent_token(controlplane.key), Scope.WRITE)
+    polling.cancel()
+
+
+async def test_keys_that_the_disk_does_not_take_are_good_all_the_same(
+    authenticator: Authenticator, controlplane: ControlPlaneStandIn, tmp_path: Path
+) -> None:
+    (tmp_path / "keys.json").mkdir()
+    assert (await authenticator.check(agent_token(controlplane.key), Scope.WRITE)).name == "berlin-1"

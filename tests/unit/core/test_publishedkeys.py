@@ -1,3 +1,4 @@
+import json
 import time
 from pathlib import Path
 
@@ -21,7 +22,25 @@ def test_what_was_published_is_believed_and_kept_for_the_next_start(tmp_path: Pa
     assert PublishedKeys(tmp_path / "keys.json").verify(TOKEN).name == "berlin-1"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "null"])
+NO_KEYS = ["[]", "null", '"login"', '{"keys": 1}', '{"keys": [1]}', '{"keys": [{"kid": "a"}]}']
+
+
+@pytest.mark.parametrize("content", NO_KEYS)
+def test_what_are_no_keys_leaves_those_that_are_known(tmp_path: Path, content: str) -> None:
+    keys = PublishedKeys(tmp_path / "keys.json")
+    keys.take(KEY.jwks())
+    keys.take(json.loads(content))
+    assert keys.know(TOKEN)
+    assert PublishedKeys(tmp_path / "keys.json").know(TOKEN)
+
+
+def test_keys_that_the_disk_does_not_take_are_in_force_all_the_same(tmp_path: Path) -> None:
+    keys = PublishedKeys(tmp_path / "none/keys.json")
+    keys.take(KEY.jwks())
+    assert keys.know(TOKEN)
+
+
+@pytest.mark.parametrize("content", ["", "{", *NO_KEYS])
 def test_a_file_that_holds_no_keys_is_as_good_as_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "keys.json").write_text(content)
     assert not PublishedKeys(tmp_path / "keys.json").know(TOKEN)
