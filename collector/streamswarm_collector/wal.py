@@ -204,6 +204,7 @@ class Wal:
         try:
             self._write(frames)
             os.fdatasync(self._segment.fileno())
+            self._check_link()
         except OSError as error:
             self._undo(error)
             _refuse(waiting, self._failure or error)
@@ -233,6 +234,15 @@ class Wal:
         while rest:
             rest = rest[os.write(self._segment.fileno(), rest) :]
 
+    def _check_link(self) -> None:
+        """A file that was deleted takes everything and keeps nothing.
+
+        Raises:
+            FileNotFoundError: somebody has deleted the segment.
+        """
+        if not os.fstat(self._segment.fileno()).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "deleted under the running collector", str(self._path))
+
     def _undo(self, error: OSError) -> None:
         """Take back what was not acknowledged: a disk that is full takes the next batch when there is room again.
 
@@ -247,6 +257,7 @@ class Wal:
                 self._full = (time.monotonic(), error)
                 return
         self._failure = OSError(f"{error}; restart the collector")
+        log.error("no more points are taken: %s", self._failure)
 
     def _begin_segment(self) -> None:
         if not self._current_bytes:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import resource
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -199,6 +200,19 @@ def test_a_full_disk_is_written_again_when_there_is_room(tmp_path: Path, monkeyp
     wal.close()
     wal = Wal(tmp_path)
     assert payloads(wal) == [b"one", b"two", b"three", b"x" * 1_000]
+    wal.close()
+
+
+def test_nothing_is_taken_into_a_log_that_was_deleted(tmp_path: Path) -> None:
+    wal = Wal(tmp_path / "wal")
+    append(wal, b"one")
+    shutil.rmtree(tmp_path / "wal")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"deleted under the running collector: .*restart the collector"):
+            append(wal, b"two")
+    wal.close()
+    wal = Wal(tmp_path / "wal")
+    assert append(wal, b"two") == [1]
     wal.close()
 
 
