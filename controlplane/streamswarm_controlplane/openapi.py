@@ -27,8 +27,8 @@ Lists come in pages: `limit` items, and `next_cursor` for more. What can be chan
 spares reading it again, `If-Match` refuses to overwrite somebody else's change. A POST with `{KEY_HEADER}` can be sent
 again when its answer got lost. Every error is a problem document (RFC 9457). Times are UTC, durations seconds.
 
-Browsers and scripts log in with `POST /api/v1/auth/login`, keep the cookie, and send `{CSRF_HEADER}` with whatever
-changes something."""
+Scripts send a personal token: `Authorization: Bearer sst_…`. Browsers log in with `POST /api/v1/auth/login`, keep the
+cookie, and send `{CSRF_HEADER}` with whatever changes something."""
 _TAGS: Final = {
     "auth": "Logging in and out, and the caller's own password.",
     "users": "People who may log in, and their roles.",
@@ -95,6 +95,16 @@ _REASONS: Final = {
     502: "The store refused what it was asked.",
     503: "The database or the store is busy or away; `Retry-After` says when to try again.",
 }
+_SIGNS: Final = {
+    ">": "ABOVE",
+    ">=": "AT_LEAST",
+    "<": "BELOW",
+    "<=": "AT_MOST",
+    "=": "EQUAL",
+    "!=": "NOT_EQUAL",
+    "~": "LIKE",
+}
+"""What generators of clients are to call values that make no names."""
 _TEXTS: Final = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "uri": "https://example.org/"}
 
 
@@ -141,12 +151,31 @@ def _complete(schema: dict[str, Any], routes: Mapping[tuple[str, str], APIRoute]
     schema["components"]["responses"] = {_name(status): _problem(status) for status in _REASONS}
     schema["components"]["securitySchemes"] = dict(_SCHEMES)
     used = dict.fromkeys(tag for route in routes.values() for tag in route.tags)
+    schema["servers"] = [{"url": "/", "description": "Where this document was read."}]
+    schema["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
+    for one in schemas.values():
+        _suit_generators(one, schemas)
     schema["tags"] = [{"name": str(tag), "description": _TAGS.get(str(tag), str(tag))} for tag in used]
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation, path, method, routes[path, method])
             _add_examples(operation, schemas)
     return schema
+
+
+def _suit_generators(schema: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Generators leave out a schema whose default is an object, and tell kinds apart by what has to be there."""
+    for one in (schema, *schema.get("properties", {}).values()):
+        if set(one.get("enum", ())) & _SIGNS.keys():
+            one["x-enum-varnames"] = [_SIGNS[value] for value in one["enum"]]
+        if isinstance(one.get("default"), dict):
+            del one["default"]
+        for choice in (one, *one.get("anyOf", ())):
+            told = choice.get("discriminator", {})
+            for kind in told.get("mapping", {}).values():
+                named = schemas[kind.rpartition("/")[2]]
+                named["properties"][told["propertyName"]].pop("default", None)
+                named["required"] = sorted({*named.get("required", ()), told["propertyName"]})
 
 
 def _complete_operation(operation: dict[str, Any], path: str, method: str, route: APIRoute) -> None:
