@@ -126,12 +126,18 @@ class _Group:
     async def _start_and_watch(self) -> None:
         password = self._prepare()
         async with Supervisor(self._console.print) as group:
-            for service in _GROUP:
-                started = time.monotonic()
-                await group.start(self._child(service))
-                self._console.print(f"  {service.title:<14} ready after {time.monotonic() - started:4.1f} s")
-            await asyncio.to_thread(self._create_starter_tests)
-            self._announce(password)
+            try:
+                for service in _GROUP:
+                    started = time.monotonic()
+                    await group.start(self._child(service))
+                    self._console.print(f"  {service.title:<14} ready after {time.monotonic() - started:4.1f} s")
+                await asyncio.to_thread(self._create_starter_tests)
+                self._console.print(
+                    f"\n[bold]StreamSwarm is running.[/]  Console: [link]{url_of(self._controlplane)}/[/]"
+                )
+            finally:
+                self._tell(password)  # even if not all of it started: the next start doesn't know it any more
+            self._console.print(f"Logs: {self._folder / 'logs'}   Stop: Ctrl-C\n")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(asyncio.to_thread(self._show_first_points))
                 tasks.create_task(group.watch())
@@ -184,14 +190,12 @@ class _Group:
         """This process's environment plus where the services find each other, unless that was said already."""
         return {**group_environment(self._settings), **os.environ}
 
-    def _announce(self, password: str | None) -> None:
-        self._console.print(f"\n[bold]StreamSwarm is running.[/]  Console: [link]{url_of(self._controlplane)}/[/]")
+    def _tell(self, password: str | None) -> None:
         if password:
             self._console.print(
                 f"Log in as [bold]admin[/] with the password [bold]{password}[/] – "
                 "shown only now, to be changed at the first login."
             )
-        self._console.print(f"Logs: {self._folder / 'logs'}   Stop: Ctrl-C\n")
 
     def _show_first_points(self) -> None:
         """Print one measured value of each test, as soon as no further test has points."""

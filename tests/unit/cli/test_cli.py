@@ -211,6 +211,14 @@ def test_up_leads_services_to_its_collector_unless_they_read_promql(
     assert "STREAMSWARM_ML_STORE_URL" not in environment
 
 
+def test_a_first_start_that_fails_tells_the_password_all_the_same(tmp_path: Path) -> None:
+    ports = {f"STREAMSWARM_{service.upper()}_PORT": str(find_free_port()) for service in SERVICES}
+    done = streamswarm("up", "--local-only", folder=tmp_path, **ports, STREAMSWARM_CONTROLPLANE_WEBHOOK_ALLOW="nowhere")
+    assert done.returncode != 0
+    assert "control plane did not start" in done.stderr
+    assert "Log in as admin with the password" in done.stdout
+
+
 @pytest.mark.parametrize("service", ["collector", "ml", "controlplane"])
 def test_what_a_service_writes_is_for_its_own_user(service: str, tmp_path: Path) -> None:
     port, reflector = find_free_port(), find_free_port()
