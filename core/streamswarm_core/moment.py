@@ -1,8 +1,8 @@
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 _WRITTEN: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 
@@ -13,5 +13,12 @@ def _written(value: Any) -> Any:
     raise ValueError("takes a date and time with its zone, such as 2026-01-31T12:00:00Z")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
-"""A point in time as RFC 3339 writes it; a number could be seconds or milliseconds."""
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("takes a time of the years from 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
+"""A point in time as RFC 3339 writes it, in UTC from then on; a number could be seconds or milliseconds."""

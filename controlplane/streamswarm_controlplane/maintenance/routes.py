@@ -49,7 +49,9 @@ def replace_window(
     """All of it: what isn't given is as in a new one."""
     window = service.get_window(db, window_id, lock=True)
     changing.check(service.public(window, now()))
-    return changing.show(service.changed(service.replace_window(db, operator.actor, window, body), now()))
+    service.replace_window(db, operator.actor, window, body)
+    changing.show(service.public(window, now()))
+    return service.changed(window, now())
 
 
 @router.post("/{window_id}/end", summary="End a maintenance window")

@@ -98,6 +98,4 @@ class MaintenancePublic(BaseModel):
 class MaintenanceChanged(MaintenancePublic):
     """A window after a change, with what somebody should know of it."""
 
-    MEASURED: ClassVar = MaintenancePublic.MEASURED | {"warnings"}
-
     warnings: list[str] = Field([], description="What is allowed, but may not be meant, such as a window of the past.")

@@ -126,8 +126,9 @@ def replace_window(db: Session, actor: Actor, window: MaintenanceWindow, new: Ma
     before = _audited(db, window)
     for name, value in _checked(db, new).items():
         setattr(window, name, value)
-    window.updated_at = now()
-    record(db, actor, "maintenance.update", window.name, before=before, after=_audited(db, window))
+    if db.is_modified(window):
+        window.updated_at = now()
+        record(db, actor, "maintenance.update", window.name, before=before, after=_audited(db, window))
     return window
 
 

@@ -84,6 +84,8 @@ def change(db: Session, actor: Actor, settings: ControlPlaneSettings, key: str, 
         raise ApiError(422, f"{key}: takes a number", field="body.value")
     stored = db.get(ConfigValue, key, with_for_update=True)
     before = stored.value if stored else None
+    if before == accepted:
+        return
     _check_order(effective(db, settings).model_copy(update={key: accepted}))
     if stored is None:
         stored = ConfigValue(key=key)

@@ -108,7 +108,8 @@ def update_user(db: Session, actor: Actor, user: User, change: UserUpdate) -> Us
     _flush(db, user.username)
     if change.active is False:
         end_sessions(db, user)
-    record(db, actor, "user.update", before["username"], before=before, after=_audited(user))
+    if before != _audited(user):
+        record(db, actor, "user.update", before["username"], before=before, after=_audited(user))
     return user
 
 
@@ -117,7 +118,8 @@ def update_profile(db: Session, actor: Actor, user: User, change: ProfileUpdate)
     before = _audited(user)
     for name, value in change.model_dump(exclude_none=True).items():
         setattr(user, name, value)
-    record(db, actor, "user.profile", user.username, before=before, after=_audited(user))
+    if before != _audited(user):
+        record(db, actor, "user.profile", user.username, before=before, after=_audited(user))
     return user
 
 

@@ -81,9 +81,9 @@ def update_channel(db: Session, actor: Actor, channel: Channel, change: ChannelU
             shown to another host.
     """
     try:
-        stored = box.open(channel.secrets)
+        stored, readable = box.open(channel.secrets), True
     except SealedError:
-        stored = {}
+        stored, readable = {}, False
     before = _audited_channel(channel, stored)
     hidden = stored
     if change.name is not None:
@@ -101,9 +101,11 @@ def update_channel(db: Session, actor: Actor, channel: Channel, change: ChannelU
             hidden.setdefault("secret", stored.get("secret") or new_signing_secret())
         _check_secrets(channel.kind, values, hidden)
         channel.settings = values
-        channel.secrets = box.seal(hidden)
-    channel.updated_at = now()
-    record(db, actor, "channel.update", channel.name, before=before, after=_audited_channel(channel, hidden))
+        if hidden != stored or not readable:
+            channel.secrets = box.seal(hidden)
+    if db.is_modified(channel):
+        channel.updated_at = now()
+        record(db, actor, "channel.update", channel.name, before=before, after=_audited_channel(channel, hidden))
     return channel
 
 

@@ -55,8 +55,9 @@ def update_rule(db: Session, actor: Actor, rule: Rule, change: RuleUpdate) -> Ru
     _check_channels(db, values.get("channel_ids", []))
     for name, value in values.items():
         setattr(rule, name, value)
-    rule.updated_at = now()
-    record(db, actor, "rule.update", rule.name, before=before, after=_audited_rule(db, rule))
+    if db.is_modified(rule):
+        rule.updated_at = now()
+        record(db, actor, "rule.update", rule.name, before=before, after=_audited_rule(db, rule))
     return rule
 
 

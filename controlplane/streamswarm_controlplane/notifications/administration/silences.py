@@ -73,7 +73,8 @@ def update_silence(db: Session, actor: Actor, silence: Silence, change: SilenceU
             raise ApiError(422, "ends_at: give a time after the start", field="body.ends_at")
         silence.ends_at = change.ends_at
     silence.comment = change.comment or silence.comment
-    record(db, actor, "silence.update", _described(silence), before=before, after=_audited_silence(silence))
+    if db.is_modified(silence):
+        record(db, actor, "silence.update", _described(silence), before=before, after=_audited_silence(silence))
     return silence
 
 
