@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,12 +23,14 @@ from streamswarm_controlplane.discovery import routes as discovery
 from streamswarm_controlplane.enrolment import credential_routes as credentials
 from streamswarm_controlplane.enrolment import routes as enrolment
 from streamswarm_controlplane.expectations import routes as expectations
+from streamswarm_controlplane.heads import HeadAsGet
 from streamswarm_controlplane.installer import routes as installer
 from streamswarm_controlplane.jobs.periodic import running
 from streamswarm_controlplane.maintenance import routes as maintenance
 from streamswarm_controlplane.metrics import Metrics, Timed
 from streamswarm_controlplane.notifications import routes as notifications
 from streamswarm_controlplane.notifications.start import make_notifications
+from streamswarm_controlplane.queries import refuse_unknown
 from streamswarm_controlplane.results import routes as results
 from streamswarm_controlplane.runs import routes as runs
 from streamswarm_controlplane.schema import migrate
@@ -135,7 +137,9 @@ def _create_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
     )
     problems.install(app, API_PREFIX, _ROUTERS)
     for router in _ROUTERS:
-        app.include_router(router, prefix=API_PREFIX)
+        # What an OpenID provider adds to its answer is its own business.
+        known = [] if router is oidc.router else [Depends(refuse_unknown)]
+        app.include_router(router, prefix=API_PREFIX, dependencies=known)
     openapi.install(app, API_PREFIX, _ROUTERS)
     return app
 
@@ -167,6 +171,7 @@ def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSett
     own = Metrics()
     own.watch(database.engine)
     app.add_middleware(Timed, metrics=own, prefix=API_PREFIX)
+    app.add_middleware(HeadAsGet)
 
     @app.get("/health", include_in_schema=False)
     def health() -> Response:

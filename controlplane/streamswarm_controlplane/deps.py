@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,7 @@ from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.audit.service import Actor
 from streamswarm_controlplane.auth.models import UserSession
 from streamswarm_controlplane.db import Database
+from streamswarm_controlplane.dryrun import is_dry_run
 from streamswarm_controlplane.problems import PASSWORD_CHANGE_REQUIRED, ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig.service import effective
@@ -70,6 +72,8 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
     reading = request.method in _SAFE_METHODS or request.scope.get("endpoint") in _READERS
     async with database.session_in_turn(reading=reading) as session:
         yield session
+        if is_dry_run(request):
+            await run_in_threadpool(session.rollback)
 
 
 async def get_base_settings(request: Request) -> ControlPlaneSettings:

@@ -30,6 +30,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from streamswarm_controlplane.bodies import LARGEST_BODY, bounded, check_content_type
 from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.deps import SessionDep
+from streamswarm_controlplane.dryrun import is_dry_run
 from streamswarm_controlplane.problems import Answered, ApiError
 from streamswarm_core.clock import now
 
@@ -237,7 +238,7 @@ def _once(
         ),
     ] = None,
 ) -> None:
-    if key is None:
+    if key is None or is_dry_run(request):
         return
     caller: str = getattr(request.state, "caller", "anybody")
     asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + request.state.request_digest

@@ -31,6 +31,7 @@ from streamswarm_controlplane.deps import (
     SigningKeyDep,
     Viewer,
 )
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, IfNoneMatch, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
@@ -69,7 +70,7 @@ def get_agent(
     return reading.show(service.public(service.get_agent(db, agent_id), settings, now()))
 
 
-@router.patch("/agents/{agent_id}", summary="Rename, move or label an agent")
+@router.patch("/agents/{agent_id}", dependencies=CAN_BE_TRIED, summary="Rename, move or label an agent")
 def update_agent(
     agent_id: str,
     body: AgentUpdate,

@@ -1,6 +1,7 @@
 from fastapi import APIRouter, status
 
 from streamswarm_controlplane.deps import Operator, SessionDep, Viewer
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.maintenance import service
@@ -30,7 +31,7 @@ def list_active_windows(db: SessionDep, page: PageDep, _viewer: Viewer) -> Page[
     return page.of(active, key=lambda window: window.id)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Add a maintenance window")
+@router.post("", dependencies=CAN_BE_TRIED, status_code=status.HTTP_201_CREATED, summary="Add a maintenance window")
 def create_window(body: MaintenanceCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> MaintenanceChanged:
     """Once, or recurring by a cron expression."""
     return service.changed(service.create_window(db, operator.actor, body), now())
@@ -42,7 +43,7 @@ def get_window(window_id: str, db: SessionDep, reading: ReadingDep, _viewer: Vie
     return reading.show(service.public(service.get_window(db, window_id), now()))
 
 
-@router.put("/{window_id}", summary="Change a maintenance window")
+@router.put("/{window_id}", dependencies=CAN_BE_TRIED, summary="Change a maintenance window")
 def replace_window(
     window_id: str, body: MaintenanceCreate, db: SessionDep, changing: ChangingDep, operator: Operator
 ) -> MaintenanceChanged:
@@ -61,7 +62,12 @@ def end_window(window_id: str, db: SessionDep, operator: Operator, _once: OnceDe
     return service.public(service.end_window(db, operator.actor, window), now())
 
 
-@router.delete("/{window_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a maintenance window")
+@router.delete(
+    "/{window_id}",
+    dependencies=CAN_BE_TRIED,
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Remove a maintenance window",
+)
 def delete_window(window_id: str, db: SessionDep, changing: ChangingDep, operator: Operator) -> None:
     """Its silence ends with it."""
     window = service.get_window(db, window_id, lock=True)

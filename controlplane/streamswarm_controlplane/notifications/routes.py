@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, status
 from sqlalchemy import select
 
 from streamswarm_controlplane.deps import Admin, Operator, SessionDep, SettingsDep, Viewer
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.notifications.administration import alerts, channels, deliveries, rules, silences
@@ -50,7 +51,7 @@ def list_channels(db: SessionDep, page: PageDep, box: BoxDep, viewer: Viewer) ->
     return page.read(db, query, by=[Channel.name, Channel.id], show=show)
 
 
-@router.post("/channels", status_code=status.HTTP_201_CREATED, summary="Add a channel")
+@router.post("/channels", dependencies=CAN_BE_TRIED, status_code=status.HTTP_201_CREATED, summary="Add a channel")
 def create_channel(body: ChannelCreate, db: SessionDep, box: BoxDep, admin: Admin, _once: OnceDep) -> ChannelCreated:
     """A webhook's signing secret is in this answer if it was made here, and nowhere else."""
     channel, made = channels.create_channel(db, admin.actor, body, box)
@@ -64,7 +65,7 @@ def get_channel(channel_id: str, db: SessionDep, box: BoxDep, reading: ReadingDe
     return reading.show(channels.show_channel(channels.get_channel(db, channel_id), box, whole=whole))
 
 
-@router.patch("/channels/{channel_id}", summary="Change a channel")
+@router.patch("/channels/{channel_id}", dependencies=CAN_BE_TRIED, summary="Change a channel")
 def update_channel(
     channel_id: str, body: ChannelUpdate, db: SessionDep, box: BoxDep, changing: ChangingDep, admin: Admin
 ) -> ChannelPublic:
@@ -74,7 +75,12 @@ def update_channel(
     return changing.show(channels.show_channel(channels.update_channel(db, admin.actor, channel, body, box), box))
 
 
-@router.delete("/channels/{channel_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a channel")
+@router.delete(
+    "/channels/{channel_id}",
+    dependencies=CAN_BE_TRIED,
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Remove a channel",
+)
 def delete_channel(channel_id: str, db: SessionDep, box: BoxDep, changing: ChangingDep, admin: Admin) -> None:
     """Not while rules use it."""
     channel = channels.get_channel(db, channel_id, lock=True)
@@ -99,7 +105,13 @@ def list_rules(db: SessionDep, page: PageDep, _viewer: Viewer) -> Page[RulePubli
     return page.read(db, select(Rule), by=[Rule.name, Rule.id], show=RulePublic.model_validate)
 
 
-@router.post("/rules", status_code=status.HTTP_201_CREATED, response_model=RulePublic, summary="Add a rule")
+@router.post(
+    "/rules",
+    dependencies=CAN_BE_TRIED,
+    status_code=status.HTTP_201_CREATED,
+    response_model=RulePublic,
+    summary="Add a rule",
+)
 def create_rule(body: RuleCreate, db: SessionDep, admin: Admin, _once: OnceDep) -> Rule:
     """It is about alerts that are open now, too."""
     return rules.create_rule(db, admin.actor, body)
@@ -111,7 +123,7 @@ def get_rule(rule_id: str, db: SessionDep, reading: ReadingDep, _viewer: Viewer)
     return reading.show(RulePublic.model_validate(rules.get_rule(db, rule_id)))
 
 
-@router.patch("/rules/{rule_id}", summary="Change a rule")
+@router.patch("/rules/{rule_id}", dependencies=CAN_BE_TRIED, summary="Change a rule")
 def update_rule(rule_id: str, body: RuleUpdate, db: SessionDep, changing: ChangingDep, admin: Admin) -> RulePublic:
     """What is not given stays."""
     rule = rules.get_rule(db, rule_id, lock=True)
@@ -119,7 +131,9 @@ def update_rule(rule_id: str, body: RuleUpdate, db: SessionDep, changing: Changi
     return changing.show(RulePublic.model_validate(rules.update_rule(db, admin.actor, rule, body)))
 
 
-@router.delete("/rules/{rule_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a rule")
+@router.delete(
+    "/rules/{rule_id}", dependencies=CAN_BE_TRIED, status_code=status.HTTP_204_NO_CONTENT, summary="Remove a rule"
+)
 def delete_rule(rule_id: str, db: SessionDep, changing: ChangingDep, admin: Admin) -> None:
     """Alerts, and messages on their way, stay."""
     rule = rules.get_rule(db, rule_id, lock=True)

@@ -3,6 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, status
 
 from streamswarm_controlplane.deps import Operator, SessionDep, SettingsDep, Viewer
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
@@ -36,7 +37,7 @@ def list_unlisted_sites(db: SessionDep, settings: SettingsDep, page: PageDep, _v
     return page.of(service.unlisted(db, settings, now()), key=lambda site: site.name)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Add a site")
+@router.post("", dependencies=CAN_BE_TRIED, status_code=status.HTTP_201_CREATED, summary="Add a site")
 def create_site(
     body: SiteCreate, db: SessionDep, settings: SettingsDep, operator: Operator, _once: OnceDep
 ) -> SitePublic:
@@ -52,7 +53,7 @@ def get_site(site_id: str, db: SessionDep, settings: SettingsDep, reading: Readi
     return reading.show(service.public(site, service.staff_of_sites(db, settings, now(), site.name)))
 
 
-@router.patch("/{site_id}", summary="Change a site's place, time zone or address")
+@router.patch("/{site_id}", dependencies=CAN_BE_TRIED, summary="Change a site's place, time zone or address")
 def update_site(
     site_id: str, body: SiteUpdate, db: SessionDep, settings: SettingsDep, changing: ChangingDep, operator: Operator
 ) -> SitePublic:
@@ -63,7 +64,7 @@ def update_site(
     return changing.show(service.public(service.update_site(db, operator.actor, site, body), staff))
 
 
-@router.delete("/{site_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a site")
+@router.delete("/{site_id}", dependencies=CAN_BE_TRIED, status_code=status.HTTP_204_NO_CONTENT, summary="Remove a site")
 def delete_site(site_id: str, db: SessionDep, settings: SettingsDep, changing: ChangingDep, operator: Operator) -> None:
     """Its place and time zone are forgotten; agents keep its name as their site, and what they measured stays."""
     site = service.get_site(db, site_id, lock=True)

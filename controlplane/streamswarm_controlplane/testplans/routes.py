@@ -3,6 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, status
 
 from streamswarm_controlplane.deps import Operator, SessionDep, Viewer
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
@@ -67,7 +68,7 @@ def list_tests(
     return page.read(db, query, by=[TestPlan.name, TestPlan.id], show=TestPublic.model_validate)
 
 
-@router.post("/tests", status_code=status.HTTP_201_CREATED, summary="Add a test")
+@router.post("/tests", dependencies=CAN_BE_TRIED, status_code=status.HTTP_201_CREATED, summary="Add a test")
 def create_test(body: TestCreate, db: SessionDep, operator: Operator, _once: OnceDep) -> TestChanged:
     """And assign it to agents, if some are given."""
     return service.changed(db, service.create_test(db, operator.actor, body))
@@ -79,7 +80,7 @@ def get_test(test_id: str, db: SessionDep, reading: ReadingDep, _viewer: Viewer)
     return reading.show(TestPublic.model_validate(service.get_test(db, test_id)))
 
 
-@router.patch("/tests/{test_id}", summary="Change, pause or resume a test")
+@router.patch("/tests/{test_id}", dependencies=CAN_BE_TRIED, summary="Change, pause or resume a test")
 def update_test(
     test_id: str, body: TestUpdate, db: SessionDep, changing: ChangingDep, operator: Operator
 ) -> TestPublic:
@@ -89,7 +90,9 @@ def update_test(
     return changing.show(TestPublic.model_validate(service.update_test(db, operator.actor, test, body)))
 
 
-@router.delete("/tests/{test_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a test")
+@router.delete(
+    "/tests/{test_id}", dependencies=CAN_BE_TRIED, status_code=status.HTTP_204_NO_CONTENT, summary="Remove a test"
+)
 def delete_test(test_id: str, db: SessionDep, changing: ChangingDep, operator: Operator) -> None:
     """What it measured stays."""
     test = service.get_test(db, test_id, lock=True)

@@ -1,0 +1,33 @@
+"""The part of a URL behind the `?`: what a route doesn't know is refused, as it is in bodies.
+
+A filter that is ignored answers with everything, and a script that misspelled it deletes everything.
+"""
+
+from collections.abc import Iterator
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+
+from streamswarm_controlplane.problems import ApiError
+
+
+async def refuse_unknown(request: Request) -> None:
+    """For every route of the API.
+
+    Raises:
+        ApiError: 422 for a name that the route doesn't take.
+    """
+    if not request.query_params:
+        return
+    taken = dict.fromkeys(_names(request.scope["route"].dependant))
+    for name in request.query_params:
+        if name not in taken:
+            takes = f"it takes {', '.join(taken)}" if taken else "there is nothing to choose"
+            field = f"query.{name}"
+            raise ApiError(422, f"{field}: isn't known here; {takes}", field=field)
+
+
+def _names(dependant: Dependant) -> Iterator[str]:
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _names(inner)
