@@ -7,6 +7,7 @@ import typer
 from streamswarm_cli.admin import (
     agents,
     alerts,
+    apply,
     audit,
     channels,
     config,
@@ -60,6 +61,8 @@ for _name, _app in {
     "config": config.app,
 }.items():
     app.add_typer(_app, name=_name)
+app.command("apply")(apply.apply)
+app.command("export")(apply.export)
 app.command("results")(results.results)
 app.command("audit")(audit.audit)
 app.command("request")(request.request)

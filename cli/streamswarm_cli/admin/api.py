@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -16,6 +16,18 @@ SESSION_COOKIE: Final = "streamswarm_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
 PAGE: Final = 200
 _ID: Final = re.compile(r"[0-9a-f]{32}|\d+")
+
+
+class UnusableError(ConfigError):
+    """What was sent can't be used.
+
+    Attributes:
+        fields: path and complaint of each value that is at fault.
+    """
+
+    def __init__(self, line: str, fields: Sequence[tuple[str, str]]) -> None:
+        super().__init__(line)
+        self.fields = fields
 
 
 class Api(Closing):
@@ -129,4 +141,4 @@ def _refusal(answer: httpx.Response) -> ConfigError | Refused | Unavailable:
         return Refused(line, status=answer.status_code)
     if answer.status_code >= 500:
         return Unavailable(f"{answer.request.url.copy_with(query=None)}: {line}")
-    return ConfigError(line)
+    return UnusableError(line, [(field.removeprefix("body."), message) for field, message in errors])

@@ -42,11 +42,11 @@ def value_of(text: str) -> Any:
         pass
     if text[:1] not in {"[", "{"}:
         return {"true": True, "false": False, "null": None}.get(text, text)
-    yaml = _yaml()
+    yaml = yaml_module()
     if yaml is None:
         return text
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, loader_of(yaml))
     except yaml.YAMLError:
         return text
 
@@ -57,11 +57,7 @@ def documents(file: str) -> list[dict[str, Any]]:
     Raises:
         ConfigError: it can't be read, or holds something else.
     """
-    name = "standard input" if file == "-" else file
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    name, text = read(file)
     found: list[Any] = []
     for document in _parse(name, text):
         found.extend(document if isinstance(document, list) else [document])
@@ -73,20 +69,41 @@ def documents(file: str) -> list[dict[str, Any]]:
     return found
 
 
+def read(file: str) -> tuple[str, str]:
+    """What to call a file, and its text; `-` is standard input.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    name = "standard input" if file == "-" else file
+    try:
+        return name, sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+
+
 def _parse(name: str, text: str) -> list[Any]:
     try:
         return [json.loads(text)]
     except ValueError as error:
-        yaml = _yaml()
+        yaml = yaml_module()
         if yaml is None:
             raise ConfigError(f"{name}: not JSON: {error}; for YAML: pip install pyyaml") from None
     try:
-        return [document for document in yaml.safe_load_all(text) if document is not None]
+        return [document for document in yaml.load_all(text, loader_of(yaml)) if document is not None]
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: {' '.join(str(error).split())}") from None
 
 
-def _yaml() -> ModuleType | None:
+def loader_of(yaml: ModuleType) -> Any:
+    """A safe loader that leaves times as they are written: JSON has none, and the API reads them."""
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.items()
+    others = {first: [one for one in found if not one[0].endswith(":timestamp")] for first, found in resolvers}
+    return type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": others})
+
+
+def yaml_module() -> ModuleType | None:
+    """PyYAML, where it is installed."""
     try:
         import yaml  # noqa: PLC0415 - not everybody's
     except ModuleNotFoundError:
