@@ -12,6 +12,12 @@ Schema = Mapping[str, Any]
 """A JSON schema."""
 
 _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), lambda _told: "takes an object: {…}"),
+    "list_type": lambda _told: "takes a list: […]",
+    "string_type": lambda _told: "takes a text",
+    **dict.fromkeys(("bool_type", "bool_parsing"), lambda _told: "takes true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), lambda _told: "takes a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), lambda _told: "takes a number"),
     "missing": lambda _told: "is missing",
     "value_error": lambda told: str(told["error"]),
     "timezone_aware": lambda _told: "has no time zone; write it with one, such as 2026-01-31T12:00:00Z",

@@ -5,16 +5,20 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+NAME_OR_NONE: Final = r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$"
 SITE: Final = r"^[A-Za-z0-9._ -]*$"
 LABEL: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+LABEL_FILTER: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(=[^\x00-\x1f\x7f]*)?$"
 USERNAME: Final = r"^[^\s/\\:@]+(@[^\s/\\:@]+)?$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 KEY: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
 MAIL: Final = r'^[^@\s<>,;:"()\[\]\\]+@[^@\s<>,;:"()\[\]\\]+$'
 PATTERNS: Final = {
-    NAME: "takes letters, digits, '.', '_' and '-', the first a letter or a digit",
-    SITE: "takes letters, digits, spaces, '.', '_' and '-'",
-    LABEL: "takes letters, digits and '_', the first no digit",
+    NAME: "takes letters A to Z, digits, '.', '_' and '-', the first a letter or a digit",
+    NAME_OR_NONE: "takes letters A to Z, digits, '.', '_' and '-', the first a letter or a digit",
+    SITE: "takes letters A to Z, digits, spaces, '.', '_' and '-'",
+    LABEL: "takes letters A to Z, digits and '_', the first no digit",
+    LABEL_FILTER: "takes a label's name, or NAME=VALUE, such as role=edge",
     USERNAME: "takes a name without spaces, '/', '\\' and ':', or one like kim@example.org",
     ONE_LINE: "takes one line, without control characters",
     KEY: "takes up to 63 lower-case letters, digits and '-', the first no '-'",

@@ -14,11 +14,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from streamswarm_controlplane.fields import LABEL, NAME, ONE_LINE, SITE, Count
+from streamswarm_controlplane.fields import LABEL, LABEL_FILTER, NAME, NAME_OR_NONE, ONE_LINE, SITE, Count
 from streamswarm_core.moment import Moment
 
 AgentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=NAME)]
 """An agent's name, as in the `agent` tag."""
+OneAgent = Annotated[str, StringConstraints(strip_whitespace=True, max_length=63, pattern=NAME_OR_NONE)]
+"""An agent's name, or none."""
 SiteName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=63, pattern=SITE)]
 """A site's name, as in the `site` tag; empty for none."""
 
@@ -37,9 +39,7 @@ LabelName = Annotated[str, StringConstraints(max_length=63, pattern=LABEL), Afte
 LabelValue = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=ONE_LINE)]
 Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=32)]
 """What a user says of an agent: `{"role": "edge", "provider": "acme"}`."""
-LabelFilter = Annotated[
-    str, StringConstraints(max_length=264, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*(=[^\x00-\x1f\x7f]*)?$")
-]
+LabelFilter = Annotated[str, StringConstraints(max_length=264, pattern=LABEL_FILTER)]
 """`name=value`, or `name` for any value."""
 
 

@@ -1,11 +1,11 @@
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Self
 
 from fastapi import APIRouter, status
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
-from streamswarm_controlplane.agents.schemas import AgentName, Labels, SiteName
+from streamswarm_controlplane.agents.schemas import Labels, OneAgent, SiteName
 from streamswarm_controlplane.deps import Operator, SessionDep, SettingsDep
 from streamswarm_controlplane.enrolment import service
 from streamswarm_controlplane.enrolment.models import EnrolmentToken
@@ -22,9 +22,7 @@ class EnrolmentCreate(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"site": "berlin", "hours": 24, "uses": 1}]}
     )
 
-    agent_name: AgentName | Annotated[str, StringConstraints(max_length=0)] = Field(
-        "", description="Only this agent may use it; any if empty."
-    )
+    agent_name: OneAgent = Field("", description="Only this agent may use it; any if empty.")
     site: SiteName = Field("", description="The agent's `site` tag.")
     labels: Labels = Field(default_factory=dict, description="Labels that the agent gets.")
     hours: float | None = Field(None, gt=0, le=720, description="Lifetime; the server's default if not given.")

@@ -37,15 +37,21 @@ JARGON = ("Value error", "Extra inputs", "discriminator", "match pattern", "[key
         ("/tests", {**PING, "name": "two\nlines"}, "body.name: takes one line"),
         ("/users", {"username": "a/b"}, "body.username: takes a name without spaces"),
         ("/users", {"username": "kim", "email": "kim"}, "body.email: takes an e-mail address, such as"),
-        ("/enrolment-tokens", {"labels": {"a b": "c"}}, "body.labels.a b: takes letters, digits and '_'"),
+        ("/enrolment-tokens", {"labels": {"a b": "c"}}, "body.labels.a b: takes letters A to Z, digits and '_'"),
         ("/enrolment-tokens", {"labels": {"site": "c"}}, "body.labels.site: names that begin with __"),
-        ("/sites", {"name": "a/b"}, "body.name: takes letters, digits, spaces, '.', '_' and '-'"),
         (
             "/sites",
             {"name": "x", "time_zone": "Europe/Belrin"},
             "body.time_zone: no time zone 'Europe/Belrin'; takes a name such as UTC",
         ),
         ("/sites", {"name": "x", "time_zone": ""}, "body.time_zone: no time zone ''; takes a name such as UTC"),
+        ("/sites", {"name": "a/b"}, "body.name: takes letters A to Z, digits, spaces, '.', '_' and '-'"),
+        ("/enrolment-tokens", {"agent_name": "köln-1"}, "body.agent_name: takes letters A to Z, digits, '.'"),
+        ("/enrolment-tokens", {"uses": 2.5}, "body.uses: takes a whole number"),
+        ("/tests", {**PING, "paused": "maybe"}, "body.paused: takes true or false"),
+        ("/tests", {**PING, "params": []}, "body.params: takes an object"),
+        ("/tests", {**PING, "agent_ids": "berlin-1"}, "body.agent_ids: takes a list"),
+        ("/tests", {**PING, "name": 5}, "body.name: takes a text"),
         ("/sites", {"name": "x", "latitude": 52.5}, "body: takes latitude and longitude together, or neither"),
         (
             "/sites",
@@ -75,3 +81,13 @@ def test_wrong_input_is_told_in_plain_words_with_its_own_path(
 def test_a_wrong_parameter_of_the_address_is_told_likewise(admin: Client) -> None:
     problem = is_problem(admin.http.get("/audit", params={"since": "yesterday"}), 422, "query.since")
     assert problem["detail"] == "query.since: takes a date and time with its zone, such as 2026-01-31T12:00:00Z"
+
+
+def test_a_filter_that_can_not_be_used_is_told_in_plain_words_too(admin: Client) -> None:
+    for query, said in {
+        "/agents?label=a b": "query.label.0: takes a label's name, or NAME=VALUE, such as role=edge",
+        "/tests?paused=maybe": "query.paused: takes true or false",
+        "/tests?limit=all": "query.limit: takes a whole number",
+    }.items():
+        assert is_problem(admin.http.get(query), 422)["detail"] == said
+    assert is_problem(admin.http.post("/tests", json=[PING]), 422)["detail"] == "body: takes an object: {…}"
