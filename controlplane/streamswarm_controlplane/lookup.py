@@ -26,7 +26,8 @@ def get_or_404(db: Session, table: type[Row], row_id: str, noun: str, *, lock: b
     Raises:
         ApiError: 404.
     """
-    row = db.get(table, row_id, with_for_update=lock or None)
+    # Only this row: PostgreSQL locks none that an outer join may leave out.
+    row = db.get(table, row_id, with_for_update={"of": table} if lock else None)
     if row is None:
         raise ApiError(404, f"no {noun} with the id {row_id}" + (f"; {hint}" if hint else ""))
     return row

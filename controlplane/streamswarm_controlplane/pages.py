@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import Float, Integer, Select, literal, tuple_
+from sqlalchemy import Float, Integer, Select, literal, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from streamswarm_controlplane.db import UtcDateTime
@@ -162,3 +162,10 @@ async def _page_request(
 
 
 PageDep = Annotated[PageRequest, Depends(_page_request)]
+PartOfName = Annotated[str, Query(max_length=100, description="Part of the name.")]
+"""What lists of named things are searched for, in any case."""
+
+
+def having(query: Select[Row], part: str, *columns: InstrumentedAttribute[str]) -> Select[Row]:
+    """Only rows with this part in one of the columns; all without one."""
+    return query.where(or_(*(column.icontains(part, autoescape=True) for column in columns))) if part else query

@@ -16,6 +16,7 @@ from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.enrolment import credentials
 from streamswarm_controlplane.enrolment import service as enrolment
 from streamswarm_controlplane.lookup import get_or_404
+from streamswarm_controlplane.pages import having
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
@@ -125,7 +126,7 @@ def query_agents(
         name, given, value = label.partition("=")
         stored = Agent.labels[name].as_string()
         query = query.where(stored == value if given else stored.is_not(None))
-    return query.where(Agent.name.icontains(part, autoescape=True)) if part else query
+    return having(query, part, Agent.name)
 
 
 def is_in(state: AgentState, settings: ControlPlaneSettings, at: datetime) -> ColumnElement[bool]:

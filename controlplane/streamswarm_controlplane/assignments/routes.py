@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamswarm_controlplane.assignments import limits, service
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.deps import Operator, SessionDep, Viewer
+from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.testplans.service import get_test
@@ -71,7 +72,15 @@ def create_assignment(body: AssignmentCreate, db: SessionDep, operator: Operator
     return made.model_copy(update={"warnings": limits.duplicates(db, test)})
 
 
+@router.get("/{assignment_id}", summary="One assignment")
+def get_assignment(assignment_id: str, db: SessionDep, reading: ReadingDep, _viewer: Viewer) -> AssignmentPublic:
+    """By id."""
+    return reading.show(AssignmentPublic.model_validate(service.get_assignment(db, assignment_id)))
+
+
 @router.delete("/{assignment_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Take a test from an agent")
-def delete_assignment(assignment_id: str, db: SessionDep, operator: Operator) -> None:
+def delete_assignment(assignment_id: str, db: SessionDep, changing: ChangingDep, operator: Operator) -> None:
     """What it measured stays."""
-    service.unassign(db, operator.actor, assignment_id)
+    row = service.get_assignment(db, assignment_id, lock=True)
+    changing.check(AssignmentPublic.model_validate(row))
+    service.unassign(db, operator.actor, row)

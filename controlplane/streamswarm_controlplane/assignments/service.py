@@ -58,13 +58,21 @@ def assign(db: Session, actor: Actor, test: TestPlan, agent_id: str) -> Assignme
     return row
 
 
-def unassign(db: Session, actor: Actor, assignment_id: str) -> None:
+def get_assignment(db: Session, assignment_id: str, *, lock: bool = False) -> AssignmentRow:
+    """One assignment; locked if it is to be changed.
+
+    Raises:
+        ApiError: 404.
+    """
+    return get_or_404(db, AssignmentRow, assignment_id, "assignment", lock=lock)
+
+
+def unassign(db: Session, actor: Actor, row: AssignmentRow) -> None:
     """Let an agent stop running a test, unless the test's selector still matches it.
 
     Raises:
-        ApiError: 404, or 409 for an assignment that nobody made by hand.
+        ApiError: 409 for an assignment that nobody made by hand.
     """
-    row = get_or_404(db, AssignmentRow, assignment_id, "assignment")
     if row.selected and not row.explicit:
         raise ApiError(
             409,

@@ -1,7 +1,7 @@
 from datetime import datetime
-from typing import Self
+from typing import Annotated, ClassVar, Self
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Query, status
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
@@ -9,8 +9,9 @@ from streamswarm_controlplane.agents.schemas import Labels, OneAgent, SiteName
 from streamswarm_controlplane.deps import Operator, SessionDep, SettingsDep
 from streamswarm_controlplane.enrolment import service
 from streamswarm_controlplane.enrolment.models import EnrolmentToken
+from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
-from streamswarm_controlplane.pages import Page, PageDep
+from streamswarm_controlplane.pages import Page, PageDep, having
 
 router = APIRouter(prefix="/enrolment-tokens", tags=["agents"], route_class=ApiRoute)
 
@@ -38,6 +39,7 @@ class EnrolmentCreate(BaseModel):
 class EnrolmentPublic(BaseModel):
     """An enrolment token without its secret."""
 
+    MEASURED: ClassVar = frozenset({"uses_left", "used_at", "used_by"})
     model_config = ConfigDict(from_attributes=True)
 
     id: str
@@ -62,10 +64,16 @@ class EnrolmentCreated(EnrolmentPublic):
 
 
 @router.get("", summary="All enrolment tokens")
-def list_enrolment_tokens(db: SessionDep, page: PageDep, _operator: Operator) -> Page[EnrolmentPublic]:
+def list_enrolment_tokens(
+    db: SessionDep,
+    page: PageDep,
+    _operator: Operator,
+    q: Annotated[str, Query(max_length=100, description="Part of the agent's name or of the site.")] = "",
+) -> Page[EnrolmentPublic]:
     """Newest first, used and expired ones included."""
     by = [EnrolmentToken.created_at, EnrolmentToken.id]
-    return page.read(db, select(EnrolmentToken), by=by, show=EnrolmentPublic.model_validate, descending=True)
+    query = having(select(EnrolmentToken), q, EnrolmentToken.agent_name, EnrolmentToken.site)
+    return page.read(db, query, by=by, show=EnrolmentPublic.model_validate, descending=True)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Make an enrolment token")
@@ -86,7 +94,15 @@ def create_enrolment_token(
     return EnrolmentCreated(**EnrolmentPublic.model_validate(token).model_dump(), token=secret, command=command)
 
 
+@router.get("/{token_id}", summary="One enrolment token")
+def get_enrolment_token(token_id: str, db: SessionDep, reading: ReadingDep, _operator: Operator) -> EnrolmentPublic:
+    """By id; without its secret."""
+    return reading.show(EnrolmentPublic.model_validate(service.get_token(db, token_id)))
+
+
 @router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Revoke an enrolment token")
-def withdraw_enrolment_token(token_id: str, db: SessionDep, operator: Operator) -> None:
+def withdraw_enrolment_token(token_id: str, db: SessionDep, changing: ChangingDep, operator: Operator) -> None:
     """Agents that used it stay enrolled."""
-    service.withdraw(db, operator.actor, token_id)
+    token = service.get_token(db, token_id, lock=True)
+    changing.check(EnrolmentPublic.model_validate(token))
+    service.withdraw(db, operator.actor, token)

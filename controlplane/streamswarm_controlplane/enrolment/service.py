@@ -52,13 +52,17 @@ def describe(token: EnrolmentToken) -> str:
     return " ".join([who, *([f"of {token.site}"] if token.site else []), *([f"with {labels}"] if labels else [])])
 
 
-def withdraw(db: Session, actor: Actor, token_id: str) -> None:
-    """Make a token useless.
+def get_token(db: Session, token_id: str, *, lock: bool = False) -> EnrolmentToken:
+    """One enrolment token; locked if it is to be changed.
 
     Raises:
         ApiError: 404.
     """
-    token = get_or_404(db, EnrolmentToken, token_id, "enrolment token", lock=True)
+    return get_or_404(db, EnrolmentToken, token_id, "enrolment token", lock=lock)
+
+
+def withdraw(db: Session, actor: Actor, token: EnrolmentToken) -> None:
+    """Make a token useless."""
     if token.revoked_at is None:
         token.revoked_at = now()
         record(db, actor, "enrolment.withdraw", describe(token), before={"id": token.id, "uses_left": token.uses_left})

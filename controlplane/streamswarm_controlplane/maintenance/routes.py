@@ -7,20 +7,19 @@ from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.maintenance import service
 from streamswarm_controlplane.maintenance.models import MaintenanceWindow
 from streamswarm_controlplane.maintenance.schemas import MaintenanceChanged, MaintenanceCreate, MaintenancePublic
-from streamswarm_controlplane.pages import Page, PageDep
+from streamswarm_controlplane.pages import Page, PageDep, PartOfName, having
 from streamswarm_core.clock import now
 
 router = APIRouter(prefix="/maintenance", tags=["maintenance"], route_class=ApiRoute)
 
 
 @router.get("", summary="All maintenance windows")
-def list_windows(db: SessionDep, page: PageDep, _viewer: Viewer) -> Page[MaintenancePublic]:
+def list_windows(db: SessionDep, page: PageDep, _viewer: Viewer, q: PartOfName = "") -> Page[MaintenancePublic]:
     """Newest first, with whether each silences now."""
     at = now()
     by = [MaintenanceWindow.created_at, MaintenanceWindow.id]
-    return page.read(
-        db, service.query_windows(), by=by, show=lambda window: service.public(window, at), descending=True
-    )
+    query = having(service.query_windows(), q, MaintenanceWindow.name)
+    return page.read(db, query, by=by, show=lambda window: service.public(window, at), descending=True)
 
 
 @router.get("/active", summary="What is silenced now")

@@ -29,7 +29,7 @@ from streamswarm_controlplane.notifications.schemas import (
     SilenceUpdate,
 )
 from streamswarm_controlplane.notifications.secretbox import SecretBox
-from streamswarm_controlplane.pages import Page, PageDep
+from streamswarm_controlplane.pages import Page, PageDep, PartOfName, having
 from streamswarm_controlplane.users.models import Role
 
 router = APIRouter(tags=["notifications"], route_class=ApiRoute)
@@ -44,9 +44,11 @@ BoxDep = Annotated[SecretBox, Depends(_box)]
 
 
 @router.get("/channels", summary="All channels")
-def list_channels(db: SessionDep, page: PageDep, box: BoxDep, viewer: Viewer) -> Page[ChannelPublic]:
+def list_channels(
+    db: SessionDep, page: PageDep, box: BoxDep, viewer: Viewer, q: PartOfName = ""
+) -> Page[ChannelPublic]:
     """Ordered by name; secrets are asterisks, and for all but admins what follows the host in a webhook's URL."""
-    query, whole = select(Channel), viewer.role.includes(Role.ADMIN)
+    query, whole = having(select(Channel), q, Channel.name), viewer.role.includes(Role.ADMIN)
     show = partial(channels.show_channel, box=box, whole=whole)
     return page.read(db, query, by=[Channel.name, Channel.id], show=show)
 
@@ -100,9 +102,9 @@ def send_test_message(channel_id: str, db: SessionDep, settings: SettingsDep, ad
 
 
 @router.get("/rules", summary="All rules")
-def list_rules(db: SessionDep, page: PageDep, _viewer: Viewer) -> Page[RulePublic]:
+def list_rules(db: SessionDep, page: PageDep, _viewer: Viewer, q: PartOfName = "") -> Page[RulePublic]:
     """Ordered by name. Every rule that fits an alert sends."""
-    return page.read(db, select(Rule), by=[Rule.name, Rule.id], show=RulePublic.model_validate)
+    return page.read(db, having(select(Rule), q, Rule.name), by=[Rule.name, Rule.id], show=RulePublic.model_validate)
 
 
 @router.post(

@@ -14,6 +14,7 @@ from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import is_in
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.lookup import get_or_404
+from streamswarm_controlplane.pages import having
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sites.models import Site
@@ -55,7 +56,7 @@ def query_sites(part: str = "", *, placed: bool | None = None) -> Select[Site]:
     query = select(Site)
     if placed is not None:
         query = query.where(Site.latitude.is_not(None) if placed else Site.latitude.is_(None))
-    return query.where(Site.name.icontains(part, autoescape=True)) if part else query
+    return having(query, part, Site.name)
 
 
 def unlisted(db: Session, settings: ControlPlaneSettings, at: datetime) -> Sequence[UnlistedSite]:

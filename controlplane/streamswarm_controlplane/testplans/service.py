@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.assignments import limits, selection
@@ -9,6 +9,7 @@ from streamswarm_controlplane.assignments import service as assignments
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.audit.service import Actor, record, with_secrets
 from streamswarm_controlplane.lookup import get_or_404
+from streamswarm_controlplane.pages import having
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.testplans import checks
 from streamswarm_controlplane.testplans.models import TestPlan
@@ -50,10 +51,7 @@ def query_tests(*, probe: str = "", paused: bool | None = None, part: str = "") 
         query = query.where(TestPlan.probe == probe)
     if paused is not None:
         query = query.where(TestPlan.paused.is_(paused))
-    if part:
-        named = (column.icontains(part, autoescape=True) for column in (TestPlan.name, TestPlan.key, TestPlan.target))
-        query = query.where(or_(*named))
-    return query
+    return having(query, part, TestPlan.name, TestPlan.key, TestPlan.target)
 
 
 def get_test(db: Session, test_id: str, *, lock: bool = False) -> TestPlan:

@@ -1,15 +1,15 @@
 import hashlib
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 
 from streamswarm_controlplane.deps import Admin, SessionDep, SigningKeyDep, bearer_token, begins_reading
-from streamswarm_controlplane.etags import IfNoneMatch, not_modified
+from streamswarm_controlplane.etags import ChangingDep, IfNoneMatch, ReadingDep, not_modified
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
-from streamswarm_controlplane.pages import Page, PageDep
+from streamswarm_controlplane.pages import Page, PageDep, PartOfName, having
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.tokens import service
 from streamswarm_controlplane.tokens.models import StaticToken
@@ -35,6 +35,7 @@ class TokenCreate(BaseModel):
 class TokenPublic(BaseModel):
     """A static token without its secret."""
 
+    MEASURED: ClassVar = frozenset({"last_used_at"})
     model_config = ConfigDict(from_attributes=True)
 
     id: str
@@ -69,10 +70,11 @@ class Revocations(BaseModel):
 
 
 @router.get("/tokens", summary="All static tokens")
-def list_tokens(db: SessionDep, page: PageDep, _admin: Admin) -> Page[TokenPublic]:
+def list_tokens(db: SessionDep, page: PageDep, _admin: Admin, q: PartOfName = "") -> Page[TokenPublic]:
     """Newest first, revoked ones included."""
     by = [StaticToken.created_at, StaticToken.id]
-    return page.read(db, select(StaticToken), by=by, show=TokenPublic.model_validate, descending=True)
+    query = having(select(StaticToken), q, StaticToken.name)
+    return page.read(db, query, by=by, show=TokenPublic.model_validate, descending=True)
 
 
 @router.post("/tokens", status_code=status.HTTP_201_CREATED, summary="Make a static token")
@@ -85,10 +87,18 @@ def create_token(body: TokenCreate, db: SessionDep, admin: Admin, _once: OnceDep
     return TokenCreated(**TokenPublic.model_validate(token).model_dump(), token=secret)
 
 
+@router.get("/tokens/{token_id}", summary="One static token")
+def get_token(token_id: str, db: SessionDep, reading: ReadingDep, _admin: Admin) -> TokenPublic:
+    """By id; without its secret."""
+    return reading.show(TokenPublic.model_validate(service.get_token(db, token_id)))
+
+
 @router.delete("/tokens/{token_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Revoke a static token")
-def revoke_token(token_id: str, db: SessionDep, admin: Admin) -> None:
+def revoke_token(token_id: str, db: SessionDep, changing: ChangingDep, admin: Admin) -> None:
     """Collectors refuse it within 10 seconds."""
-    service.revoke_token(db, admin.actor, token_id)
+    token = service.get_token(db, token_id, lock=True)
+    changing.check(TokenPublic.model_validate(token))
+    service.revoke_token(db, admin.actor, token)
 
 
 @router.post("/tokens/introspect", summary="What a static token may do (for collectors)")

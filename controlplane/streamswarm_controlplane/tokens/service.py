@@ -32,13 +32,17 @@ def issue_token(
     return token, secret
 
 
-def revoke_token(db: Session, actor: Actor, token_id: str) -> None:
-    """Make a token useless; collectors learn of it within seconds.
+def get_token(db: Session, token_id: str, *, lock: bool = False) -> StaticToken:
+    """One token; locked if it is to be changed.
 
     Raises:
         ApiError: 404.
     """
-    token = get_or_404(db, StaticToken, token_id, "token")
+    return get_or_404(db, StaticToken, token_id, "token", lock=lock)
+
+
+def revoke_token(db: Session, actor: Actor, token: StaticToken) -> None:
+    """Make a token useless; collectors learn of it within seconds."""
     if token.revoked_at is None:
         token.revoked_at = now()
         record(db, actor, "token.revoke", token.name, before={"id": token.id})

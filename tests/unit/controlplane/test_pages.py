@@ -143,3 +143,35 @@ def test_agents_are_filtered_by_state_site_and_name(admin: Client) -> None:
     assert names(admin, "/agents", "name", limit=50, q="BERLIN") == ["berlin-1", "berlin-2"]
     assert len(names(admin, "/agents", "name", limit=50, site="berlin")) == 3
     assert names(admin, "/agents", "name", limit=50, site="") == []
+
+
+def test_every_list_of_named_things_is_searched_alike_and_shows_one_by_its_id(admin: Client) -> None:
+    webhook = {"kind": "webhook", "url": "https://hooks.example.com/x"}
+    channel = admin.http.post("/channels", json={"name": "Night shift", "settings": webhook}).json()["id"]
+    window = {"cron": "0 2 * * *", "duration": 60, "everything": True}
+    made = {
+        "/rules": {"name": "Night shift", "channel_ids": [channel]},
+        "/maintenance": {"name": "Night shift", **window},
+        "/tokens": {"name": "Night shift", "scopes": ["read"]},
+        "/enrolment-tokens": {"site": "Night shift"},
+        "/sites": {"name": "Night shift"},
+        "/tests": {"name": "Night shift", "probe": "system"},
+    }
+    for path, body in made.items():
+        admin.http.post(path, json=body).raise_for_status()
+    for path in ("/channels", *made):
+        found = admin.http.get(path, params={"q": "GHT s"}).json()["items"]
+        assert len(found) == 1, path
+        one = admin.http.get(f"{path}/{found[0]['id']}")
+        assert (one.json()["id"], "ETag" in one.headers) == (found[0]["id"], True), path
+        assert "token" not in one.json(), path
+        for absent in ("ght_s", "%", "day"):
+            assert admin.http.get(path, params={"q": absent}).json()["items"] == [], path
+        assert admin.http.get(f"{path}/nobody").status_code == 404
+
+
+def test_one_assignment_is_shown_by_its_id(admin: Client) -> None:
+    agent, _ = enrol_agent(admin)
+    admin.http.post("/tests", json={"name": "Host", "probe": "system", "agent_ids": [agent]}).raise_for_status()
+    listed = admin.http.get("/assignments").json()["items"][0]
+    assert admin.http.get(f"/assignments/{listed['id']}").json() == listed
