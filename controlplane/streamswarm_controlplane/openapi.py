@@ -19,6 +19,7 @@ from streamswarm_controlplane.deps import (
     get_reader,
 )
 from streamswarm_controlplane.idempotency import KEY_HEADER, REPLAY_HEADER
+from streamswarm_controlplane.notifications.webhook import webhooks
 from streamswarm_core.problem import MEDIA_TYPE, Problem
 
 _SAFE: Final = frozenset({"get", "head", "options"})
@@ -126,6 +127,7 @@ def install(app: FastAPI, prefix: str, routers: Sequence[APIRouter]) -> None:
                     summary=app.summary,
                     description=_DESCRIPTION,
                     routes=app.routes,
+                    webhooks=webhooks.routes,
                 ),
                 {(prefix + route.path, method.lower()): route for route, method in _operations(routers)},
             )
@@ -156,6 +158,9 @@ def _complete(schema: dict[str, Any], routes: Mapping[tuple[str, str], APIRoute]
     for one in schemas.values():
         _suit_generators(one, schemas)
     schema["tags"] = [{"name": str(tag), "description": _TAGS.get(str(tag), str(tag))} for tag in used]
+    for sent in schema["webhooks"].values():
+        sent["post"]["responses"].pop("422")  # what a receiver answers is its own business
+        sent["post"]["security"] = []
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation, path, method, routes[path, method])

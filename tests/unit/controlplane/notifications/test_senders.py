@@ -15,8 +15,10 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
+from jsonschema import Draft202012Validator, FormatChecker
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from streamswarm_controlplane.app import describe
 from streamswarm_controlplane.notifications.events import MessageKind
 from streamswarm_controlplane.notifications.guard import Guard
 from streamswarm_controlplane.notifications.models import Alert
@@ -67,6 +69,15 @@ def test_a_webhook_is_signed_json_with_the_message_id(receiver: Receiver) -> Non
         "2026-03-01T12:00:00Z",
     )
     assert document["alerts"][0]["labels"]["agent"] == "berlin-1"
+    described = describe()
+    sent = described["webhooks"]["alerts"]["post"]
+    schema = sent["requestBody"]["content"]["application/json"]["schema"]
+    validator = Draft202012Validator({**schema, "components": described["components"]}, format_checker=FormatChecker())
+    validator.validate(document)
+    assert set(described["components"]["schemas"]["WebhookMessage"]["required"]) == set(document)
+    assert set(described["components"]["schemas"]["WebhookAlert"]["required"]) == set(document["alerts"][0])
+    headers = {one["name"] for one in sent["parameters"] if one["required"]}
+    assert headers == {name for name in got.headers if name.startswith("webhook-")}
 
 
 def test_a_webhook_to_this_host_is_refused_unless_it_is_allowed(receiver: Receiver) -> None:
