@@ -43,6 +43,20 @@ def run_victoriametrics(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def run_vmagent(folder: Path, store: str) -> Iterator[str]:
+    """A vmagent that hands on to a store by remote write; yields its URL."""
+    address = f"127.0.0.1:{find_free_port()}"
+    command = [
+        "vmagent",
+        f"-remoteWrite.url={store}/api/v1/write",
+        f"-remoteWrite.tmpDataPath={folder / 'data'}",
+        f"-httpListenAddr={address}",
+    ]
+    with run_server(command, f"http://{address}/health", folder):
+        yield f"http://{address}"
+
+
+@contextmanager
 def run_prometheus(folder: Path, config: str = "") -> Iterator[str]:
     """A Prometheus on whatever is in `folder/data`; yields its URL."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ import pytest
 from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings, InfluxSinkSettings
 from tests.commands import run_command
-from tests.integration.stores import run_victoriametrics
+from tests.integration.stores import run_victoriametrics, run_vmagent
 from tests.support import RunningInfluxDB, eventually, find_free_port, run_influxdb, serve_app, wait_for_http
 
 pytestmark = [
@@ -81,6 +81,17 @@ def test_several_stores_of_all_kinds_get_every_point(tmp_path: Path, influx: Run
             for name in ("influx", "vm-v1", "vm-v2"):
                 lag = f'streamswarm_collector_sink_lag_batches{{sink="{name}"}}'
                 eventually(partial(metric, url, lag), lambda batches: batches == 0)
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_a_vmagent_hands_on_what_it_gets(tmp_path: Path, api: str) -> None:
+    with (
+        run_victoriametrics(tmp_path / "vm") as store,
+        run_vmagent(tmp_path / "agent", store) as agent,
+        serve_app(create_app(settings(tmp_path, sink("vmagent", agent, api)))) as url,
+    ):
+        write(url, "m,h=a v=1 1700000000000000000\nm,h=b v=2 1700000000000000000")
+        eventually(lambda: in_victoriametrics(store), lambda found: found == [1, 2])
 
 
 def test_migrating_from_one_store_to_another_leaves_no_gap(tmp_path: Path, influx: RunningInfluxDB) -> None:

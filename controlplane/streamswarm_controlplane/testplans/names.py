@@ -61,7 +61,7 @@ def free_copy_name(db: Session, name: str) -> str:
 
 def free_key(db: Session, name: str) -> str:
     """A key made of a name that no test has."""
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    ascii_name = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
     base = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:50] or "test"
     taken = set(db.scalars(select(TestPlan.key).where(TestPlan.key.startswith(base))))
     candidates = (base if number == 1 else f"{base}-{number}" for number in range(1, len(taken) + 2))

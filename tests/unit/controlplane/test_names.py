@@ -78,3 +78,11 @@ def test_a_request_that_is_sent_again_gets_its_first_answer_and_no_word_of_its_o
     refused_key = {"Idempotency-Key": str(uuid.uuid4())}
     assert admin.http.post("/tests", json=body, headers=refused_key).status_code == 409
     assert admin.http.post("/tests", json={**body, "name": "Branch"}, headers=refused_key).status_code == 201
+
+
+def test_a_key_is_made_of_letters_of_other_alphabets_as_far_as_they_have_a_likeness(admin: Client) -> None:
+    assert [add_test(admin, name=name)["key"] for name in ("Weiße Größe", "İzmir", "東京")] == [
+        "weisse-grosse",
+        "izmir",
+        "test",
+    ]
