@@ -6,8 +6,9 @@ assignment is, so that whoever asks for too much hears of it at once.
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -41,21 +42,33 @@ class Load:
     def __add__(self, other: "Load") -> "Load":
         return Load(self.link + other.link, self.lane + other.lane)
 
+    def exceeds(self, other: "Load") -> bool:
+        """Whether it asks for more of anything."""
+        mine, theirs = self.link, other.link
+        return mine.packets > theirs.packets or mine.bytes > theirs.bytes or self.lane > other.lane
+
 
 def load_of(test: TestPlan) -> Load:
     """What a test asks of each of its agents; nothing if it can't be told or if the test is paused."""
-    spec = SPECS.get(test.probe)
-    if spec is None or test.paused:
+    if test.paused:
+        return Load()
+    return _load(test.probe, json.dumps(test.params), json.dumps(test.schedule), test.interval, test.timeout)
+
+
+@lru_cache(maxsize=4096)  # each test is asked for with every agent that has it
+def _load(probe: str, params: str, schedule: str, interval: float, timeout: float) -> Load:
+    spec = SPECS.get(probe)
+    if spec is None:
         return Load()
     try:
-        params, schedule = spec.params.model_validate(test.params), read_schedule(test.schedule)
+        options, times = spec.params.model_validate(json.loads(params)), read_schedule(json.loads(schedule))
     except ValidationError:
         return Load()  # the agent refuses it
-    link = demand(schedule, test.interval, spec.cost(params))
+    link = demand(times, interval, spec.cost(options))
     if spec.lane is not Lane.EXCLUSIVE:
         return Load(link)
-    seconds = min(spec.lasts(params), test.timeout)
-    return Load(link, demand(schedule, test.interval, RunCost(packets=seconds)).packets)
+    seconds = min(spec.lasts(options), timeout)
+    return Load(link, demand(times, interval, RunCost(packets=seconds)).packets)
 
 
 def budget_of(agent: Agent) -> RunCost:
@@ -75,13 +88,43 @@ def overload(db: Session, agent: Agent, test: TestPlan, before: Load | None = No
         test: the test as it is to be.
         before: what the test asks of the agent now, if it runs it; what asks for no more than that is never too much.
     """
+    return next(_overloads(db, [agent], test, before), "")
+
+
+def refuse_overload(db: Session, agents: Iterable[Agent], test: TestPlan, before: Load | None = None) -> None:
+    """Let a change pass that all these agents can bear.
+
+    Raises:
+        ApiError: 409, with agent, sum and limit.
+    """
+    reasons = list(_overloads(db, agents, test, before))
+    if reasons:
+        more = f"; {len(reasons) - 1} more agents can't either" if len(reasons) > 1 else ""
+        advice = ". Choose a longer interval, fewer packets, or another agent; the agent's own setting is the limit"
+        raise ApiError(409, reasons[0] + more + advice, kind=OVERLOAD)
+
+
+def _overloads(db: Session, agents: Iterable[Agent], test: TestPlan, before: Load | None) -> Iterator[str]:
+    """For each agent that can't run a test: why."""
     wanted, now = load_of(test), before or Load()
-    others = [
-        load_of(row.test)
-        for row in db.scalars(select(AssignmentRow).where(AssignmentRow.agent_id == agent.id))
-        if row.test_id != test.id
-    ]
-    total = sum(others, wanted)
+    if not wanted.exceeds(now):
+        return
+    known = {agent.id: agent for agent in agents}
+    totals = dict.fromkeys(known, wanted)
+    others = select(AssignmentRow.agent_id, AssignmentRow.test_id).where(
+        AssignmentRow.agent_id.in_(known), AssignmentRow.test_id != test.id
+    )
+    pairs = db.execute(others).all()
+    tests = db.scalars(select(TestPlan).where(TestPlan.id.in_({test_id for _, test_id in pairs})))
+    loads = {other.id: load_of(other) for other in tests}
+    for agent_id, test_id in pairs:
+        totals[agent_id] += loads[test_id]
+    for agent_id, total in totals.items():
+        if reason := _reason(known[agent_id], test, wanted, now, total):
+            yield reason
+
+
+def _reason(agent: Agent, test: TestPlan, wanted: Load, now: Load, total: Load) -> str:
     limit = budget_of(agent)
     if wanted.link.packets > now.link.packets and total.link.packets > limit.packets:
         return (
@@ -99,19 +142,6 @@ def overload(db: Session, agent: Agent, test: TestPlan, before: Load | None = No
             f"with its other bandwidth tests that makes {total.lane:.0%}, so they would overlap"
         )
     return ""
-
-
-def refuse_overload(db: Session, agents: Iterable[Agent], test: TestPlan, before: Load | None = None) -> None:
-    """Let a change pass that all these agents can bear.
-
-    Raises:
-        ApiError: 409, with agent, sum and limit.
-    """
-    reasons = [reason for agent in agents if (reason := overload(db, agent, test, before))]
-    if reasons:
-        more = f"; {len(reasons) - 1} more agents can't either" if len(reasons) > 1 else ""
-        advice = ". Choose a longer interval, fewer packets, or another agent; the agent's own setting is the limit"
-        raise ApiError(409, reasons[0] + more + advice, kind=OVERLOAD)
 
 
 def duplicates(db: Session, test: TestPlan) -> list[str]:
