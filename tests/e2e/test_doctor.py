@@ -14,7 +14,7 @@ from tests.doctoring import Told, answering
 from tests.e2e.stack import Stack
 from tests.support import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("doctor")]
 
 
 @dataclass

@@ -9,7 +9,7 @@ from streamswarm_core.publishedkeys import PublishedKeys
 from streamswarm_core.tokens import Scope, SigningKey
 
 KEY = SigningKey.generate()
-TOKEN = KEY.issue(subject="a1", name="berlin-1", scopes=[Scope.WRITE], lifetime=60.0)
+TOKEN = KEY.issue(subject="a1", name="berlin-1", scopes=[Scope.WRITE], lifetime=3600.0)
 
 
 def test_what_was_published_is_believed_and_kept_for_the_next_start(tmp_path: Path) -> None:

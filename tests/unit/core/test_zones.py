@@ -46,7 +46,8 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         find_zone.cache_clear()
         zoneinfo.ZoneInfo.clear_cache()
 
-    monkeypatch.setitem(sys.modules, "tzdata", None)
+    for name in {"tzdata", *(name for name in sys.modules if name.startswith("tzdata."))}:
+        monkeypatch.setitem(sys.modules, name, None)
     zoneinfo.reset_tzpath(to=[])
     forget()
     yield
