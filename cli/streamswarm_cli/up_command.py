@@ -139,7 +139,7 @@ class _Group:
                 self._tell(password)  # even if not all of it started: the next start doesn't know it any more
             self._console.print(f"Logs: {self._folder / 'logs'}   Stop: Ctrl-C\n")
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(asyncio.to_thread(self._show_first_points))
+                tasks.create_task(self._show_first_points())
                 tasks.create_task(group.watch())
 
     def _prepare(self) -> str | None:
@@ -197,7 +197,7 @@ class _Group:
                 "shown only now, to be changed at the first login."
             )
 
-    def _show_first_points(self) -> None:
+    async def _show_first_points(self) -> None:
         """Print one measured value of each test, as soon as no further test has points."""
         token = (self._folder / "secrets" / "ml.token").read_text(encoding="ascii").strip()
         bucket = str(getattr(self._settings[COLLECTOR.name], "bucket"))  # noqa: B009 - declared by the collector
@@ -205,10 +205,10 @@ class _Group:
         with InfluxQLReader(
             url_of(self._settings[COLLECTOR.name]), database=bucket, token=lambda: token, timeout=5.0
         ) as reader:
-            rows, quiet = _latest_rows(reader), 0
+            rows, quiet = await asyncio.to_thread(_latest_rows, reader), 0
             while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
-                time.sleep(1)
-                seen, rows = len(rows), _latest_rows(reader)
+                await asyncio.sleep(1)
+                seen, rows = len(rows), await asyncio.to_thread(_latest_rows, reader)
                 quiet = quiet + 1 if rows and len(rows) == seen else 0
         table = Table("measured", "test", "target", "up", "value", title="First points", title_justify="left")
         for row in rows:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import socket
@@ -209,6 +210,21 @@ def test_up_leads_services_to_its_collector_unless_they_read_promql(
     assert environment["STREAMSWARM_CONTROLPLANE_STORE_URL"] == "http://127.0.0.1:8801"
     assert environment["STREAMSWARM_ML_WRITE_URL"] == "http://127.0.0.1:8801"
     assert "STREAMSWARM_ML_STORE_URL" not in environment
+
+
+async def test_ctrl_c_waits_for_no_first_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/secrets").mkdir(parents=True)
+    (tmp_path / "data/secrets/ml.token").write_text("sst_x")
+    monkeypatch.setenv("STREAMSWARM_COLLECTOR_PORT", str(find_free_port()))
+    settings = {service.name: service.load_settings() for service in SERVICES.values()}
+    console = Console(record=True)
+    showing = asyncio.create_task(_Group(console, settings, interval=1.0, local_only=True)._show_first_points())
+    await asyncio.wait({showing}, timeout=0.1)
+    showing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await showing
+    assert console.export_text() == ""
 
 
 def test_a_first_start_that_fails_tells_the_password_all_the_same(tmp_path: Path) -> None:
