@@ -14,6 +14,7 @@ from streamswarm_collector.app import create_app
 from streamswarm_collector.settings import CollectorSettings, InfluxSinkSettings
 from streamswarm_core.tokens import Scope
 from tests.integration.guarding import ADMIN, bearer, guarded
+from tests.integration.stores import run_victoriametrics
 from tests.support import RunningInfluxDB, find_free_port, serve_app
 
 pytestmark = [pytest.mark.needs("influxd", "influxdb"), pytest.mark.xdist_group("influxdb")]
@@ -155,3 +156,16 @@ def test_a_store_that_is_away_is_a_clear_answer(tmp_path: Path) -> None:
         answer = httpx.get(f"{url}/query", params={"q": "SHOW DATABASES"})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "store behind the collector can't be reached" in answer.json()["error"]
+
+
+@pytest.mark.needs("victoria-metrics", "victoria-metrics")
+def test_a_store_that_takes_promql_alone_is_told_from_one_that_has_no_data(tmp_path: Path) -> None:
+    with run_victoriametrics(tmp_path / "vm") as store:
+        sink = InfluxSinkSettings.model_validate({"name": "vm", "url": store, "api": "v1"})
+        settings = guarded(tmp_path / "collector", embedded=False, sinks=(sink,))
+        with serve_app(create_app(settings)) as url:
+            asked = httpx.get(f"{url}/query", params={"q": "SELECT v FROM m"}, headers=READER)
+            # What clients ask first of all, to see whether somebody is there.
+            databases = httpx.get(f"{url}/query", params={"q": "show databases"}, headers=READER)
+    assert (asked.status_code, databases.status_code) == (400, 200)
+    assert "VictoriaMetrics, which takes PromQL" in asked.json()["error"]

@@ -25,6 +25,10 @@ _KEPT_HEADERS: Final = (
 )
 _MAY_CHANGE: Final = re.compile(r"\b(INTO|CREATE|ALTER|DROP|DELETE|GRANT|REVOKE|SET|KILL)\b", re.IGNORECASE)
 
+_VICTORIAMETRICS: Final = "X-Server-Hostname"
+"""A header of its answers. Whatever it is asked at /query, it answers with a list of databases, and 200."""
+_ASKS_FOR_DATABASES: Final = re.compile(r"\s*SHOW\s+DATABASES\s*;?\s*", re.IGNORECASE)
+
 
 class QueryProxy:
     """Speaks to `query_url`, or to the first sink, with the sink's token.
@@ -63,6 +67,10 @@ class QueryProxy:
         except httpx.HTTPError as error:
             message = f"the store behind the collector can't be reached: {str(error) or type(error).__name__}"
             return refuse(503, message, v2=False, retry_after=5)
+        if _VICTORIAMETRICS in answer.headers and not _ASKS_FOR_DATABASES.fullmatch(parameters["q"]):
+            await answer.aclose()
+            message = "the store behind the collector is a VictoriaMetrics, which takes PromQL, at its own address"
+            return refuse(400, message, v2=False)
         kept = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
         return StreamingResponse(self._pieces(answer), answer.status_code, headers=kept)
 
