@@ -25,7 +25,7 @@ from streamswarm_controlplane.testplans.service import create_test
 from streamswarm_controlplane.tokens.models import StaticToken
 from streamswarm_controlplane.tokens.service import issue_token, living_token
 from streamswarm_controlplane.users import service as users
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_core.clock import now
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.ownfiles import write_whole

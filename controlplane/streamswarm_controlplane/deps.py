@@ -22,7 +22,8 @@ from streamswarm_controlplane.problems import PASSWORD_CHANGE_REQUIRED, ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_controlplane.tokens.models import ApiScope, ApiToken
-from streamswarm_controlplane.users.models import Role, User
+from streamswarm_controlplane.users.models import User
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_core.clock import now
 from streamswarm_core.errors import TokenError
 from streamswarm_core.reader import Reader

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_core.hostport import host_port
 from streamswarm_core.reader import StoreSettings
 from streamswarm_core.settings import is_loopback

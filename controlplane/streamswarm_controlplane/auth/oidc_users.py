@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.audit.service import Actor
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from streamswarm_controlplane.users.models import Role, User, UserIdentity
+from streamswarm_controlplane.users.models import User, UserIdentity
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_controlplane.users.schemas import Identity, UserCreate
 from streamswarm_controlplane.users.service import create_user, find_user, link, set_role
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from streamswarm_controlplane.deps import AddressDep, Principal, SessionDep, SettingsDep, get_principal
 from streamswarm_controlplane.development import open_until
 from streamswarm_controlplane.problems import ApiError
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_core import __version__
 
 _FOLDER: Final = Path(__file__).parent

@@ -12,7 +12,8 @@ from streamswarm_controlplane.addresses import FORWARDED, peer_of
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.development.models import DevelopmentWindow
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from streamswarm_controlplane.users.models import Role, User
+from streamswarm_controlplane.users.models import User
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_core.clock import now
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.settings import is_loopback

@@ -30,7 +30,7 @@ from streamswarm_controlplane.notifications.schemas import (
 )
 from streamswarm_controlplane.notifications.secretbox import SecretBox
 from streamswarm_controlplane.pages import Page, PageDep, PartOfName, having
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 
 router = APIRouter(tags=["notifications"], route_class=ApiRoute)
 

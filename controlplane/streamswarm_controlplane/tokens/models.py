@@ -5,7 +5,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from streamswarm_controlplane.db import Base, new_id
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 
 
 class StaticToken(Base):

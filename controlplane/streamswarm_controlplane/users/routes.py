@@ -11,7 +11,8 @@ from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
 from streamswarm_controlplane.users import service
-from streamswarm_controlplane.users.models import Role, User, UserIdentity
+from streamswarm_controlplane.users.models import User, UserIdentity
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_controlplane.users.schemas import (
     Identity,
     UserCreate,

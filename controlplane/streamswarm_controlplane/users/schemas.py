@@ -5,7 +5,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from streamswarm_controlplane.fields import ONE_LINE, USERNAME
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 
 
 def _email(value: str) -> str:

@@ -9,7 +9,8 @@ from streamswarm_controlplane.auth.models import UserSession
 from streamswarm_controlplane.db import delete_rows
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.security import fold_username, generate_password, hash_password
-from streamswarm_controlplane.users.models import Role, User, UserIdentity
+from streamswarm_controlplane.users.models import User, UserIdentity
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_controlplane.users.schemas import Identity, ProfileUpdate, UserUpdate
 from streamswarm_core.clock import now
 

@@ -19,7 +19,8 @@ from streamswarm_controlplane.audit.service import SYSTEM, Actor
 from streamswarm_controlplane.db import Base
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.users import service
-from streamswarm_controlplane.users.models import Role, User
+from streamswarm_controlplane.users.models import User
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_controlplane.users.schemas import UserUpdate
 from tests.unit.controlplane.conftest import Client, add_user, database_of
 

@@ -11,7 +11,7 @@ from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.deps import AgentAuth, RequireRole, RequireSession, get_principal
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, MessageKind, Severity
 from streamswarm_controlplane.notifications.models import Alert, Delivery
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 from streamswarm_core.clock import now
 from tests.unit.controlplane.conftest import Client, add_user, database_of, enrol_agent, everything
 from tests.unit.controlplane.routes import PUBLIC, ROUTES, calls, method, name

@@ -12,7 +12,7 @@ from joserfc.jwk import OctKey, RSAKey
 
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane import conftest
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user, database_of

@@ -10,7 +10,7 @@ from streamswarm_controlplane.deps import AgentAuth, RequireRole, get_principal
 from streamswarm_controlplane.etags import _changing, _reading
 from streamswarm_controlplane.idempotency import ApiRoute, _once
 from streamswarm_controlplane.pages import _page_request
-from streamswarm_controlplane.users.models import Role
+from streamswarm_controlplane.users.roles import Role
 from tests.unit.controlplane.conftest import Client, add_user
 from tests.unit.controlplane.routes import PUBLIC, ROUTES, calls, method, name
 
