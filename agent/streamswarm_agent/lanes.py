@@ -49,7 +49,7 @@ class Lanes:
     @property
     def waiting(self) -> int:
         """Jobs that are due and wait for budget, lane or a bandwidth test."""
-        return sum(len(lane.queue) for lane in self._lanes.values())
+        return sum(map(len, self._lanes.values()))
 
     def admit(self, job: Job) -> Skip | None:
         """Let a job start, which takes its cost from the budget; or say what keeps it from that now."""
@@ -66,14 +66,14 @@ class Lanes:
         return None
 
     def take_ready(self) -> Iterator[Job]:
-        """Admit the waiting jobs that nothing keeps from starting any more; in each lane in their order."""
+        """Admit the waiting jobs that nothing keeps from starting any more; in each lane in turn."""
         for lane in self._lanes.values():
-            while lane.queue:
-                job = lane.queue[0]
+            while len(lane):
+                job = lane.next
                 job.waits_for = self.admit(job)
                 if job.waits_for is not None:
                     break
-                yield lane.queue.popleft()
+                yield lane.take()
 
     def leave(self, job: Job) -> None:
         """The run of a job that was admitted has ended."""

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 _STOOD_STILL_SECONDS: Final = 1.0
 """A look that is so late means that the process or its host stood still. Replies may have come meanwhile."""
 _GRACE_SECONDS: Final = 0.5
+_SLOW_SECONDS: Final = 1.0
+"""A test whose run took longer lets others go first where places are few."""
 """To read them."""
 
 
@@ -130,6 +132,7 @@ class Runs:
         """Whatever the run came to, it is over."""
         if job.running:
             job.running = job.expired = False
+            job.slow = self._clock() - job.begun_at > _SLOW_SECONDS
             self._under_way.discard(job)
             self._counts.runs += 1
         job.task, job.begun = None, False
@@ -142,7 +145,7 @@ class Runs:
     def _begin(self, job: Job) -> None:
         now = self._clock()
         self._counts.lag = max(self._counts.lag, now - job.due_at)
-        job.running = True
+        job.running, job.begun_at = True, now
         job.expires_at = now + job.plan.assignment.timeout
         if job.occasion and self._watcher is not None:
             self._watcher.begun(job.plan.assignment.id, job.occasion)

@@ -204,8 +204,7 @@ class Scheduler:
     def _cut(self, job: Job) -> None:
         """End the run that is under way or waits."""
         self._runs.cut(job)
-        with contextlib.suppress(ValueError):
-            job.lane.queue.remove(job)
+        if job.lane.drop(job):
             job.waits_for = None
             self._let_go(job)
 
@@ -272,7 +271,7 @@ class Scheduler:
             self._runs.start(job)
         else:
             job.waits_for = obstacle
-            job.lane.queue.append(job)
+            job.lane.wait(job)
 
     def _start_waiting(self) -> None:
         for job in self._lanes.take_ready():
@@ -300,7 +299,7 @@ class Scheduler:
         if job.plan.lane is Lane.EXCLUSIVE:
             return
         self._lanes.leave(job)
-        if job.lane.queue:
+        if len(job.lane):
             self._start_waiting()
 
     def _let_go(self, job: Job) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from streamswarm_agent import runs
 from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.plan import Skip
@@ -127,6 +128,25 @@ async def test_a_place_that_gets_free_goes_to_who_waited_longest(schedulers: Mak
     scheduler.update(assignment(number, 0.02) for number in range(6))
     await until(lambda: min(ran[test] for test in lanes) >= 5)
     assert scheduler.counts.deferred > 0
+
+
+async def test_tests_that_hang_leave_places_to_quick_ones_of_their_lane(
+    schedulers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_SLOW_SECONDS", 0.04)
+    ran: Counter[str] = Counter()
+    lanes = {f"t{number}": Lane.TOOL for number in range(11)}
+
+    async def run(one: Assignment) -> None:
+        await asyncio.sleep(0.001 if one.test == "t0" else 0.05)
+        ran[one.test] += 1
+
+    scheduler = schedulers(Bench(run, lanes))
+    scheduler.update(assignment(number, 0.05) for number in range(11))
+    await until(lambda: ran["t0"] >= 25)
+    hanging = [ran[test] for test in lanes if test != "t0"]
+    assert min(hanging) > 0
+    assert max(hanging) < ran["t0"] / 2
 
 
 async def test_what_is_beyond_the_budget_never_runs_and_is_counted_with_the_reason(schedulers: Make) -> None:
