@@ -169,13 +169,19 @@ def _complete(schema: dict[str, Any], routes: Mapping[tuple[str, str], APIRoute]
 
 
 def _suit_generators(schema: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Generators leave out a schema whose default is an object, and tell kinds apart by what has to be there."""
+    """What the generators of clients and of requests stumble over.
+
+    They leave out a schema whose default is an object, tell kinds apart by what has to be there, and know the names
+    that an object may have by `propertyNames` alone.
+    """
     for one in (schema, *schema.get("properties", {}).values()):
         if set(one.get("enum", ())) & _SIGNS.keys():
             one["x-enum-varnames"] = [_SIGNS[value] for value in one["enum"]]
         if isinstance(one.get("default"), dict):
             del one["default"]
         for choice in (one, *one.get("anyOf", ())):
+            for pattern in choice.get("patternProperties", ()):
+                choice["propertyNames"] = {**choice.get("propertyNames", {}), "pattern": pattern}
             told = choice.get("discriminator", {})
             for kind in told.get("mapping", {}).values():
                 named = schemas[kind.rpartition("/")[2]]

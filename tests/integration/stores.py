@@ -45,6 +45,7 @@ def run_victoriametrics(folder: Path) -> Iterator[str]:
 @contextmanager
 def run_vmagent(folder: Path, store: str) -> Iterator[str]:
     """A vmagent that hands on to a store by remote write; yields its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{find_free_port()}"
     command = [
         "vmagent",
@@ -52,7 +53,7 @@ def run_vmagent(folder: Path, store: str) -> Iterator[str]:
         f"-remoteWrite.tmpDataPath={folder / 'data'}",
         f"-httpListenAddr={address}",
     ]
-    with run_server(command, f"http://{address}/health", folder):
+    with run_server(command, f"http://{address}/health", folder / "vmagent.log"):
         yield f"http://{address}"
 
 

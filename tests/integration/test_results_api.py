@@ -83,7 +83,7 @@ class Asked:
     test_id: str
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        asked = {"start": rfc3339(BASE), "stop": rfc3339(STOP), **query}
+        asked = query if path == "/latest" else {"start": rfc3339(BASE), "stop": rfc3339(STOP), **query}
         return self.client.http.get(f"/tests/{self.test_id}/results{path}", params=asked)
 
     @property
