@@ -65,8 +65,7 @@ def test_a_batch_that_influxdb_refuses_is_set_aside_and_the_next_goes_through(
     with serve_app(create_app(settings(tmp_path, influxdb.url, database, embedded=False))) as url:
         httpx.post(f"{url}/write?db={database}", content=b'm v="text" 2').raise_for_status()
         letters = tmp_path / "collector" / "sinks" / "influx" / "dead-letter.jsonl"
-        eventually(letters.exists, bool)
-        assert "field type conflict" in letters.read_text()
+        eventually(lambda: letters.exists() and "field type conflict" in letters.read_text(), bool)
         httpx.post(f"{url}/write?db={database}", content=b"n v=1 1").raise_for_status()
         eventually(lambda: str(influxdb.query(database, "SELECT v FROM n")), lambda answer: "series" in answer)
 

@@ -189,7 +189,7 @@ async def test_a_request_too_large_for_the_path_is_an_error_when_it_must_not_be_
     assert (point.fields["error"], point.fields["received"]) == (Fault.TOO_BIG, 0)
     assert point.fields["reporter"] == (router.v6 if family == "target6" else router.v4)
     assert "1300 bytes" in str(point.fields["error_detail"])
-    fitting, *_ = await measure(line, target, count=2, size=1200, df=True)
+    fitting, *_ = await measure(line, target, count=2, size=1200, df=True, wait=5)
     assert fitting.fields["received"] == 2
     (local,) = await measure(line, target, count=2, size=2000, df=True)
     assert (local.fields["error"], local.fields["sent"]) == (Fault.TOO_BIG, 0)
