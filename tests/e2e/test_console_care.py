@@ -148,6 +148,11 @@ def test_on_a_phone_every_list_is_read_without_scrolling_sideways(page: Page, ur
     assert named.evaluate("cell => getComputedStyle(cell, '::before').content") == "none"
 
 
+def test_results_of_no_test_lead_to_the_overview(page: Page, url: str) -> None:
+    page.goto(f"{url}/results")
+    page.wait_for_url(f"{url}/")
+
+
 def test_a_little_loss_is_not_shown_as_none(page: Page) -> None:
     script = """async (values) => {
         const { formatValue } = await import('/static/format.js');

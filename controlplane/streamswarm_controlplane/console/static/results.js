@@ -167,6 +167,7 @@ function drawLinks() {
 }
 
 async function begin() {
+  if (!testId) { location.replace("/"); return; }
   const test = await api.get(`/tests/${encodeURIComponent(testId)}`).catch((problem) => { showProblem(problem); return null; });
   if (test === null) { place("page").hidden = true; return; }
   place("name").textContent = test.name;
