@@ -1,22 +1,17 @@
-"""Small files in which the agent keeps its state: always whole, and for their owner only."""
+"""Small files in which the agent keeps its state."""
 
-import contextlib
 from pathlib import Path
+
+from streamswarm_core.ownfiles import write_whole
 
 
 def write_state(path: Path, content: str) -> None:
-    """Replace a file's content, so that a reader finds the old or the new one; a folder that was deleted is made anew.
+    """Replace a file's content; a folder that was deleted is made anew.
+
+    It isn't waited for the disk: this is done every few seconds, and who reads copes with what a power cut has spoilt.
 
     Raises:
-        OSError: it can't be written; the old file stays, and nothing else.
+        OSError: it can't be written; the old file stays.
     """
-    temporary = path.with_suffix(".new")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        temporary.touch(0o600)
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, content.encode(), durable=False)

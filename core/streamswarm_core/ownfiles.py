@@ -6,17 +6,27 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_whole(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
     """Replace a file's content; a crash leaves the old or the new one, never a mixture.
 
+    Args:
+        path: the file.
+        content: all of it.
+        durable: wait until it is on disk; else a power cut, not a crash of the program, may leave a spoilt file.
+
     Raises:
-        OSError: the file can't be written; the old content stays.
+        OSError: the file can't be written; the old content stays, and nothing else.
     """
     fresh = path.with_name(f"{path.name}.new")
     # One that a crash has left may be readable for others.
     fresh.unlink(missing_ok=True)
-    _write(fresh, content)
-    fresh.replace(path)
+    try:
+        _write(fresh, content, durable=durable)
+        fresh.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
 
 
 def write_once(path: Path, content: bytes) -> None:
@@ -26,15 +36,16 @@ def write_once(path: Path, content: bytes) -> None:
         OSError: the file can't be written.
     """
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    _write(fresh, content)
+    _write(fresh, content, durable=True)
     with contextlib.suppress(FileExistsError):
         path.hardlink_to(fresh)
     fresh.unlink()
 
 
-def _write(path: Path, content: bytes | memoryview) -> None:
+def _write(path: Path, content: bytes | memoryview, *, durable: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,3 +1,5 @@
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +18,16 @@ def test_a_write_that_was_cut_short_leaves_the_old_content(tmp_path: Path, monke
     assert path.read_bytes() == b"old"
     write_whole(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_a_disk_that_is_full_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("streamswarm_core.ownfiles.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "file", b"new")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_others_could_read_is_not_written_into(tmp_path: Path) -> None:
