@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,55 +18,10 @@ from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.errors import Unavailable
 from streamswarm_ml.app import create_app
 from streamswarm_ml.explain.incidents import find_incidents
-from streamswarm_ml.pipeline import Pipeline, Progress
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import Saved, StateFile
-from tests.integration.mlbench import Bench
+from tests.integration.pipelinebench import START, PipelineBench
 from tests.support import eventually, find_free_port, serve_app
-
-START = 1_700_000_000
-Scores = dict[tuple[str, str, int], tuple[Any, ...]]
-
-
-class PipelineBench(Bench):
-    """With pipelines that read it by a clock of our own."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        super().__init__(url, folder)
-        self.now = START
-
-    def pipeline(self, **changes: Any) -> Pipeline:
-        settings = MlSettings(data=self.folder, store_url=self.url, **changes)
-        return Pipeline(settings, self.reader, self.writer, StateFile(settings.folder), lambda: self.now * NANOSECONDS)
-
-    def measure(self, second: int, *, up: int = 1, target: str = "gw") -> None:
-        rtt = f",rtt_mean={0.01 + random.Random(second).random() / 1000}" if up else ""
-        self.writer.write(f"icmp,target={target} up={up}i,loss={1 - up}.0{rtt} {second * NANOSECONDS}\n".encode())
-        self.now = max(self.now, second + 1)
-
-    def measure_minutes(self, minutes: int, *, target: str = "gw", outage: range = range(0)) -> None:
-        """A run a minute up to now, which moves on; RTT is a thousandfold during the outage."""
-        lines = []
-        for minute in range(minutes):
-            rtt = (10.0 if minute in outage else 0.01) * (1 + random.Random(minute).random() / 10)
-            stamp = (START + minute * 60) * NANOSECONDS
-            lines.append(f"icmp,target={target} up=1i,loss=0.0,rtt_mean={rtt} {stamp}\n")
-        self.writer.write("".join(lines).encode())
-        self.now = max(self.now, START + minutes * 60)
-
-    def events(self) -> list[tuple[str, str, int]]:
-        answer = self.reader.execute("SELECT event, kind FROM anomaly WHERE target = 'gw'")
-        rows = [row for series in answer for row in series.rows if row[1]]
-        return [(str(event), str(kind or ""), (int(at or 0) // NANOSECONDS - START) // 60) for at, event, kind in rows]
-
-    def scores(self) -> Scores:
-        found: Scores = {}
-        for series in self.reader.execute('SELECT score, flag, value FROM anomaly GROUP BY target, "field"'):
-            for time_ns, *values in series.rows:
-                key = (series.tags["target"], series.tags["field"], int(time_ns or 0) // NANOSECONDS - START)
-                assert key not in found
-                found[key] = tuple(values)
-        return found
 
 
 @pytest.fixture
@@ -271,56 +225,6 @@ def test_an_anomaly_of_an_hourly_test_is_one_in_the_list_of_incidents(bench: Pip
     ]
     assert incidents[0].start_ns // NANOSECONDS // 3600 == (START + 120 * 3600) // 3600
     assert incidents[0].stop_ns - incidents[0].start_ns >= 3 * 3600 * NANOSECONDS
-
-
-def test_a_reset_learns_everything_again_and_gives_the_same_scores_as_the_first_time(bench: PipelineBench) -> None:
-    bench.measure_minutes(600)
-    pipeline = bench.pipeline(lookback_hours=720)
-    pipeline.cycle()
-    before = bench.scores()
-    seen: list[Progress] = []
-
-    def watch(progress: Progress) -> bool:
-        seen.append(progress)
-        return True
-
-    done = pipeline.reset(watch)
-    assert (done.points, done.series, done.cancelled) == (1800, 3, False)
-    assert seen[-1].share == 1
-    assert [one.share for one in seen] == sorted(one.share for one in seen)
-    assert bench.scores() == before
-    assert pipeline.cycle() == 0
-
-
-def test_a_reset_reads_what_the_first_start_did_not_look_back_to(bench: PipelineBench) -> None:
-    bench.measure_minutes(600)
-    pipeline = bench.pipeline(lookback_hours=1)
-    assert pipeline.cycle() == 180
-    assert pipeline.reset().points == 1800
-
-
-def test_a_cancelled_reset_changes_no_detector(bench: PipelineBench) -> None:
-    bench.measure_minutes(600)
-    pipeline = bench.pipeline(lookback_hours=720)
-    pipeline.cycle()
-    saved = StateFile(MlSettings(data=bench.folder).folder).path.read_bytes()
-    done = pipeline.reset(lambda progress: progress.share < 0.1)
-    assert done.cancelled
-    assert done.series == 3
-    assert StateFile(MlSettings(data=bench.folder).folder).path.read_bytes() == saved
-    bench.measure_minutes(610)
-    assert pipeline.cycle() == 30
-    assert bench.pipeline(lookback_hours=720).cycle() == 0
-
-
-def test_training_that_is_stopped_keeps_what_it_did_and_goes_on_there(bench: PipelineBench) -> None:
-    bench.measure_minutes(600)
-    pipeline = bench.pipeline(lookback_hours=10.5)
-    first = pipeline.train(lambda progress: progress.points == 0)
-    assert first.cancelled
-    assert 0 < first.points < 1800
-    assert first.points + pipeline.train().points == 1800
-    assert len(bench.scores()) == 1800
 
 
 def test_shards_share_the_series_without_overlap_and_without_a_gap(bench: PipelineBench, tmp_path: Path) -> None:
