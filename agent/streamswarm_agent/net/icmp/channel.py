@@ -47,22 +47,25 @@ def _slot(form: str, size: int) -> struct.Struct:
     return struct.Struct(f"{form}{size - struct.calcsize(form)}x")
 
 
-# A struct cmsghdr is length, level, type; of that the type is read.
+# A struct cmsghdr is length, level, type; of that the type is read. How long the length is depends on the machine.
+_HEADER_BYTES: Final = socket.CMSG_LEN(0)
+_KIND: Final = f"{_HEADER_BYTES - struct.calcsize('@i')}xi"
 _STAMP_SPACE: Final = socket.CMSG_SPACE(struct.calcsize("@ll"))
 _STAMPING_SPACE: Final = socket.CMSG_SPACE(3 * struct.calcsize("@ll"))
-_STAMP: Final = "@12xill"
+_STAMP: Final = f"@{_KIND}ll"
 _STAMP_SLOT: Final = _slot(_STAMP, _CONTROL_BYTES)
 _HOPS_SLOTS: Final = {
-    stamped: _slot(f"{_STAMP}{_STAMPING_SPACE if stamped else 0}x16xi", _CONTROL_BYTES) for stamped in (False, True)
+    stamped: _slot(f"{_STAMP}{_HEADER_BYTES + _STAMPING_SPACE * stamped}xi", _CONTROL_BYTES)
+    for stamped in (False, True)
 }
 _RAW_SLOT: Final = _slot(RAW_REPLY.format, _PACKET_BYTES)
 _PLAIN_SLOT: Final = _slot(REPLY.format, _PACKET_BYTES)
 
 # struct sock_extended_err: errno, origin, type, code, padding, info, data. Behind it the address of who sent the error.
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")
-_QUEUED_SLOT: Final = _slot(f"{_STAMP}{_STAMPING_SPACE}x12xi4xB7xI", _CONTROL_BYTES)
+_QUEUED_SLOT: Final = _slot(f"{_STAMP}{_STAMPING_SPACE}x{_KIND}4xB7xI", _CONTROL_BYTES)
 """Stamp, then of the error behind it its cmsghdr's type, origin and data."""
-_QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + 16 + _EXTENDED_ERROR.size
+_QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + _HEADER_BYTES + _EXTENDED_ERROR.size
 _ERRQUEUE: Final = int(socket.MSG_ERRQUEUE)
 _RECVERR: Final = {IP_RECVERR, IPV6_RECVERR}
 _ORIGIN_ICMP, _ORIGIN_ICMP6, _ORIGIN_STAMP = 2, 3, 4
