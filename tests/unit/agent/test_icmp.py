@@ -9,7 +9,7 @@ import pytest
 from streamswarm_agent.faults import Fault
 from streamswarm_agent.net.icmp.engine import IcmpEngine
 from streamswarm_agent.net.icmp.flight import Flight
-from streamswarm_agent.net.icmp.packet import ECHO, EchoTemplate
+from streamswarm_agent.net.icmp.packet import ECHO, EchoTemplate, new_secret
 from streamswarm_agent.net.icmp.requests import Echoes
 from streamswarm_agent.net.icmp.run import EchoHistory
 from streamswarm_agent.net.icmp.sockets import EchoSocket, open_echo_socket
@@ -306,11 +306,12 @@ async def test_a_step_of_the_wall_clock_does_not_show_in_round_trip_times(caplog
 
 
 async def test_a_socket_is_not_woken_by_other_programs_pings() -> None:
-    family, secret = socket.AF_INET, b"secretly"
+    family = socket.AF_INET
     ours, theirs = open_echo_socket(family, 7000), open_echo_socket(family, 7001)
     with ours.handle, theirs.handle:
         for opened, number in ((theirs, 1), (ours, 2), (theirs, 3)):
-            opened.handle.sendto(EchoTemplate(family, opened.identifier, secret, 56).request(number), ("127.0.0.1", 0))
+            request = EchoTemplate(family, opened.identifier, 56).request(number, new_secret())
+            opened.handle.sendto(request, ("127.0.0.1", 0))
         # On loopback the replies are there when sendto returns.
         message = ours.handle.recv(2000)[20 * ours.raw :]
         assert ECHO.unpack_from(message)[4] == 2

@@ -130,9 +130,7 @@ class EchoChannel:
         outlet = self._outlets.get(key)
         if outlet is None:
             size, alone = key
-            outlet = self._outlets[key] = EchoOutlet(
-                self, self._opened, self._flights.secret, size, alone=alone, wall_ns=self._wall_ns
-            )
+            outlet = self._outlets[key] = EchoOutlet(self, self._opened, size, alone=alone, wall_ns=self._wall_ns)
         return outlet
 
     def note_sent(self, flights: Sequence[Flight], numbers: Sequence[int], sent_ns: int, apart_ns: int) -> None:
@@ -185,7 +183,7 @@ class EchoChannel:
         for _, kind, content in self._reader.ancillary(slot):
             if kind in _RECVERR and len(content) >= _EXTENDED_ERROR.size:
                 _, origin, icmp_type, code, _, info, _ = _EXTENDED_ERROR.unpack_from(content)
-                about = read_echo(self.family, self._reader.packet(slot), self._flights.secret)
+                about = read_echo(self.family, self._reader.packet(slot))
                 if about is not None and origin in {_ORIGIN_ICMP, _ORIGIN_ICMP6}:
                     reporter = address_text(content[_EXTENDED_ERROR.size :])
                     self._refuse(about, icmp_type, code, info, reporter)
@@ -230,7 +228,7 @@ class EchoChannel:
     def _read_raw_v4(self) -> int:
         """Read packets with an IPv4 header; returns how many."""
         flights, reader, total = self._flights, self._reader, 0
-        answer, ours = flights.answer, flights.secret
+        answer = flights.answer
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor)
             now_ns = self._wall_ns()
@@ -242,8 +240,8 @@ class EchoChannel:
                 received_ns = seconds * 1_000_000_000 + nanoseconds if stamp == SO_TIMESTAMPNS else now_ns
                 if version != _PLAIN_IPV4 or kind != _REPLY_V4:
                     self._take_unusual_v4(slot, received_ns, now_ns)
-                elif secret == ours:
-                    answer(high << 16 | sequence, received_ns, now_ns, hops)
+                else:
+                    answer(high << 16 | sequence, secret, received_ns, now_ns, hops)
             total += count
             if count < _BATCH:
                 break
@@ -254,19 +252,18 @@ class EchoChannel:
         packet = self._reader.packet(slot)
         message = packet[(packet[0] & 0x0F) * 4 :]
         if message[0] in ERROR_TYPES[socket.AF_INET]:
-            about = read_quoted(self.family, message[8:], self._flights.secret)
+            about = read_quoted(self.family, message[8:])
             if about is not None and about.identifier == self._opened.identifier:
                 mtu = int.from_bytes(message[6:8])
                 self._refuse(about, message[0], message[1], mtu, self._reader.sender(slot))
         elif message[0] == ECHO_REPLY[socket.AF_INET] and len(message) >= REPLY.size:
             _, sequence, secret, high = REPLY.unpack_from(message)
-            if secret == self._flights.secret:
-                self._flights.answer(high << 16 | sequence, received_ns, now_ns, packet[8])
+            self._flights.answer(high << 16 | sequence, secret, received_ns, now_ns, packet[8])
 
     def _read_plain(self) -> int:
         """Read packets that begin with the ICMP header; returns how many."""
         flights, reader, total = self._flights, self._reader, 0
-        answer, ours = flights.answer, flights.secret
+        answer = flights.answer
         reply, errors, control = ECHO_REPLY[self.family], ERROR_TYPES[self.family], _HOPS_SLOTS[self._stamped]
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor)
@@ -275,9 +272,9 @@ class EchoChannel:
             for slot, (length, (kind, sequence, secret, high), (stamp, seconds, nanoseconds, hops)) in enumerate(rows):
                 if length < REPLY.size:
                     continue
-                if kind == reply and secret == ours:
+                if kind == reply:
                     received_ns = seconds * 1_000_000_000 + nanoseconds if stamp == SO_TIMESTAMPNS else now_ns
-                    answer(high << 16 | sequence, received_ns, now_ns, hops)
+                    answer(high << 16 | sequence, secret, received_ns, now_ns, hops)
                 elif kind in errors:
                     self._take_error_v6(reader.packet(slot), slot)
             total += count
@@ -286,7 +283,7 @@ class EchoChannel:
         return total
 
     def _take_error_v6(self, message: memoryview, slot: int) -> None:
-        about = read_quoted(self.family, message[8:], self._flights.secret)
+        about = read_quoted(self.family, message[8:])
         if about is not None and about.identifier == self._opened.identifier:
             mtu = int.from_bytes(message[4:8]) if message[0] == 2 else 0
             self._refuse(about, message[0], message[1], mtu, self._reader.sender(slot))
@@ -294,7 +291,7 @@ class EchoChannel:
     def _refuse(self, about: QuotedEcho, kind: int, code: int, mtu: int, reporter: str | None) -> None:
         number = about.number if about.number is not None else self._flights.newest_of(about.sequence)
         flight = self._flights.find(number)
-        if flight is None or flight.outlet.channel is not self:
+        if flight is None or flight.outlet.channel is not self or about.secret not in {None, flight.echoes.secret}:
             return
         fault = explain(self.family, kind, code, mtu, reporter)
         if flight.refuse(number - flight.first, fault, reporter):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from streamswarm_agent.faults import ProbeFault
-from streamswarm_agent.net.icmp.packet import SECRET_BYTES
 from streamswarm_agent.net.icmp.requests import Echoes
 from streamswarm_agent.net.icmp.run import EchoHistory, EchoRun, carry_jitter
 
@@ -187,7 +186,6 @@ class Flights:
         self, wall_ns: Callable[[], int] = time.time_ns, monotonic_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self.wall_ns = wall_ns
-        self.secret = secrets.token_bytes(SECRET_BYTES)
         self.pending: dict[int, Flight] = {}
         self.earlier: dict[int, Flight] = {}
         self._monotonic_ns = monotonic_ns
@@ -216,20 +214,24 @@ class Flights:
         """The flight that a request is of, as long as it isn't forgotten."""
         return self.pending.get(number) or self.earlier.get(number)
 
-    def answer(self, number: int, received_ns: int, now_ns: int, ttl: int) -> None:
+    def answer(self, number: int, secret: bytes, received_ns: int, now_ns: int, ttl: int) -> None:
         """Take a reply.
 
         Args:
             number: of its request.
+            secret: that it carries; a reply with another than its request's is none.
             received_ns: when it came, by the kernel.
             now_ns: when it was read; where the two don't fit together the clock was set, and this one counts.
             ttl: TTL or hop limit.
         """
         flight = self.pending.get(number) or self.earlier.get(number)
-        if flight is None:
+        if flight is None or flight.echoes.secret != secret:
             return
         index = number - flight.first
-        sent_ns = flight.sent[index]
+        try:
+            sent_ns = flight.sent[index]
+        except IndexError:  # A target that answers what it hasn't been asked yet.
+            return
         rtt = received_ns - sent_ns
         if not 0 <= rtt <= now_ns - sent_ns:
             rtt = max(0, now_ns - sent_ns)

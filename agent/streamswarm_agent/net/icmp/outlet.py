@@ -32,7 +32,6 @@ class EchoOutlet:
     Args:
         channel: of the socket.
         opened: the socket.
-        secret: of the process, SECRET_BYTES bytes.
         size: bytes of payload.
         alone: each request needs something beside it, and leaves by itself.
         wall_ns: the clock of the kernel's timestamps.
@@ -42,7 +41,6 @@ class EchoOutlet:
         self,
         channel: Channel,
         opened: EchoSocket,
-        secret: bytes,
         size: int,
         *,
         alone: bool,
@@ -55,7 +53,7 @@ class EchoOutlet:
         self._alone = alone
         self._wall_ns = wall_ns
         batch = 1 if alone else max(1, min(_MOST_TOGETHER, _MOST_BYTES_TOGETHER // size))
-        self._template = EchoTemplate(opened.family, opened.identifier, secret, size, batch=batch)
+        self._template = EchoTemplate(opened.family, opened.identifier, size, batch=batch)
         self._writer = BatchWriter(self._template.packets, batch=batch, address_bytes=SOCKADDR_BYTES[opened.family])
         self.collect = channel.collect
 
@@ -67,7 +65,7 @@ class EchoOutlet:
         """
         together = flights[: self._writer.batch]
         numbers = [flight.first + flight.next for flight in together]
-        self._template.fill(numbers)
+        self._template.fill(numbers, [flight.echoes.secret for flight in together])
         sent_ns = self._wall_ns()
         count = self._leave(together)
         # Where the kernel doesn't say when each one left, they left one after the other.

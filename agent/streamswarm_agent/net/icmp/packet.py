@@ -1,12 +1,14 @@
 """Echo requests as bytes, and what ICMP errors say. ICMP: RFC 792, RFC 1812; ICMPv6: RFC 4443.
 
 A request is told by a 32-bit number: its low half is the sequence number, its high half stands in the payload behind
-a secret of the process, so that a reply is known by what it carries even after the sequence numbers wrapped around and
-whatever other programs on the host send. Both halves are followed by their complement: the checksum is the same for
-every request, which saves computing it and keeps the requests on one path where routers spread ICMP by its first bytes
+a secret of the target's, so that a reply is known by what it carries even after the sequence numbers wrapped around and
+whatever other programs on the host send, and no target can answer in the place of another. Both halves are followed by
+their complement, and the words of a secret add up to what those of every other do: the checksum is the same for every
+request, which saves computing it and keeps the requests on one path where routers spread ICMP by its first bytes
 (Augustin et al., "Avoiding traceroute anomalies with Paris traceroute", IMC 2006).
 """
 
+import secrets
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ from streamswarm_agent.faults import Fault, ProbeFault
 
 ECHO_REPLY: Final[Mapping[socket.AddressFamily, int]] = {socket.AF_INET: 0, socket.AF_INET6: 129}
 ECHO_REQUEST: Final[Mapping[socket.AddressFamily, int]] = {socket.AF_INET: 8, socket.AF_INET6: 128}
-SECRET_BYTES: Final = 8
+_RANDOM_BYTES: Final = 6
 
 ECHO: Final = struct.Struct("!BBHHH8sHHHH")
 """Type, code, checksum, identifier, sequence, secret, high half and its complement, complement of sequence, padding."""
@@ -36,13 +38,18 @@ _IPV6_FRAGMENT: Final = 44
 _IPV6_FRAGMENT_BYTES: Final = 8
 
 
+def new_secret() -> bytes:
+    """Eight bytes, all but the last two of them random, whose sum (RFC 1071) is always the same."""
+    random = secrets.token_bytes(_RANDOM_BYTES)
+    return random + internet_checksum(random).to_bytes(2)
+
+
 class EchoTemplate:
     """Echo requests that are filled in for each time they are sent.
 
     Args:
         family: AF_INET or AF_INET6.
         identifier: tells the socket; a datagram socket's is written over by the kernel.
-        secret: SECRET_BYTES bytes.
         size: bytes of payload, at least 16.
         batch: for how many requests there is room.
 
@@ -51,30 +58,27 @@ class EchoTemplate:
         packet_bytes: size of a request.
     """
 
-    def __init__(
-        self, family: socket.AddressFamily, identifier: int, secret: bytes, size: int, *, batch: int = 1
-    ) -> None:
-        self._secret = secret
+    def __init__(self, family: socket.AddressFamily, identifier: int, size: int, *, batch: int = 1) -> None:
         self.packet_bytes = _HEADER.size + size
         packet = bytearray(self.packet_bytes)
         _HEADER.pack_into(packet, 0, ECHO_REQUEST[family], 0, 0, identifier, 0)
-        _NUMBER.pack_into(packet, _NUMBER_OFFSET, 0, secret, 0, 0xFFFF, 0xFFFF)
+        _NUMBER.pack_into(packet, _NUMBER_OFFSET, 0, new_secret(), 0, 0xFFFF, 0xFFFF)
         if family == socket.AF_INET:
             # ICMPv6's covers addresses that only the kernel knows, so it writes that one itself.
             struct.pack_into("!H", packet, 2, internet_checksum(bytes(packet)))
         self.packets = packet * batch
         self._offsets = range(_NUMBER_OFFSET, len(self.packets), self.packet_bytes)
 
-    def fill(self, numbers: Sequence[int]) -> None:
-        """Make `packets` begin with the requests of these numbers."""
-        packets, secret, fill = self.packets, self._secret, _NUMBER.pack_into
-        for offset, number in zip(self._offsets, numbers, strict=False):
+    def fill(self, numbers: Sequence[int], secrets: Sequence[bytes]) -> None:
+        """Make `packets` begin with the requests of these numbers, each with its target's secret."""
+        packets, fill = self.packets, _NUMBER.pack_into
+        for offset, number, secret in zip(self._offsets, numbers, secrets, strict=False):
             low, high = number & 0xFFFF, number >> 16
             fill(packets, offset, low, secret, high, high ^ 0xFFFF, low ^ 0xFFFF)
 
-    def request(self, number: int) -> bytes:
+    def request(self, number: int, secret: bytes) -> bytes:
         """The request of this number by itself."""
-        self.fill((number,))
+        self.fill((number,), (secret,))
         return bytes(self.packets[: self.packet_bytes])
 
 
@@ -86,14 +90,16 @@ class QuotedEcho:
         identifier: of the request.
         sequence: of the request.
         number: of the request, if the router quotes that much.
+        secret: its target's, likewise.
     """
 
     identifier: int
     sequence: int
-    number: int | None
+    number: int | None = None
+    secret: bytes | None = None
 
 
-def read_quoted(family: socket.AddressFamily, quoted: memoryview, secret: bytes) -> QuotedEcho | None:
+def read_quoted(family: socket.AddressFamily, quoted: memoryview) -> QuotedEcho | None:
     """Read the packet that a router quotes, from its IP header on; None if it is no echo request."""
     if family == socket.AF_INET:
         header = (quoted[0] & 0x0F) * 4 if quoted else 0
@@ -105,18 +111,18 @@ def read_quoted(family: socket.AddressFamily, quoted: memoryview, secret: bytes)
             protocol_offset, header = header, header + _IPV6_FRAGMENT_BYTES
     if len(quoted) < header + _HEADER.size or quoted[protocol_offset] != protocol:
         return None
-    return read_echo(family, quoted[header:], secret)
+    return read_echo(family, quoted[header:])
 
 
-def read_echo(family: socket.AddressFamily, request: memoryview, secret: bytes) -> QuotedEcho | None:
+def read_echo(family: socket.AddressFamily, request: memoryview) -> QuotedEcho | None:
     """Read an echo request, as far as it is there; None if it is something else."""
     if len(request) < _HEADER.size or request[0] != ECHO_REQUEST[family]:
         return None
     _, _, _, identifier, sequence = _HEADER.unpack_from(request)
     if len(request) < ECHO.size:
-        return QuotedEcho(identifier, sequence, None)
-    *_, found, high, _, _, _ = ECHO.unpack_from(request)
-    return QuotedEcho(identifier, sequence, high << 16 | sequence) if found == secret else None
+        return QuotedEcho(identifier, sequence)
+    *_, secret, high, _, _, _ = ECHO.unpack_from(request)
+    return QuotedEcho(identifier, sequence, high << 16 | sequence, secret)
 
 
 _UNREACHABLE_V4: Final = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamswarm_agent.grid import GRID_SECONDS
+from streamswarm_agent.net.icmp.packet import new_secret
 from streamswarm_agent.net.icmp.sockets import Ancillary, interface_index, packet_options
 from streamswarm_agent.net.mmsg import address_bytes
 from streamswarm_agent.net.targets import Address
@@ -34,6 +35,7 @@ class Echoes:
         source: address or interface to send from; None for what the routing table says.
         sockaddr: the address as the socket takes it.
         raw_sockaddr: the address as the kernel takes it.
+        secret: what the requests carry, by which the replies are known to be the target's.
         ancillary: what each packet needs beside it.
         wire_bytes: of a request, on Ethernet.
         wait_ns: the wait in nanoseconds.
@@ -51,6 +53,7 @@ class Echoes:
     source: str | None = None
     sockaddr: tuple[str | int, ...] = field(init=False)
     raw_sockaddr: bytes = field(init=False)
+    secret: bytes = field(init=False, default_factory=new_secret)
     ancillary: Ancillary = field(init=False, default=())
     wire_bytes: int = field(init=False)
     wait_ns: int = field(init=False)

@@ -29,7 +29,7 @@ async def flight_of(flights: Flights, count: int, *, history: EchoHistory | None
 
 def reply(flights: Flights, flight: Flight, index: int, after_ms: float) -> None:
     received = flight.sent[index] + round(after_ms * 1e6)
-    flights.answer(flight.first + index, received, received + 10, 60)
+    flights.answer(flight.first + index, flight.echoes.secret, received, received + 10, 60)
 
 
 async def test_a_duplicate_is_counted_and_changes_no_round_trip_time() -> None:
@@ -99,3 +99,18 @@ async def test_the_newest_request_with_a_sequence_number_is_found_behind_a_wrap(
     flights._next_number = 0x2FFFE
     first = flights.take_numbers(4)
     assert [flights.newest_of((first + index) & 0xFFFF) for index in range(4)] == [0x2FFFE, 0x2FFFF, 0x30000, 0x30001]
+
+
+async def test_no_target_answers_for_another() -> None:
+    flights = Flights()
+    flight, other = await flight_of(flights, 1), await flight_of(flights, 1)
+    flights.answer(flight.first, other.echoes.secret, 10**9 + 5, 10**9 + 10, 60)
+    assert flight.result().rtts == [None]
+
+
+async def test_a_target_that_answers_before_it_is_asked_is_not_heard() -> None:
+    flights = Flights()
+    flight = await flight_of(flights, 2)
+    flight.sent.pop()
+    flights.answer(flight.first + 1, flight.echoes.secret, 10**9 + 5, 10**9 + 10, 60)
+    assert flight.result().rtts == [None, None]
