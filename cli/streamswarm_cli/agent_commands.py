@@ -32,7 +32,10 @@ def enrol(
     *,
     force: Annotated[bool, typer.Option(help="Replace the credential that is there.")] = False,
 ) -> None:
-    """Exchange a one-time token for this agent's own credential, kept in the data folder."""
+    """Exchange a one-time token for a credential of this agent's own.
+
+    It is kept in the data folder.
+    """
     settings = AGENT.load_settings(controlplane_url=url, name=name)
     enrolment = AGENT.module("enrol")
     if enrolment.has_credential(settings) and not force:

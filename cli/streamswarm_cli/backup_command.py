@@ -21,7 +21,9 @@ def backup(
         bool, typer.Option("--without-points", help="Leave out the collector's points: settings, users and tests only.")
     ] = False,
 ) -> None:
-    """Write everything that the data folder holds into one archive, while the services run.
+    """Write all of the data folder into one archive.
+
+    The services may run meanwhile.
 
     It holds keys and tokens: keep it where only administrators can read it.
     """
@@ -38,7 +40,9 @@ def restore(
     *,
     check: Annotated[bool, typer.Option("--check", help="Only look whether the archive is whole.")] = False,
 ) -> None:
-    """Bring a backup into an empty data folder; the services have to be stopped.
+    """Bring a backup into an empty data folder.
+
+    The services have to be stopped.
 
     A control plane whose settings name a PostgreSQL gets its rows there, whatever it had before; a backup of an older
     version is brought up to date when the services start.

@@ -24,7 +24,10 @@ def dead_letters(
     resend: Annotated[bool, typer.Option(help="Send them again; what is refused again is kept.")] = False,
     lines: Annotated[bool, typer.Option(help="Print the lines, too.")] = False,
 ) -> None:
-    """Show what a sink's store refused, and send it again once the cause is gone; the collector may be running."""
+    """Show what a sink's store refused, and send it again.
+
+    The collector may be running.
+    """
     settings = COLLECTOR.load_settings()
     sinks = COLLECTOR.module("sinks.offline").sinks_with_letters(settings)
     if sink is not None and sink not in sinks:

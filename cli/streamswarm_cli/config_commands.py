@@ -4,7 +4,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamswarm_cli.services import SERVICES, NotInstalledError, Service
+from streamswarm_cli.services import SERVICES, NotInstalledError, Service, complete_service
 from streamswarm_core.settings import variable_name
 
 app: Final = typer.Typer(help="The configuration in force.", no_args_is_help=True)
@@ -18,7 +18,10 @@ def _keep_subcommand() -> None:
 @app.command("show")
 def show(
     service: Annotated[
-        str | None, typer.Argument(help=f"One of {', '.join(SERVICES)}; all of them if not given.")
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(SERVICES)}; all of them if not given.", autocompletion=complete_service
+        ),
     ] = None,
 ) -> None:
     """Print the effective settings with secrets masked.

@@ -13,7 +13,10 @@ app: Final = typer.Typer(help="Users, agents, tests and the console.", no_args_i
 
 @app.command("run")
 def run() -> None:
-    """Run the control plane until Ctrl-C; on first start it prints the first admin's password."""
+    """Run the control plane until Ctrl-C.
+
+    On first start it prints the first admin's password.
+    """
     settings = CONTROLPLANE.load_settings()
     password = CONTROLPLANE.module("bootstrap").bootstrap(settings).admin_password
     if password:
@@ -23,14 +26,20 @@ def run() -> None:
 
 @app.command("init")
 def init() -> None:
-    """Create the database, keys, service tokens and the first admin; safe to repeat."""
+    """Create database, keys, service tokens and the first admin.
+
+    Safe to repeat.
+    """
     password = CONTROLPLANE.module("bootstrap").bootstrap(CONTROLPLANE.load_settings()).admin_password
     typer.echo(f"first admin: admin / {password}  (shown once)" if password else "nothing to do: set up already")
 
 
 @app.command("reset-password")
 def reset_password(username: Annotated[str, typer.Argument(help="Whose password.")] = "admin") -> None:
-    """Give a user a new generated password, for when nobody can log in any more."""
+    """Give a user a new generated password.
+
+    For when nobody can log in any more.
+    """
     password = CONTROLPLANE.module("bootstrap").reset_password(CONTROLPLANE.load_settings(), username)
     typer.echo(f"new password of {username}: {password}  (shown once; to be changed at the next login)")
 
@@ -41,14 +50,17 @@ def audit_prune(
         float | None, typer.Option(min=1, help="Days to keep; what audit_retention_days says if not given.")
     ] = None,
 ) -> None:
-    """Delete old entries of the audit log, the only way there is; that is an entry itself."""
+    """Delete old entries of the audit log.
+
+    It is the only way there is, and an entry itself.
+    """
     count = CONTROLPLANE.module("bootstrap").prune_audit(CONTROLPLANE.load_settings(), days)
     typer.echo(f"deleted {count} entries of the audit log")
 
 
 @app.command("revisions")
 def revisions() -> None:
-    """Show the revisions of the database's schema, and which one it has."""
+    """Show the revisions of the schema, and which one is there."""
     table = Table("", "revision", "what it brought", title=_database_name(), title_justify="left")
     with _engine() as engine:
         known = CONTROLPLANE.module("schema").revisions(engine)
@@ -61,7 +73,10 @@ def revisions() -> None:
 
 @app.command("migrate")
 def migrate(revision: Annotated[str, typer.Argument(help="Up to this one.")] = "head") -> None:
-    """Bring the database's schema up to date; `run` and `init` do it, too. Take a backup first."""
+    """Bring the database's schema up to date.
+
+    `run` and `init` do it, too. Take a backup first.
+    """
     with _engine() as engine:
         schema = CONTROLPLANE.module("schema")
         before = schema.current_revision(engine)
@@ -75,7 +90,9 @@ def downgrade(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Take the schema back, for an older version of StreamSwarm; stop the control plane and take a backup first.
+    """Take the schema back, for an older StreamSwarm.
+
+    Stop the control plane and take a backup first.
 
     What the older schema has no room for is lost.
     """
@@ -92,9 +109,10 @@ def downgrade(
 def copy_database(
     url: Annotated[str, typer.Argument(help="URL of an empty database: postgresql+psycopg://USER@HOST/NAME.")],
 ) -> None:
-    """Copy everything into another database, such as from SQLite to PostgreSQL; stop the control plane first.
+    """Copy everything into another database.
 
-    Keep the password out of the command: PGPASSWORD or ~/.pgpass. The database that is in use stays as it is.
+    Such as from SQLite to PostgreSQL. Stop the control plane first; the database that is in use stays as it is. Keep
+    the password out of the command: PGPASSWORD or ~/.pgpass.
     """
     schema = CONTROLPLANE.module("schema")
     wanted: Any = CONTROLPLANE.load_settings(database_url=url)

@@ -37,7 +37,6 @@ app: Final = typer.Typer(
     help="Distributed network monitoring: agents measure, a collector stores, models score, Grafana shows.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
 _EXIT_LATER: Final = 75
@@ -77,7 +76,10 @@ def score_file(
     false_alarms: Annotated[float, typer.Option(min=0.001, max=100, help="Anomalies a healthy week may show.")] = 1.0,
     time_zone: Annotated[str, typer.Option(help="IANA name of the clock that its office hours go by.")] = "UTC",
 ) -> None:
-    """Score a series from a file and print it as CSV, each value by those before it."""
+    """Score a series from a file, each value by those before it.
+
+    Prints it as CSV.
+    """
     scored = ML.module("files").score_csv(path, false_alarms=false_alarms, time_zone=time_zone)
     typer.echo(scored.csv, nl=False)
     if scored.left_out:
@@ -88,6 +90,22 @@ def score_file(
 def version() -> None:
     """Print the version."""
     typer.echo(f"streamswarm {__version__}")
+
+
+def _answer(asked: bool) -> None:  # noqa: FBT001 - so Typer calls it
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _take_options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_answer, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -27,8 +27,12 @@ _LONG_ROW: Final = 200
 """Columns from which on rows can't be followed by eye."""
 
 
+def _complete(incomplete: str) -> list[str]:
+    return [name for name in SPECS if name.startswith(incomplete)]
+
+
 def probe(
-    name: Annotated[str, typer.Argument(metavar="PROBE", help=f"One of {', '.join(SPECS)}.")],
+    name: Annotated[str, typer.Argument(metavar="PROBE", help=f"One of {', '.join(SPECS)}.", autocompletion=_complete)],
     target: Annotated[str, typer.Argument(help="Host, address, host:port or URL; `--options` shows which.")] = "",
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="One of the probe's options.")

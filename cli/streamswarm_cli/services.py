@@ -73,3 +73,8 @@ ML: Final = Service("ml", "ML service", "streamswarm_ml", "MlSettings", "ml")
 AGENT: Final = Service("agent", "agent", "streamswarm_agent", "AgentSettings", "agent")
 
 SERVICES: Final = {service.name: service for service in (CONTROLPLANE, COLLECTOR, ML, AGENT)}
+
+
+def complete_service(incomplete: str) -> list[str]:
+    """The services that begin like this, for shells."""
+    return [name for name in SERVICES if name.startswith(incomplete)]

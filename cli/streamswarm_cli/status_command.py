@@ -1,4 +1,5 @@
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -7,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from streamswarm_cli.services import SERVICES, Service
+from streamswarm_cli.services import SERVICES, Service, complete_service
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.hostport import local_url
 from streamswarm_core.outbound import trusted
@@ -15,6 +16,8 @@ from streamswarm_core.printable import printable
 
 _WAIT_SECONDS: Final = 4.0
 _QUIET: Final = frozenset({"name", "version", "status"})
+_AS_OTHERS: Final = {"pass": "ok"}
+"""The collector's word is InfluxDB's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,15 @@ class ServiceHealth:
 
 def status(
     service: Annotated[
-        str | None, typer.Argument(help=f"One of {', '.join(SERVICES)}; those on this machine if not given.")
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(SERVICES)}; those on this machine if not given.", autocompletion=complete_service
+        ),
     ] = None,
 ) -> None:
-    """Say how the services of this machine are; exit code 1 if one doesn't work, or none runs.
+    """Say how the services of this machine are.
+
+    Exit code 1 if one doesn't work, or none runs.
 
     They are asked where their settings say that they listen. Without a service, one that doesn't run here is no fault.
     """
@@ -87,12 +95,19 @@ def ask(service: Service) -> ServiceHealth:
         return ServiceHealth(url, f"no answer within {_WAIT_SECONDS:g} s", well=False)
     except (httpx.HTTPError, ValueError) as error:
         return ServiceHealth(url, f"no health: {error}", well=False)
-    details = ", ".join(f"{key}: {value}" for key, value in body.items() if key not in _QUIET)
+    status = str(body.get("status", answer.status_code))
+    details = {key: value for key, value in body.items() if key not in _QUIET}
     return ServiceHealth(
         url,
-        str(body.get("status", answer.status_code)),
+        _AS_OTHERS.get(status, status),
         well=answer.is_success,
         version=str(body.get("version", "")),
-        details=details,
+        details=_told(details),
         seconds=time.monotonic() - started,
     )
+
+
+def _told(details: Mapping[str, Any]) -> str:
+    """Names and values in words, without what is empty."""
+    words = {key.replace("_", " "): value for key, value in details.items() if value not in ({}, [], "", None)}
+    return ", ".join(f"{key}: {_told(value) if isinstance(value, Mapping) else value}" for key, value in words.items())

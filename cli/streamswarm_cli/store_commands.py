@@ -13,7 +13,7 @@ from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.lineprotocol import PRECISION_NS
 
-app: Final = typer.Typer(help="The collector's embedded store, while the collector is stopped.", no_args_is_help=True)
+app: Final = typer.Typer(help="The embedded store of a collector that is stopped.", no_args_is_help=True)
 
 _MOST_SHOWN: Final = 20
 Bucket = Annotated[
@@ -52,7 +52,10 @@ def check() -> None:
 
 @app.command("compact")
 def compact() -> None:
-    """Write the store afresh, as small as what it holds; needs room for a copy until it is done."""
+    """Write the store afresh, as small as what it holds.
+
+    Needs room for a copy until it is done.
+    """
     settings, path = _located()
     compacting = COLLECTOR.module("store.compacting")
     before = _bytes_of(path)
@@ -107,7 +110,9 @@ def import_files(
     bucket: Bucket = None,
     precision: Annotated[str, typer.Option(help=f"Unit of times in line protocol: {', '.join(PRECISION_NS)}.")] = "ns",
 ) -> None:
-    """Read points from files into the store; doing it again changes nothing.
+    """Read points from files into the store.
+
+    Doing it again changes nothing.
 
     Exit code 0 if every line was taken, 1 if some were refused, 2 if a file can't be read.
     """

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from streamswarm_cli.services import SERVICES
+from streamswarm_cli.services import SERVICES, complete_service
 
 PROGRAM: Final = Path("/opt/streamswarm/bin/streamswarm")
 EXIT_CONFIG: Final = 2
@@ -45,11 +45,13 @@ UNITS: Final = {
 
 
 def unit(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")] = "agent",
+    service: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(SERVICES)}.", autocompletion=complete_service)
+    ] = "agent",
     *,
     packaged: Annotated[bool, typer.Option("--packaged", help=f"With {PROGRAM} as the program.")] = False,
 ) -> None:
-    """Print a systemd unit for a service, with this program's own path.
+    """Print a service's systemd unit, with this program's path.
 
     To install one: streamswarm unit agent | sudo tee /etc/systemd/system/streamswarm-agent.service
     """

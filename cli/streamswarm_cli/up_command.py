@@ -42,7 +42,9 @@ def up(
         bool, typer.Option("--local-only", help="Starter tests send nothing off this machine.")
     ] = False,
 ) -> None:
-    """Run the whole system on this machine until Ctrl-C: control plane, collector, ML service and one agent.
+    """Run the whole system on this machine until Ctrl-C.
+
+    That is control plane, collector, ML service and one agent.
 
     The first start makes the databases and keys, the first admin, the local agent and a few tests; later starts go on
     with the same data.

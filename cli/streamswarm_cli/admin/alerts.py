@@ -32,7 +32,7 @@ noun.add_show(app, ALERTS)
 def acknowledge(
     alert: Id, *, comment: Annotated[str, typer.Option(help="For the others.")] = "", as_json: Json = False
 ) -> None:
-    """Take care of an alert: it is not repeated any more; its end is told."""
+    """Take care of an alert: only its end is told any more."""
     with noun.connect() as api:
         made = api.send(
             "POST", f"/alerts/{api.find('/alerts', alert, 'id')['id']}/acknowledge", body={"comment": comment}

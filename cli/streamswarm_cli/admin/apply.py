@@ -53,7 +53,10 @@ def apply(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Add and change what files say; what is so already, and what they don't name, is left alone."""
+    """Add and change what files say.
+
+    What is so already, and what they don't name, is left alone.
+    """
     wanted = [thing for file in files for thing in declared.read(file, KINDS)]
     with noun.connect() as api:
         steps = list(_Plan(api, wanted).steps(prune=prune))
@@ -72,7 +75,10 @@ def apply(
 
 
 def export() -> None:
-    """Print what `apply` takes, of all kinds; secrets aren't told, and windows that are over are left out."""
+    """Print what `apply` takes, of all kinds.
+
+    Secrets aren't told, and windows that are over are left out.
+    """
     with noun.connect() as api:
         present = Present(api)
         found = {name: [_portable(kind, one) for one in present.of(name)] for name, kind in KINDS.items()}

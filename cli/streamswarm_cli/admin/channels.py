@@ -31,7 +31,10 @@ def create(
     file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Add a channel, or those of a file, where passwords are better kept than in options that others can list."""
+    """Add a channel, or those of a file.
+
+    Passwords are better kept there than in options that others can list.
+    """
     given: dict[str, Any] = bodies.assignments(fields or ())
     if name:
         given["name"] = name

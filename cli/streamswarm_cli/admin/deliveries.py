@@ -19,7 +19,7 @@ DELIVERIES: Final = Noun(
         "id": "id",
     },
 )
-app: Final = noun.group("Messages on their way and at their end; `list -w status=dead` has those that were given up.")
+app: Final = noun.group("Messages on their way and at their end.")
 noun.add_list(app, DELIVERIES)
 noun.add_show(app, DELIVERIES)
 noun.add_act(app, DELIVERIES, "retry", "Try a message again at once.")

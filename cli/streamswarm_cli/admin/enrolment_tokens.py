@@ -40,7 +40,10 @@ def create(
     fields: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Make a token; the secret, and the command to run on the agent's host, are printed once."""
+    """Make a token.
+
+    The secret, and the command to run on the agent's host, are printed once.
+    """
     given: dict[str, Any] = {
         "agent_name": agent,
         "site": site,

@@ -71,7 +71,10 @@ def create(
     file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Add a window, or those of a file, which may name `agents` and `tests` instead of ids."""
+    """Add a window, or those of a file.
+
+    It may name `agents` and `tests` instead of ids.
+    """
     given: dict[str, Any] = {
         "name": name,
         "starts_at": starts,

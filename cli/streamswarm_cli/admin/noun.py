@@ -139,7 +139,7 @@ def add_update(app: typer.Typer, noun: Noun) -> None:
     """`update`."""
 
     @app.command(
-        "update", help=f"Change fields of a {noun.title}; one that somebody else changes meanwhile is left alone."
+        "update", help=f"Change fields of one {noun.title}.\n\nOne that somebody else changes meanwhile is left alone."
     )
     def update(name: Name, fields: Set = None, *, file: File = None, as_json: Json = False) -> None:
         body = {**(_only(bodies.documents(file)) if file else {}), **bodies.assignments(fields or ())}
@@ -169,7 +169,7 @@ def rework(
 def add_delete(app: typer.Typer, noun: Noun, verb: str = "delete", what: str = "Remove") -> None:
     """`delete`, or what it is called."""
 
-    @app.command(verb, help=f"{what} a {noun.title}.")
+    @app.command(verb, help=f"{what} one {noun.title}.")
     def delete(name: Name, *, yes: Yes = False) -> None:
         with connect() as api:
             found = api.find(noun.path, name, noun.by)

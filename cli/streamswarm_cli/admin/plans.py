@@ -66,7 +66,10 @@ def select(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Let all agents with these labels run a test, those that come later too."""
+    """Let all agents with these labels run a test.
+
+    Those that come later, too.
+    """
     if dry_run:
         with noun.connect() as api:
             found = api.send("POST", "/selectors/preview", body={"selector": selector}).json()["agents"]
@@ -131,7 +134,10 @@ def bulk(
     yes: noun.Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Do one thing to many tests; what one refuses changes nothing of the others. Ends with 1 if one refuses."""
+    """Do one thing to many tests.
+
+    What one refuses changes nothing of the others. Ends with 1 if one refuses.
+    """
     if action not in _ACTIONS:
         raise ConfigError(f"no action {action!r}; takes {', '.join(_ACTIONS)}")
     with noun.connect() as api:
@@ -148,5 +154,5 @@ def bulk(
 noun.USED.update({"/tests/bulk", "/schedules/preview", "/selectors/preview", "/tests/{}/progress"})
 noun.add_act(app, TESTS, "clone", "Copy a test; the copy is paused unless --set paused=false.")
 noun.add_act(app, TESTS, "run", "Run a test now, once on each of its agents.", columns=RUN_COLUMNS)
-noun.add_act(app, TESTS, "stop", "End what is under way of a test; one that goes on is paused by that.")
+noun.add_act(app, TESTS, "stop", "End what is under way of a test.\n\nOne that goes on is paused by that.")
 noun.add_act(app, TESTS, "restart", "End what is under way of a test and begin anew.")

@@ -17,7 +17,10 @@ def request(
     where: Where = None,
     file: File = None,
 ) -> None:
-    """Send any request of the API, and print its answer as JSON: for what has no command of its own."""
+    """Send any request of the API, and print its answer as JSON.
+
+    For what has no command of its own.
+    """
     verb = method.upper()
     if verb not in METHODS:
         raise ConfigError(f"no method {method!r}; one of {', '.join(METHODS)}")

@@ -40,7 +40,10 @@ def create(
     file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Add a rule, or those of a file, which may name `channels` instead of `channel_ids`."""
+    """Add a rule, or those of a file.
+
+    It may name `channels` instead of `channel_ids`.
+    """
     given = {"name": name, "channels": channel or None, "severities": severity or None}
     known = {key: one for key, one in given.items() if one is not None}
     noun.create_from(RULES, {**known, **bodies.assignments(fields or ())}, file, as_json=as_json, ready=_with_ids)

@@ -11,7 +11,7 @@ from streamswarm_cli.admin.noun import URL, Json, connect
 def login(
     username: Annotated[str | None, typer.Option(help="Log in with a password instead of a personal token.")] = None,
 ) -> None:
-    """Keep a personal token, or the session of a login, for the commands that follow."""
+    """Keep a token, or the session of a login, for what follows."""
     url = (URL[-1] if URL else "").rstrip("/") or credentials.DEFAULT_URL
     found = _by_password(url, username) if username else Credentials(url, _ask("Personal token"))
     with Api(found) as api:

@@ -32,7 +32,10 @@ noun.add_show(app, SITES)
 
 @app.command("unlisted")
 def unlisted(*, as_json: Json = False) -> None:
-    """List the sites that agents name and nobody has added; they have no place and no time zone."""
+    """List the sites that agents name and nobody has added.
+
+    They have no place and no time zone.
+    """
     with noun.connect() as api:
         found = list(api.items("/sites/unlisted"))
     columns = {"name": "name", "agents": "agents", "offline": "offline"}
@@ -72,7 +75,10 @@ def import_sites(
     *,
     as_json: Json = False,
 ) -> None:
-    """Add the sites of a file, and change those that are there to what it says; others stay as they are."""
+    """Add the sites of a file, and change those that are there.
+
+    Others stay as they are.
+    """
     wanted = list(_rows(file))
     done: list[dict[str, Any]] = []
     with noun.connect() as api:

@@ -70,7 +70,10 @@ def create(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Add a test, or those of a file, which may name `agents` instead of `agent_ids`; `export` writes such a file."""
+    """Add a test, or those of a file.
+
+    It may name `agents` instead of `agent_ids`; `export` writes such a file.
+    """
     given: dict[str, Any] = {
         "probe": probe,
         "target": target,
@@ -149,7 +152,10 @@ def unassign(name: Name, agents: Annotated[list[str], typer.Argument(help="The a
 
 @app.command("export")
 def export() -> None:
-    """Print all tests as `create -f` takes them, with their agents by name; secrets have to be filled in."""
+    """Print all tests as `create -f` takes them.
+
+    Agents are named; secrets have to be filled in.
+    """
     with noun.connect() as api:
         names = {agent["id"]: agent["name"] for agent in api.items(AGENTS.path)}
         agents: dict[str, list[str]] = {}

@@ -19,7 +19,7 @@ TOKENS: Final = Noun(
         "id": "id",
     },
 )
-app: Final = noun.group("Static tokens of Grafana, Telegraf, Prometheus and scripts.")
+app: Final = noun.group("Tokens of Grafana, Telegraf, Prometheus and scripts.")
 noun.add_list(app, TOKENS)
 
 

@@ -13,7 +13,7 @@ from streamswarm_cli.doctor.looking import look
 from streamswarm_cli.doctor.places import is_configured, place_of, shared_data
 from streamswarm_cli.doctor.settings import strays
 from streamswarm_cli.doctor.units import UnreadableError
-from streamswarm_cli.services import AGENT, SERVICES, Service
+from streamswarm_cli.services import AGENT, SERVICES, Service, complete_service
 from streamswarm_core.doctor.files import is_there, user_name
 from streamswarm_core.doctor.finding import Finding, State, broken, note
 from streamswarm_core.doctor.host import kept_in_step
@@ -29,7 +29,10 @@ _HOST: Final = "host"
 def doctor(
     service: Annotated[
         str | None,
-        typer.Argument(help=f"One of {', '.join(SERVICES)}; those that this host is set up for if not given."),
+        typer.Argument(
+            help=f"One of {', '.join(SERVICES)}; those that this host is set up for if not given.",
+            autocompletion=complete_service,
+        ),
     ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON, one a line.")] = False,
@@ -37,7 +40,7 @@ def doctor(
         bool, typer.Option("--as-it-is", hidden=True, help="With this process's user, folder and environment.")
     ] = False,
 ) -> None:
-    """Say what is fine with the services of this host, what is not, and what to do about it.
+    """Say what is wrong with the services here, and what to do.
 
     Whether they run or can't start; nothing is changed. Each is looked at with the settings and as the user that its
     systemd unit starts it with; without a unit, with those of this shell and folder. Exit code 0 if nothing is broken,

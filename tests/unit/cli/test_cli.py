@@ -5,12 +5,17 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
+from streamswarm_cli.main import app
 from streamswarm_cli.services import SERVICES
 from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
 from streamswarm_cli.up_command import _Group
@@ -38,14 +43,43 @@ def streamswarm(*arguments: str, folder: Path, **environment: str) -> subprocess
     )
 
 
-def test_the_command_says_its_version(tmp_path: Path) -> None:
-    assert streamswarm("version", folder=tmp_path).stdout == f"streamswarm {__version__}\n"
+@pytest.mark.parametrize("asked", ["version", "--version"])
+def test_the_command_says_its_version(tmp_path: Path, asked: str) -> None:
+    assert streamswarm(asked, folder=tmp_path).stdout == f"streamswarm {__version__}\n"
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     text = streamswarm("--help", folder=tmp_path).stdout
     for command in ("up", "probe", "doctor", "agent", "collector", "controlplane", "ml", "config", "version"):
         assert command in text
+
+
+def test_no_line_of_help_is_cut_on_a_small_screen() -> None:
+    assert not list(cut_lines(typer.main.get_command(app), 80))
+
+
+def cut_lines(command: Any, columns: int) -> Iterator[str]:
+    """Of a group the lines in its list of commands that don't fit, and of the groups in it."""
+    if isinstance(command, TyperGroup):
+        room = columns - 6 - max(map(len, command.commands))
+        for name, one in command.commands.items():
+            line = one.get_short_help_str(room)
+            if line.endswith("..."):
+                yield f"{name}: {line}"
+            yield from cut_lines(one, columns)
+
+
+def test_a_shell_completes_commands_probes_and_services(tmp_path: Path) -> None:
+    def completions(*words: str) -> list[str]:
+        typed = {"COMP_WORDS": " ".join(("streamswarm", *words)), "COMP_CWORD": str(len(words))}
+        command = [str(Path(sys.executable).with_name("streamswarm"))]
+        environment = {**os.environ, **typed, "_STREAMSWARM_COMPLETE": "complete_bash"}
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert completions("co") == ["collector", "controlplane", "config"]
+    assert completions("probe", "t") == ["tcp", "tcp_window", "tls", "traceroute"]
+    assert completions("doctor", "c") == completions("status", "c") == ["controlplane", "collector"]
 
 
 def test_a_probe_as_json_is_one_point_a_line(tmp_path: Path) -> None:

@@ -49,6 +49,19 @@ def test_a_service_that_is_not_well_is_shown_with_what_it_says(arguments: list[s
     assert "refused" in told.stdout
 
 
+def test_what_a_service_says_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"status": "pass", "name": "x", "version": "9.9", "sinks": {}, "queued_points": 0, "feeds": {"a_b": "late"}}
+
+    async def health(_request: Request) -> JSONResponse:
+        return JSONResponse(said)
+
+    with serve_app(Starlette(routes=[Route("/health", health)])) as url:
+        monkeypatch.setenv("STREAMSWARM_COLLECTOR_PORT", url.rpartition(":")[2])
+        told = CliRunner().invoke(app, ["status", "collector"])
+    assert (told.exit_code, "pass" in told.stdout, "sinks" in told.stdout) == (0, False, False)
+    assert "queued points: 0, feeds: a b: late" in told.stdout
+
+
 def test_an_unknown_service_is_refused_by_name() -> None:
     refused = CliRunner().invoke(app, ["status", "grafana"])
     assert refused.exit_code == 2
