@@ -1,6 +1,7 @@
 """Finds a service's package when its command is used, and says what to install when it isn't there."""
 
 import importlib
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
@@ -35,8 +36,11 @@ class Service:
         """Import one of the package's modules.
 
         Raises:
+            ConfigError: this is no Linux.
             NotInstalledError: a dependency of the service isn't installed.
         """
+        if sys.platform != "linux":
+            raise ConfigError(f"the {self.title} runs on Linux, not on {sys.platform}")
         try:
             return importlib.import_module(f"{self.package}.{name}")
         except ModuleNotFoundError as error:

@@ -16,10 +16,11 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from streamswarm_cli.main import app
-from streamswarm_cli.services import SERVICES
+from streamswarm_cli.services import SERVICES, Service
 from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
 from streamswarm_cli.up_command import _Group
 from streamswarm_core import __version__
+from streamswarm_core.errors import ConfigError
 from tests.support import find_free_port, run_server
 
 ROUTES = """\
@@ -52,6 +53,13 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     text = streamswarm("--help", folder=tmp_path).stdout
     for command in ("up", "probe", "doctor", "agent", "collector", "controlplane", "ml", "config", "version"):
         assert command in text
+
+
+@pytest.mark.parametrize("service", SERVICES.values())
+def test_elsewhere_than_on_linux_a_service_says_so(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ConfigError, match="runs on Linux, not on darwin"):
+        service.load_settings()
 
 
 def test_no_line_of_help_is_cut_on_a_small_screen() -> None:
