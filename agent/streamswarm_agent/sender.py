@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import random
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,8 @@ class Sender:
     """Drains the spool in order, oldest segment first.
 
     Lines that the collector refuses are set aside with its words in `refused.log`; what it took of the same segment it
-    has kept. Everything else is tried again, with a growing delay.
+    has kept. What is too large for it, or for a proxy before it, goes in halves. Everything else is tried again, with a
+    growing delay.
 
     Args:
         spool: what to send.
@@ -91,6 +93,10 @@ class Sender:
             # No thread can be started: the host's processes are used up.
             raise Unavailable(f"points can't be sent: {error}") from None
         except Refused as error:
+            if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and lines.count(b"\n") > 1:
+                for half in _halves(lines):
+                    await self._deliver(half)
+                return
             if error.status in _BAD_LINES:
                 self._set_aside(lines, str(error))
                 return
@@ -112,3 +118,11 @@ class Sender:
         if self.failure is None:
             log.warning("points wait on disk: %s", failure)
         self.failure = failure
+
+
+def _halves(lines: bytes) -> tuple[bytes, bytes]:
+    """Two or more lines, parted at the end of the one in the middle."""
+    middle = lines.find(b"\n", len(lines) // 2, -1)
+    if middle < 0:
+        middle = lines.rfind(b"\n", 0, len(lines) // 2)
+    return lines[: middle + 1], lines[middle + 1 :]

@@ -26,6 +26,8 @@ _ORG: Final = "streamswarm"
 # What the same bytes may be sent again for: overload, gateways, and a token that is being renewed.
 _RETRYABLE = frozenset({408, 425, 429})
 
+_ABOUT_LINES = frozenset({400, 422})
+
 # The client would compress at level 9: 8 % smaller, for six times the CPU, which is a fifth of what a ping costs.
 _COMPRESSION_LEVEL: Final = 1
 
@@ -78,6 +80,9 @@ class LineWriter(Closing):
             message = f"{self._url}: {said or error.reason or status}"
             if status in _RETRYABLE or status >= 500 or status == 0:
                 raise Unavailable(message, retry_after=_retry_after(error)) from None
+            if status in _ABOUT_LINES and _media_type(error) == "text/html":
+                # A web server's own page, such as for HTTP at a port of HTTPS, says nothing of the lines.
+                raise Unavailable(f"{message}: a web page; is there a proxy or portal between?") from None
             raise Refused(message, status=status) from None
         except (HTTPError, OSError) as error:
             raise Unavailable(f"{self._url}: {error}") from None
@@ -118,6 +123,11 @@ def _login(proxy: str) -> dict[str, str]:
     if parts.username is None:
         return {}
     return make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+
+
+def _media_type(error: ApiException) -> str:
+    headers: Mapping[str, str] = error.headers or {}
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _retry_after(error: ApiException) -> float | None:
