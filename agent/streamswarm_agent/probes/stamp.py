@@ -2,11 +2,13 @@ import statistics
 
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.stamp.oneway import attribute_loss, copies, delays_of, dwell_times, overtaken, round_trips
+from streamswarm_agent.net.stamp.credible import dwell_ns, first_answers, round_trips, timed_answers
+from streamswarm_agent.net.stamp.oneway import attribute_loss, copies, delays_of, overtaken
 from streamswarm_agent.net.stamp.sender import Plan, StampRun, StampSender, why_silent
 from streamswarm_agent.net.targets import resolve
 from streamswarm_agent.probes.base import Context
 from streamswarm_core.catalogue.stamp import STAMP
+from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.point import FieldValue, Point
 from streamswarm_core.probespecs import StampParams
 from streamswarm_core.wire.stamp import TTL
@@ -83,13 +85,15 @@ def _losses(run: StampRun) -> Fields:
 
 
 def _delays(run: StampRun) -> Fields:
-    rtts = round_trips(run)
+    rtts = round_trips(run.packets)
+    timed = timed_answers(run.packets)
     there, back = delays_of(run)
     return {
+        "untimed": len(first_answers(run.packets)) - len(timed),
         "rtt_min": min(rtts),
         "rtt_mean": statistics.fmean(rtts),
         "rtt_max": max(rtts),
-        "dwell": statistics.fmean(dwell_times(run)),
+        "dwell": statistics.fmean(dwell_ns(answer) for _, answer in timed) / NANOSECONDS if timed else None,
         "jitter_there": there.jitter,
         "jitter_back": back.jitter,
         "ipdv_there": there.ipdv,
@@ -107,6 +111,8 @@ def _one_way_delays(run: StampRun) -> Fields:
     if clock_there is None or not run.clock.synchronised:
         return {"clock_there": clock_there}
     there, back = delays_of(run)
+    if not there.delays:
+        return {"clock_there": clock_there}
     return {
         "clock_there": clock_there,
         "owd_error": clock_there + run.clock.seconds,

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.net.keys import Keys
-from streamswarm_agent.net.stamp.oneway import round_trips
+from streamswarm_agent.net.stamp.credible import round_trips
 from streamswarm_agent.net.stamp.sender import Plan, StampRun, StampSender, why_silent
 from streamswarm_agent.net.targets import Address, resolve
 from streamswarm_agent.probes.base import Context
@@ -127,7 +127,7 @@ async def _stream(address: Address, target: str, params: VoipParams, context: Co
 
 
 def _reflected(run: StampRun, params: VoipParams) -> Fields:
-    rtts = round_trips(run)
+    rtts = round_trips(run.packets)
     rtt = statistics.fmean(rtts)
     legs = legs_of(run)
     there, back = hear(*(legs or undivided(run)), rtt, params)

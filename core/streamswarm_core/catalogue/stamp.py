@@ -36,6 +36,13 @@ STAMP: Final = probe_measurement(
     Field("rtt_mean", SECONDS, "Mean round-trip time, without the time in the reflector.", worse="up", feature=True),
     Field("rtt_max", SECONDS, "Longest round-trip time, without the time in the reflector.", worse="up"),
     Field("dwell", SECONDS, "Mean time that the reflector took to answer."),
+    Field(
+        "untimed",
+        COUNT,
+        "Answers whose times can't be right: the reflector makes them up, or a clock was set.",
+        kind=Kind.INTEGER,
+        worse="up",
+    ),
     *_each("jitter", SECONDS, "Interarrival jitter {way}, RFC 3550 section 6.4.1.", feature=True),
     *_each("ipdv", SECONDS, "Mean size of the delay variation from packet to packet {way}, RFC 3393."),
     *_each("pdv", SECONDS, "95th percentile of the delay above the shortest one {way}, RFC 5481."),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.bulk.throughput import Throughput
-from streamswarm_agent.net.stamp.oneway import round_trips
+from streamswarm_agent.net.stamp.credible import round_trips
 from streamswarm_agent.net.stamp.sender import Plan, StampSender
 from streamswarm_agent.net.targets import Address
 from streamswarm_core.probespecs import BandwidthParams
@@ -163,7 +163,7 @@ class ReflectorTest:
         while True:
             # Where UDP can't pass, the rates are worth having all the same.
             with contextlib.suppress(ProbeFault):
-                rtts += round_trips(await self._latency.run(self._address, plan))
+                rtts += round_trips((await self._latency.run(self._address, plan)).packets)
             if over is None or over.is_set():
                 break
         if rtts:

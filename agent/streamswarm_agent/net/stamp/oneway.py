@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamswarm_agent.net.jitter import interarrival_jitter
-from streamswarm_agent.net.stamp.sender import Answer, Sent, StampRun
+from streamswarm_agent.net.stamp.credible import timed_answers
+from streamswarm_agent.net.stamp.sender import StampRun
 from streamswarm_core.clock import NANOSECONDS
 
 
@@ -59,6 +60,9 @@ def attribute_loss(run: StampRun) -> LossByWay:
         return LossByWay(0, 0, len(lost), False if answered_closing else None)
     seen = set().union(*(numbers[id(packet)] for packet in run.packets))
     newest = max(seen)
+    if min(seen) < 0 or newest >= 2 * (len(run.packets) + len(run.closing)):
+        # More than one copy of every packet: what counts like that counts something else.
+        return LossByWay(0, 0, len(lost), None)
     last = max(packet.sequence for packet in run.packets if newest in numbers[id(packet)])
     before = sum(packet.sequence < last for packet in lost)
     back = min(before, newest + 1 - len(seen))
@@ -116,33 +120,18 @@ class OneWay:
 
 
 def delays_of(run: StampRun) -> tuple[OneWay, OneWay]:
-    """Delays there and back, of the first answer to each packet."""
+    """Delays there and back, of the first answer to each packet, as far as the reflector's times can be right."""
     there: dict[int, float] = {}
     back: dict[int, float] = {}
-    for packet, answer in _first_answers(run.packets):
+    for packet, answer in timed_answers(run.packets):
         there[packet.sequence] = (answer.reply.received_ns - packet.sent_ns) / NANOSECONDS
         back[packet.sequence] = (answer.received_ns - answer.reply.sent_ns) / NANOSECONDS
     return OneWay(there), OneWay(back)
 
 
-def round_trips(run: StampRun) -> list[float]:
-    """Seconds on the way: from sending to the first answer, less the time in the reflector."""
-    return [
-        max(0, answer.received_ns - packet.sent_ns - (answer.reply.sent_ns - answer.reply.received_ns)) / NANOSECONDS
-        for packet, answer in _first_answers(run.packets)
-    ]
-
-
-def dwell_times(run: StampRun) -> list[float]:
-    """Seconds that the reflector took."""
-    return [
-        (answer.reply.sent_ns - answer.reply.received_ns) / NANOSECONDS for _, answer in _first_answers(run.packets)
-    ]
-
-
 def overtaken(run: StampRun) -> tuple[int, int]:
     """Packets that came after one that was sent later, there and back (RFC 4737, type-P-reordered)."""
-    pairs = list(_first_answers(run.packets))
+    pairs = timed_answers(run.packets)
     arrivals = sorted(pairs, key=lambda pair: (pair[1].reply.received_ns, pair[1].reply.sequence))
     there = _late([packet.sequence for packet, _ in arrivals])
     returns = sorted(pairs, key=lambda pair: pair[1].received_ns)
@@ -158,10 +147,6 @@ def copies(run: StampRun) -> tuple[int, int]:
         there += max(0, len(received) - 1)
         back += len(packet.answers) - len(received)
     return there, back
-
-
-def _first_answers(packets: Sequence[Sent]) -> list[tuple[Sent, Answer]]:
-    return [(packet, packet.answers[0]) for packet in packets if packet.answers]
 
 
 def _late(numbers: Sequence[int]) -> int:

@@ -49,12 +49,14 @@ class Answer:
         received_ns: when the kernel got it, realtime clock.
         ttl: what was left of its TTL.
         dscp: what it came with.
+        within_ns: the most that it can have taken, by the monotonic clock; None if nobody looked.
     """
 
     reply: Reply
     received_ns: int
     ttl: int | None
     dscp: int
+    within_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -66,12 +68,14 @@ class Sent:
         sent_ns: when it left: first by this process's clock, then by the kernel's report.
         answers: what came back for it, copies included.
         error: errno of the ICMP error that came back instead.
+        begun_ns: when it was about to leave, monotonic clock.
     """
 
     sequence: int
     sent_ns: int
     answers: list[Answer] = field(default_factory=list)
     error: int | None = None
+    begun_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ class _FamilySocket:
             ProbeFault: the kernel refuses.
         """
         stamp = self._last_stamp = max(to_ntp(time.time_ns()), self._last_stamp + 1)
-        packet = Sent(sequence, from_ntp(stamp))
+        packet = Sent(sequence, from_ntp(stamp), begun_ns=time.monotonic_ns())
         service = ClassOfService(plan.dscp) if plan.ask_dscp else None
         text = make_request(
             sequence, stamp, self._clock_error(), ssid=session.ssid, size=plan.size, service=service, key=plan.key
@@ -233,7 +237,8 @@ class _FamilySocket:
         if reply.sender_sequence != packet.sequence:
             session.bad += 1
             return
-        packet.answers.append(Answer(reply, datagram.received_ns, datagram.ttl, datagram.tos >> 2))
+        within_ns = time.monotonic_ns() - packet.begun_ns
+        packet.answers.append(Answer(reply, datagram.received_ns, datagram.ttl, datagram.tos >> 2, within_ns))
         if packet.error is None:
             session.settle(packet)
 

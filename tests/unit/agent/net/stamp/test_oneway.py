@@ -13,9 +13,10 @@ CLOCK = ClockError(1.0, synchronised=False)
 SSID = 77
 
 
-def reply_to(packet: Sent, number: int, ssid: int = SSID, far_ns: int = 0) -> Answer:
+def reply_to(packet: Sent, number: int, ssid: int = SSID, far_ns: int = 0, near_ns: int | None = None) -> Answer:
+    """An answer by a clock over there, which came back when it shows 20 ns more unless this host's says otherwise."""
     reply = Reply(number, far_ns + 10, far_ns, CLOCK, ssid, packet.sequence, 0, 60, None)
-    return Answer(reply, far_ns + 20, 60, 0)
+    return Answer(reply, far_ns + 20 if near_ns is None else near_ns, 60, 0)
 
 
 def simulate(
@@ -85,13 +86,20 @@ def test_a_wrong_clock_changes_no_delay_variation() -> None:
     def run(offset: int) -> StampRun:
         packets = [Sent(number, number * 1000) for number in range(10)]
         for packet in packets:
-            late = offset + packet.sent_ns + 100 * (packet.sequence % 3)
-            packet.answers.append(reply_to(packet, packet.sequence, far_ns=late))
+            late = packet.sent_ns + 100 * (packet.sequence % 3)
+            packet.answers.append(reply_to(packet, packet.sequence, far_ns=late + offset, near_ns=late + 20))
         return StampRun(packets, [], SSID, CLOCK, bad=0)
 
     right, wrong = delays_of(run(0))[0], delays_of(run(7_200_000_000_000))[0]
     assert (right.ipdv, right.pdv, right.jitter) == pytest.approx((wrong.ipdv, wrong.pdv, wrong.jitter), abs=1e-9)
     assert right.pdv == pytest.approx(200e-9)
+
+
+def test_a_count_that_can_not_be_blames_nobody() -> None:
+    run, there, back = simulate(0.2, 0.2, 3)
+    odd = next(packet for packet in run.packets if packet.answers)
+    odd.answers[0] = reply_to(odd, 2**31, SSID, 500)
+    assert attribute_loss(run) == LossByWay(0, 0, there + back, None)
 
 
 def test_copies_and_overtaking_belong_to_a_direction() -> None:
