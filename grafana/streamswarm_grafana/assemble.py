@@ -9,8 +9,9 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from streamswarm_grafana.annotations import Ready, anomalies, built_in, tagged
 from streamswarm_grafana.dialects import Dialect
+from streamswarm_grafana.links import uid
 from streamswarm_grafana.panel import Board, Row, placed
-from streamswarm_grafana.render import queries_of, render, uid
+from streamswarm_grafana.render import queries_of, render
 
 TAG: Final = "streamswarm"
 OBJECTIVES: Final = "0.99,0.999,0.9995,0.9999"

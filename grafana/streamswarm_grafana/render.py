@@ -10,42 +10,24 @@ from grafana_foundation_sdk.builders import (
     heatmap,
     stat,
     statetimeline,
-    table,
     timeseries,
 )
-from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as shared
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heat_model
 
-from streamswarm_core.catalogue import Field, Measurement
-from streamswarm_core.catalogue.model import STATE
-from streamswarm_core.catalogue.model import Kind as FieldKind
-from streamswarm_grafana.ask import Ask, Column, How
-from streamswarm_grafana.dialects import VARIABLES, Dialect
+from streamswarm_grafana.colours import GOOD, steps, worded
+from streamswarm_grafana.dialects import Dialect
 from streamswarm_grafana.influxdb import Target
-from streamswarm_grafana.panel import DOWN_UP, Kind, Panel
+from streamswarm_grafana.links import drill
+from streamswarm_grafana.panel import Kind, Panel
 from streamswarm_grafana.sitemap import site_map
-from streamswarm_grafana.thresholds import Limits, limits_of
+from streamswarm_grafana.tables import rows, shown_columns
 
-BEST: Final = "blue"
-GOOD: Final = "green"
-SUSPICIOUS: Final = "orange"
-BAD: Final = "red"
 _GAP_MS: Final = 15 * 60_000
 """Points further apart than this (or five times a panel's own step) aren't joined: a gap is no measurement."""
-
-
-def uid(dialect: Dialect, key: str) -> str:
-    """A dashboard's stable uid.
-
-    >>> from streamswarm_grafana.dialects import INFLUXQL
-    >>> uid(INFLUXQL, "overview")
-    'streamswarm-iql-overview'
-    """
-    return f"streamswarm-{dialect.short}-{key}"
 
 
 def queries_of(panel: Panel, dialect: Dialect, variables: tuple[str, ...]) -> list[Dataquery]:
@@ -64,7 +46,7 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
     makers: dict[Kind, Callable[[Panel, Dialect, list[Dataquery]], Any]] = {
         Kind.LINES: _lines,
         Kind.TILES: _tiles,
-        Kind.TABLE: _table,
+        Kind.TABLE: rows,
         Kind.STATES: _states,
         Kind.HEAT: _heat,
         Kind.MAP: _map,
@@ -78,43 +60,8 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
     for query in queries:
         built.with_target(Target(query))
     if panel.drill:
-        built.data_links([_drill(panel, dialect, key) for key in panel.drill])
+        built.data_links([drill(panel, dialect, key) for key in panel.drill])
     return built
-
-
-def steps(limits: Limits | None) -> build.ThresholdsConfig:
-    """Grafana's thresholds, from the lowest value up."""
-    colours = [model.Threshold(None, GOOD)]
-    if limits is not None and limits.falling:
-        colours = [
-            model.Threshold(None, BAD),
-            model.Threshold(limits.bad, SUSPICIOUS),
-            model.Threshold(limits.warn, GOOD),
-        ]
-        if limits.best is not None:
-            colours.append(model.Threshold(limits.best, BEST))
-    elif limits is not None:
-        colours += [model.Threshold(limits.warn, SUSPICIOUS), model.Threshold(limits.bad, BAD)]
-    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(colours)
-
-
-def worded(states: tuple[str, str]) -> list[Any]:
-    """What 0 and 1 mean."""
-    result = model.ValueMappingResult
-    return [model.ValueMap({"0": result(states[0], BAD, index=0), "1": result(states[1], GOOD, index=1)})]
-
-
-def _drill(panel: Panel, dialect: Dialect, key: str) -> build.DashboardLink:
-    # Labels of the series clicked at, or cells of the row, choose what the other dashboard shows.
-    tags = ("site",) if panel.kind is Kind.SITES else next((ask.by for ask in panel.asks if isinstance(ask, Ask)), ())
-    form = (
-        "${{__data.fields.{0}:percentencode}}"
-        if panel.kind in {Kind.TABLE, Kind.MAP, Kind.SITES}
-        else "${{__field.labels.{0}:percentencode}}"
-    )
-    chosen = "".join(f"&var-{tag}={form.format(tag)}" for tag in VARIABLES if tag in tags)
-    address = f"/d/{uid(dialect, key)}?${{__url_time_range}}&var-data=${{data}}{chosen}"
-    return build.DashboardLink(f"Open {key}").url(address).type(model.DashboardLinkType.LINK)
 
 
 def _lines(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> timeseries.Panel:
@@ -242,72 +189,13 @@ def _bars(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> bargaug
     return built
 
 
-def _table(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> table.Panel:
-    built = table.Panel().unit(panel.shown_unit).show_header(show_header=True).filterable(filterable=True)
-    built.thresholds(steps(None))
-    shown = _shown_columns(panel, dialect)
-    worst, headings = panel.worst, []
-    for letter, (measurement, field, column) in zip("ABCDEFGHIJKLMNOP", shown, strict=False):
-        heading = column.title
-        if dialect.source == "prometheus":
-            heading = f"Value #{letter}" if len(queries) > 1 else "Value"
-        if column.title == panel.worst:
-            worst = heading
-        headings.append(heading)
-        built.override_by_name(heading, _cell(measurement, field, column))
-    if len(queries) > 1:
-        built.with_transformation(model.DataTransformerConfig("merge", options={}))
-    # Grafana's InfluxDB data source gives tags in another order each time.
-    tags = [tag for ask in panel.asks for tag in ask.by]
-    order = {name: place for place, name in enumerate(dict.fromkeys((*tags, *headings)))}
-    hidden = {} if panel.timed else {"Time": True, "time": True}
-    options = {"excludeByName": hidden, "indexByName": order}
-    built.with_transformation(model.DataTransformerConfig("organize", options=options))
-    if worst:
-        falling = any(field.worse == "down" for _, field, column in shown if column.title == panel.worst)
-        sort = {"sort": [{"field": worst, "desc": not falling}]}
-        built.with_transformation(model.DataTransformerConfig("sortBy", options=sort))
-        built.with_transformation(model.DataTransformerConfig("limit", options={"limitField": panel.most}))
-    return built
-
-
-def _shown_columns(panel: Panel, dialect: Dialect) -> list[tuple[Measurement, Field, Column]]:
-    found = []
-    for ask in panel.asks:
-        if not isinstance(ask, Ask):
-            continue
-        for column in ask.columns:
-            field = ask.measurements[0][column.field]
-            if dialect.source == "prometheus" and field.kind is FieldKind.STRING:
-                continue
-            found.append((ask.measurements[0], field, column))
-    return found
-
-
-def _cell(measurement: Measurement, field: Field, column: Column) -> list[model.DynamicConfigValue]:
-    # The mean of zeros and ones is a share.
-    share = field.unit is STATE and column.how is How.MEAN
-    properties = [
-        model.DynamicConfigValue("displayName", column.title),
-        model.DynamicConfigValue("unit", column.unit or ("percentunit" if share else field.unit.grafana)),
-    ]
-    if field.name == "up" and not share:
-        properties.append(model.DynamicConfigValue("mappings", worded(DOWN_UP)))
-        properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-background"}))
-    limits = limits_of(measurement.name, field)
-    if limits is not None:
-        properties.append(model.DynamicConfigValue("thresholds", steps(limits).build()))
-        properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
-    return properties
-
-
 def _sites(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> geomap.Panel:
     return site_map(panel.title, queries, steps(panel.shown_limits))
 
 
 def _map(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> geomap.Panel:
     promql = dialect.source == "prometheus"
-    columns = [column.title for _, _, column in _shown_columns(panel, dialect)]
+    columns = [column.title for _, _, column in shown_columns(panel, dialect)]
     headings = [f"Value #{letter}" for letter, _ in zip("ABCDEF", columns, strict=False)] if promql else columns
     latitude, longitude, colour = headings[:3]
     layer: Builder[shared.MapLayerOptions] = (

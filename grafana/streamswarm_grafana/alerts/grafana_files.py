@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from streamswarm_grafana.alerts.rules import RULES, Rule
 from streamswarm_grafana.dialects import INFLUXQL, PROMQL
-from streamswarm_grafana.render import uid
+from streamswarm_grafana.links import uid
 
 INFLUXDB_UID: Final = "streamswarm-influxdb"
 PROMETHEUS_UID: Final = "streamswarm-prometheus"

@@ -5,7 +5,7 @@ from typing import Any
 from streamswarm_grafana.alerts.grafana_files import worded
 from streamswarm_grafana.alerts.rules import RULES, Rule
 from streamswarm_grafana.dialects import PROMQL
-from streamswarm_grafana.render import uid
+from streamswarm_grafana.links import uid
 
 
 def alert_name(rule: Rule) -> str:
