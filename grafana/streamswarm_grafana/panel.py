@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from streamswarm_core.catalogue import Field, Measurement
-from streamswarm_core.catalogue.model import STATE
+from streamswarm_core.catalogue.model import PER_SECOND, STATE
 from streamswarm_grafana.ask import Ask, How, Raw
 from streamswarm_grafana.thresholds import Limits, limits_of
 
@@ -124,7 +124,7 @@ class Panel:
         unit = fields[0][1].unit
         hows = {column.how for ask in self.asks if isinstance(ask, Ask) for column in ask.columns}
         if hows == {How.RATE}:
-            return "cps"
+            return PER_SECOND.grafana
         return "none" if unit is STATE and self.kind is Kind.LINES else unit.grafana
 
     @property

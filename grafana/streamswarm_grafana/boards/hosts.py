@@ -159,7 +159,7 @@ HOSTS: Final = Board(
                             HOST_SMART,
                             Column("healthy", How.LAST),
                             Column("temperature", How.LAST),
-                            Column("wear", How.LAST),
+                            Column("wear", How.LAST, unit="percentunit"),
                             Column("reallocated", How.LAST),
                             Column("pending", How.LAST),
                             Column("media_errors", How.LAST),

@@ -3,7 +3,7 @@
 from typing import Final
 
 from streamswarm_core.catalogue.ml import ANOMALY
-from streamswarm_core.catalogue.model import Measurement
+from streamswarm_core.catalogue.model import PER_SECOND, Measurement
 from streamswarm_core.catalogue.predictions import CAUSE, FAILURE_RISK, FORECAST, HEALTH, QOS_RISK
 from streamswarm_grafana.ask import Ask, Column, How, Raw, over_time, table
 from streamswarm_grafana.panel import Board, Kind, Panel, Row
@@ -132,7 +132,10 @@ ML_BOARD: Final = Board(
                 _service("Open anomalies", "max(streamswarm_ml_open_anomalies)", "none", "Series in an anomaly now."),
                 _service("Series watched", "max(streamswarm_ml_series)", "none", "Series that are scored."),
                 _service(
-                    "Scored points", "sum(rate(streamswarm_ml_points_total[$__rate_interval]))", "cps", "Points scored."
+                    "Scored points",
+                    "sum(rate(streamswarm_ml_points_total[$__rate_interval]))",
+                    PER_SECOND.grafana,
+                    "Points scored.",
                 ),
                 _service(
                     "Lag", "max(streamswarm_ml_lag_seconds)", "s", "Age of the newest scored point.", Limits(120, 600)

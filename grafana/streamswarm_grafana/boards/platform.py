@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from streamswarm_core.catalogue.model import PER_SECOND
 from streamswarm_core.catalogue.platform import AGENT, RUN
 from streamswarm_grafana.ask import Column, How, Raw, over_time, table
 from streamswarm_grafana.panel import Board, Kind, Panel, Row
@@ -103,7 +104,12 @@ PLATFORM: Final = Board(
         Row(
             "Collector",
             (
-                _lines("Points", _rate("streamswarm_collector_points_total"), unit="cps", note="Points made durable."),
+                _lines(
+                    "Points",
+                    _rate("streamswarm_collector_points_total"),
+                    unit=PER_SECOND.grafana,
+                    note="Points made durable.",
+                ),
                 _lines(
                     "Received",
                     _rate("streamswarm_collector_received_bytes_total"),
@@ -113,7 +119,7 @@ PLATFORM: Final = Board(
                 _lines(
                     "Refused lines",
                     _rate("streamswarm_collector_refused_lines_total", "reason"),
-                    unit="cps",
+                    unit=PER_SECOND.grafana,
                     note="Lines refused, by reason: syntax, type_conflict, series_limit.",
                 ),
                 _lines(
@@ -132,7 +138,7 @@ PLATFORM: Final = Board(
                 _lines(
                     "Rejected requests",
                     _rate("streamswarm_collector_rejected_requests_total", "status"),
-                    unit="cps",
+                    unit=PER_SECOND.grafana,
                     note="Write requests refused, in part or whole, by HTTP status.",
                 ),
                 _lines(
@@ -162,7 +168,7 @@ PLATFORM: Final = Board(
                 _lines(
                     "Foreign points",
                     _rate("streamswarm_collector_foreign_points_total"),
-                    unit="cps",
+                    unit=PER_SECOND.grafana,
                     note="Points of measurements that the catalogue doesn't have, such as Telegraf's.",
                 ),
                 _lines(

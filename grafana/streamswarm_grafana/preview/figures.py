@@ -28,7 +28,7 @@ _SECONDS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e
 _METRIC: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY: Final = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 _PLAIN: Final = {
-    "cps": "/s",
+    "count:/s": "/s",
     "dBm": " dBm",
     "dB": " dB",
     "celsius": " °C",
@@ -63,8 +63,8 @@ def shown(value: Any, unit: str) -> str:
             return f"{_scaled(value, _METRIC, ' ')}Hz"
         case "lengthm":
             return f"{value / 1000:.3g} km"
-        case "bool_on_off":
-            return "On" if value else "Off"
+        case "bool_yes_no":
+            return "Yes" if value else "No"
         case _:
             return f"{_scaled(value, _METRIC, ' ')}{_PLAIN.get(unit, '')}".replace("  ", " ")
 

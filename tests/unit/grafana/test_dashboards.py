@@ -264,3 +264,10 @@ def test_bits_are_made_of_bytes_in_influxql_too() -> None:
     asked = [target.get("query", "") for panel in panels(board) for target in panel.get("targets", [])]
     assert any(query.startswith('SELECT mean("received") * 8 AS "received" FROM "host_net"') for query in asked)
     assert any(query.startswith('SELECT mean("read") AS "read" FROM "host_diskio"') for query in asked)
+
+
+def test_rates_and_facts_are_shown_in_words_that_need_no_key() -> None:
+    """Grafana writes "c/s" for cps, which can be anything, and "On" for a certificate that is valid."""
+    shown = [text for path in FILES for panel in panels(load(path)) for text in texts(panel["fieldConfig"])]
+    assert not {"cps", "bool_on_off"} & set(shown)
+    assert {"count:/s", "bool_yes_no"} <= set(shown)
