@@ -17,6 +17,7 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as shared
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heat_model
+from grafana_foundation_sdk.models import prometheus
 
 from streamswarm_grafana.colours import GOOD, steps, worded
 from streamswarm_grafana.dialects import Dialect
@@ -64,7 +65,7 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
     return built
 
 
-def _lines(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> timeseries.Panel:
+def _lines(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> timeseries.Panel:
     limits = panel.shown_limits
     calcs = ["mean", "max", "lastNotNull"]
     legend = (
@@ -81,11 +82,14 @@ def _lines(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> timese
         .line_width(1)
         .fill_opacity(60 if panel.stacked else 8)
         .show_points(shared.VisibilityMode.NEVER if panel.every == "1m" else shared.VisibilityMode.AUTO)
-        .insert_nulls(_gap(panel.every))
         .legend(legend)
         .tooltip(tooltip)
         .thresholds(steps(limits))
     )
+    if _has_step(queries):
+        built.span_nulls(_gap(panel.every))
+    else:
+        built.insert_nulls(_gap(panel.every))
     if panel.shown_unit == "percentunit":
         built.min(0).axis_soft_max(0.01)
     elif all(field.worse == "up" for _, field in panel.fields) and not panel.log:
@@ -104,6 +108,15 @@ def _lines(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> timese
         built.override_by_regexp(f"/{low}$/", [hidden, bare])
         built.override_by_name(high, [hidden, model.DynamicConfigValue("custom.fillBelowTo", low), shade])
     return built
+
+
+def _has_step(queries: list[Dataquery]) -> bool:
+    """Whether the data source tells Grafana the step, as that of Prometheus does.
+
+    Grafana then puts a null where a step has no value, and can only be told up to which distance to pass over nulls. A
+    distance from which on to put nulls would be a second one beside the step's, and with two it puts none.
+    """
+    return any(isinstance(query, prometheus.Dataquery) for query in queries)
 
 
 def _gap(every: str) -> float:
@@ -127,7 +140,7 @@ def _tiles(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> stat.P
     return built
 
 
-def _states(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> statetimeline.Panel:
+def _states(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> statetimeline.Panel:
     built = (
         statetimeline.Panel()
         .unit(panel.shown_unit)
@@ -145,7 +158,8 @@ def _states(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> state
         .thresholds(steps(panel.shown_limits))
     )
     # A state isn't carried over a gap: no data is not "up". The SDK has no builder for this option.
-    built.override_by_regexp("/.*/", [model.DynamicConfigValue("custom.insertNulls", _gap(panel.every))])
+    option = "custom.spanNulls" if _has_step(queries) else "custom.insertNulls"
+    built.override_by_regexp("/.*/", [model.DynamicConfigValue(option, _gap(panel.every))])
     if panel.states:
         built.mappings(worded(panel.states))
     return built
