@@ -29,7 +29,10 @@ def steps(limits: Limits | None) -> build.ThresholdsConfig:
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(colours)
 
 
-def worded(states: tuple[str, str]) -> list[Any]:
-    """What 0 and 1 mean."""
-    result = model.ValueMappingResult
-    return [model.ValueMap({"0": result(states[0], BAD, index=0), "1": result(states[1], GOOD, index=1)})]
+def worded(states: tuple[str, str], alarm: int = 0) -> list[Any]:
+    """What 0 and 1 mean, and which of them is bad."""
+    shown = {
+        str(value): model.ValueMappingResult(word, BAD if value == alarm else GOOD, index=value)
+        for value, word in enumerate(states)
+    }
+    return [model.ValueMap(shown)]

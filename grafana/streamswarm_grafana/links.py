@@ -3,7 +3,6 @@
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
-from streamswarm_grafana.ask import Ask
 from streamswarm_grafana.dialects import VARIABLES, Dialect
 from streamswarm_grafana.panel import Kind, Panel
 
@@ -20,7 +19,7 @@ def uid(dialect: Dialect, key: str) -> str:
 
 def drill(panel: Panel, dialect: Dialect, key: str) -> build.DashboardLink:
     """Labels of the series clicked at, or cells of the row, choose what the other dashboard shows."""
-    tags = ("site",) if panel.kind is Kind.SITES else next((ask.by for ask in panel.asks if isinstance(ask, Ask)), ())
+    tags = ("site",) if panel.kind is Kind.SITES else next((ask.by for ask in panel.asks if ask.by), ())
     form = (
         "${{__data.fields.{0}:percentencode}}"
         if panel.kind in {Kind.TABLE, Kind.MAP, Kind.SITES}

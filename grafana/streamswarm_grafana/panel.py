@@ -28,10 +28,6 @@ class Kind(StrEnum):
     BARS = "bargauge"
 
 
-_SHOWN_IN_CELLS: Final = frozenset({Kind.TABLE, Kind.TILES})
-"""Grafana writes what stands for nothing into each cell without a value, so it has to be short."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """One panel.
@@ -48,13 +44,16 @@ class Panel:
         stacked: whether series lie on top of each other.
         band: names of the lower and the upper series of a band, outermost first.
         limits: from where on it is bad; those of the first field unless said.
-        states: what 0 and 1 mean, where the value is one of them: in red and in green.
+        states: what 0 and 1 mean, where the value is one of them.
+        alarm: which of the states is bad.
         worst: the column that a table is sorted by, worst first.
         most: rows of a table.
         timed: whether a table's rows are events, so that it says when each was.
         drill: keys of the dashboards that a click offers.
         empty: what to show while there is nothing, where that is good news.
         log: whether the axis is logarithmic.
+        floor: where the axis begins while no value is lower, so that a small change looks small; None where zero is no
+            value to compare with.
     """
 
     kind: Kind
@@ -69,12 +68,14 @@ class Panel:
     band: tuple[tuple[str, str], ...] = ()
     limits: Limits | None = None
     states: tuple[str, str] | None = None
+    alarm: int = 0
     worst: str = ""
     most: int = 10
     timed: bool = False
     drill: tuple[str, ...] = ()
     empty: str = ""
     log: bool = False
+    floor: float | None = 0
 
     @property
     def fields(self) -> list[tuple[Measurement, Field]]:
@@ -85,6 +86,21 @@ class Panel:
                 for column in ask.columns:
                     found.setdefault((ask.measurements[0].name, column.field), _field(ask, column.field))
         return list(found.values())
+
+    @property
+    def many(self) -> bool:
+        """Whether there may be several series: areas below them would add up to mud."""
+        parts = [len(ask.columns) if isinstance(ask, Ask) else 1 for ask in self.asks]
+        return sum(parts) > 1 or any("{" in ask.legend for ask in self.asks)
+
+    @property
+    def falling(self) -> bool:
+        """Whether the lowest value is the worst."""
+        fields = self.fields
+        if fields:
+            worse = {field.worse for _, field in fields}
+            return "down" in worse and "up" not in worse
+        return self.limits is not None and self.limits.falling
 
     @property
     def description(self) -> str:
@@ -101,8 +117,8 @@ class Panel:
         """What stands in the panel's place while there is nothing: what is missing, so that one knows where to look."""
         if self.empty:
             return self.empty
-        if self.kind in _SHOWN_IN_CELLS:
-            return "no data"
+        if self.kind is Kind.TILES:
+            return "no data"  # as large as a number would be
         if any(isinstance(ask, Raw) and ask.stack for ask in self.asks):
             return "no data: does Prometheus scrape this service?"
         asked = [one.name for ask in self.asks if isinstance(ask, Ask) for one in ask.measurements]

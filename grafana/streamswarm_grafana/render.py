@@ -24,7 +24,7 @@ from streamswarm_grafana.dialects import Dialect
 from streamswarm_grafana.influxdb import Target
 from streamswarm_grafana.links import drill
 from streamswarm_grafana.panel import Kind, Panel
-from streamswarm_grafana.sitemap import site_map
+from streamswarm_grafana.sitemap import NOTHING, site_map
 from streamswarm_grafana.tables import rows, shown_columns
 
 _GAP_MS: Final = 15 * 60_000
@@ -60,7 +60,7 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
     built.datasource(source.datasource).interval(panel.every)
     for query in queries:
         built.with_target(Target(query))
-    if panel.drill:
+    if panel.drill and panel.kind is not Kind.TABLE:
         built.data_links([drill(panel, dialect, key) for key in panel.drill])
     return built
 
@@ -229,7 +229,8 @@ def _map(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> geomap.Pan
     built.view(geomap.MapViewConfig().id("fit").lat(0).lon(0).zoom(2).all_layers(all_layers=True))
     built.basemap(common.MapLayerOptions().name("Map").type("default").config({}))
     for heading, title in zip(headings, columns, strict=True):
-        built.override_by_name(heading, [model.DynamicConfigValue("displayName", title)])
+        shown = [model.DynamicConfigValue("displayName", title), model.DynamicConfigValue("noValue", NOTHING)]
+        built.override_by_name(heading, shown)
     if len(queries) > 1:
         built.with_transformation(model.DataTransformerConfig("merge", options={}))
     return built

@@ -16,6 +16,8 @@ from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.catalogue.platform import AGENT
 from streamswarm_grafana.ask import PROBES, Raw
 
+NOTHING: Final = "–"
+"""For one value that is missing; the panel's own word is about all of them."""
 WORST: Final = "worst share"
 SHARES: Final = ("agents offline (share)", "tests failing (share)")
 _SHOWN: Final = {
@@ -39,6 +41,16 @@ _KNOWN: Final = (
 )
 """1 for each agent of the range and -1 for each that is heard of: added up, 1 for one that is silent and else 0."""
 _GONE: Final = f'SELECT sum("one") AS "gone" FROM {_KNOWN} WHERE $timeFilter GROUP BY "agent", "site"'
+
+_HERE: Final = "by (site, agent) (last_over_time(<agent.assignments>[{}]))"
+SILENT: Final = Raw(
+    AGENT.tags,
+    influxql=f'SELECT "gone" AS "state" FROM ({_GONE}) WHERE "gone" > 0 GROUP BY "site", "agent"',
+    promql=f"count {_HERE.format('$__range')} unless count {_HERE.format(_SILENT)}",
+    table=True,
+    by=("site", "agent"),
+)
+"""Agents of the range that have not been heard of for five minutes."""
 
 
 def _count(window: str) -> str:
@@ -122,8 +134,8 @@ def site_map(title: str, queries: list[Dataquery], thresholds: Builder[Any]) -> 
     built.view(geomap.MapViewConfig().id("fit").lat(0).lon(0).zoom(2).all_layers(all_layers=True))
     built.basemap(common.MapLayerOptions().name("Map").type("default").config({}))
     for name, field in reduced.items():
-        shown = [model.DynamicConfigValue("displayName", name), model.DynamicConfigValue("unit", _SHOWN[name][0])]
-        built.override_by_name(field, shown)
+        told = {"displayName": name, "unit": _SHOWN[name][0], "noValue": NOTHING}
+        built.override_by_name(field, [model.DynamicConfigValue(key, value) for key, value in told.items()])
     for one in _put_together(headings, reduced):
         built.with_transformation(one)
     return built

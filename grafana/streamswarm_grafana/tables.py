@@ -1,5 +1,8 @@
 """Tables: a row for each group, its cells by what the catalogue knows of their fields."""
 
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import dashboard as model
@@ -10,14 +13,23 @@ from streamswarm_core.catalogue.model import Kind as FieldKind
 from streamswarm_grafana.ask import Ask, Column, How
 from streamswarm_grafana.colours import steps, worded
 from streamswarm_grafana.dialects import Dialect
+from streamswarm_grafana.links import drill
 from streamswarm_grafana.panel import DOWN_UP, Panel
+from streamswarm_grafana.sitemap import NOTHING
 from streamswarm_grafana.thresholds import limits_of
+
+_NARROWEST: Final = 70
+"""Pixels of a table's column. Grafana's own 150 push numbers out of sight on a small screen."""
+_STATE: Final = "/^(state|Value)$/"
+"""What a state is called in the answers to InfluxQL and to PromQL."""
 
 
 def rows(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> table.Panel:
     """The table's builder."""
     built = table.Panel().unit(panel.shown_unit).show_header(show_header=True).filterable(filterable=True)
-    built.thresholds(steps(None))
+    built.thresholds(steps(None)).min_width(_NARROWEST)
+    # The panel's own word for nothing says why there are no rows. In a cell it would say it of that row.
+    built.override_by_regexp("/.*/", [model.DynamicConfigValue("noValue", NOTHING)])
     shown = shown_columns(panel, dialect)
     worst, headings = panel.worst, []
     for letter, (measurement, field, column) in zip("ABCDEFGHIJKLMNOP", shown, strict=False):
@@ -31,8 +43,12 @@ def rows(panel: Panel, dialect: Dialect, queries: list[Dataquery]) -> table.Pane
     if len(queries) > 1:
         built.with_transformation(model.DataTransformerConfig("merge", options={}))
     # Grafana's InfluxDB data source gives tags in another order each time.
-    tags = [tag for ask in panel.asks for tag in ask.by]
+    tags = list(dict.fromkeys(tag for ask in panel.asks for tag in ask.by))
     order = {name: place for place, name in enumerate(dict.fromkeys((*tags, *headings)))}
+    for tag in tags:
+        built.override_by_name(tag, _named(tag, [drill(panel, dialect, key) for key in panel.drill]))
+    if panel.states:
+        built.override_by_regexp(_STATE, _stated(panel.states, panel.alarm, "state"))
     hidden = {} if panel.timed else {"Time": True, "time": True}
     options = {"excludeByName": hidden, "indexByName": order}
     built.with_transformation(model.DataTransformerConfig("organize", options=options))
@@ -61,15 +77,30 @@ def shown_columns(panel: Panel, dialect: Dialect) -> list[tuple[Measurement, Fie
 def _cell(measurement: Measurement, field: Field, column: Column) -> list[model.DynamicConfigValue]:
     # The mean of zeros and ones is a share.
     share = field.unit is STATE and column.how is How.MEAN
+    if field.name == "up" and not share:
+        return _stated(DOWN_UP, 0, column.title)
     properties = [
         model.DynamicConfigValue("displayName", column.title),
         model.DynamicConfigValue("unit", column.unit or ("percentunit" if share else field.unit.grafana)),
     ]
-    if field.name == "up" and not share:
-        properties.append(model.DynamicConfigValue("mappings", worded(DOWN_UP)))
-        properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-background"}))
     limits = limits_of(measurement.name, field)
     if limits is not None:
         properties.append(model.DynamicConfigValue("thresholds", steps(limits).build()))
         properties.append(model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
     return properties
+
+
+def _named(tag: str, links: list[build.DashboardLink]) -> list[model.DynamicConfigValue]:
+    # Links are on what a row is about. In every cell they would take the colours of the values.
+    properties = [model.DynamicConfigValue("displayName", tag.replace("_", " "))]
+    if links:
+        properties.append(model.DynamicConfigValue("links", [link.build() for link in links]))
+    return properties
+
+
+def _stated(states: tuple[str, str], alarm: int, title: str) -> list[model.DynamicConfigValue]:
+    return [
+        model.DynamicConfigValue("displayName", title),
+        model.DynamicConfigValue("mappings", worded(states, alarm)),
+        model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
+    ]

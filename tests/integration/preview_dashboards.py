@@ -18,7 +18,7 @@ from streamswarm_grafana.preview.page import draw
 from streamswarm_grafana.scenario import MINUTES
 from tests.integration.dashboard_stores import filled_stores
 
-_LOOKED_AT: Final = {"overview": 88}
+_LOOKED_AT: Final = {"overview": 84}
 """Minutes into the scenario when a person looks: while something is wrong; the end for the others."""
 
 

@@ -11,6 +11,7 @@ from streamswarm_core.clock import NANOSECONDS
 from streamswarm_grafana.ask_store import Drawn, Store
 from streamswarm_grafana.boards import BOARDS
 from streamswarm_grafana.expand import View
+from streamswarm_grafana.scenario import FAULTY, SILENCE, SILENT
 from tests.integration.dashboard_files import FOLDERS, load, panels, sites_of
 from tests.integration.dashboard_stores import Stores, filled_stores
 
@@ -53,8 +54,12 @@ def whole(stores: Stores, **chosen: list[str]) -> View:
 
 
 def moments(stores: Stores, panel: dict[str, Any]) -> View:
-    """The whole scenario; tables, in the last minute of the fault: some of their columns are only about one."""
-    return View(stores.start_ms, stores.start_ms + 89 * 60_000) if panel["type"] == "table" else whole(stores)
+    """The whole scenario; tables, in the last minute of fault and silence: some of them are only about these."""
+    return during(stores) if panel["type"] == "table" else whole(stores)
+
+
+def during(stores: Stores) -> View:
+    return View(stores.start_ms, stores.start_ms + (SILENCE[1] - 1) * 60_000)
 
 
 def faults_of(
@@ -142,11 +147,24 @@ def test_failing_tests_are_those_of_the_faulty_agent_only(stores: Stores, client
 
 
 @pytest.mark.parametrize("store", FOLDERS)
-def test_a_silent_agent_is_not_shown_as_well(stores: Stores, client: httpx.Client, store: str) -> None:
-    grid = next(panel for panel in panels(load(store, "overview")) if panel["title"] == "Tests, each by agent")
-    quiet = View(stores.start_ms, stores.start_ms + 84 * 60_000)
-    assert {one.labels["agent"] for one in draw(stores, store, client, grid, quiet)["A"]} == {"lon-1", "lon-2", "par-1"}
-    assert "tok-1" in {one.labels["agent"] for one in draw(stores, store, client, grid, whole(stores))["A"]}
+def test_what_fails_now_is_named_and_nothing_of_who_is_silent(stores: Stores, client: httpx.Client, store: str) -> None:
+    failing = next(panel for panel in panels(load(store, "overview")) if panel["title"] == "Failing now")
+    drawn = draw(stores, store, client, failing, during(stores))["A"]
+    assert {(one.labels["site"], one.labels["agent"]) for one in drawn} == {("paris", FAULTY)}
+    assert ("http-1", "https://shop.example/cart?step=1") in {
+        (one.labels["test"], one.labels["target"]) for one in drawn
+    }
+    if store in {"embedded", "influxdb"}:
+        assert {one.rows[0][1 + one.columns.index("error")] for one in drawn} == {"timeout"}
+    assert draw(stores, store, client, failing, whole(stores)) == {"A": []}
+
+
+@pytest.mark.parametrize("store", FOLDERS)
+def test_who_is_silent_is_named_until_heard_of_again(stores: Stores, client: httpx.Client, store: str) -> None:
+    silent = next(panel for panel in panels(load(store, "overview")) if panel["title"] == "Silent agents")
+    drawn = draw(stores, store, client, silent, during(stores))["A"]
+    assert [(one.labels["site"], one.labels["agent"], one.rows[0][1]) for one in drawn] == [("tokyo", SILENT, 1)]
+    assert draw(stores, store, client, silent, whole(stores)) == {"A": []}
 
 
 @pytest.mark.parametrize("store", ["embedded", "influxdb"])

@@ -5,7 +5,7 @@ from typing import Final
 from streamswarm_core.catalogue.device import DEVICE, DEVICE_INTERFACE, DEVICE_VALUE, GNMI
 from streamswarm_core.catalogue.model import Measurement
 from streamswarm_grafana.ask import Ask, Column, How, over_time, table
-from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.panel import DOWN_UP, Board, Kind, Panel, Row
 
 _PAIR: Final = ("agent", "target")
 _ARROW: Final = "{agent} → {target}"
@@ -38,7 +38,8 @@ DEVICES_BOARD: Final = Board(
                     kind=Kind.STATES,
                     title="Device up",
                     asks=(over_time(GNMI, "up", How.MIN, by=_PAIR, legend=_ARROW),),
-                    states=("down", "up"),
+                    states=DOWN_UP,
+                    width=9,
                 ),
                 Panel(
                     kind=Kind.TABLE,
@@ -58,6 +59,7 @@ DEVICES_BOARD: Final = Board(
                     ),
                     worst="response",
                     most=50,
+                    width=15,
                 ),
                 _one("Time to answer", GNMI, "response", _PAIR),
                 Panel(
@@ -87,7 +89,8 @@ DEVICES_BOARD: Final = Board(
                     asks=(
                         over_time(DEVICE_INTERFACE, "oper_up", How.MIN, by=_INTERFACE, legend="{target} {interface}"),
                     ),
-                    states=("down", "up"),
+                    states=DOWN_UP,
+                    width=10,
                 ),
                 Panel(
                     kind=Kind.TABLE,
@@ -106,6 +109,7 @@ DEVICES_BOARD: Final = Board(
                     ),
                     worst="share out",
                     most=50,
+                    width=14,
                 ),
                 _both_ways("Errors", "errors", How.MAX, width=8),
                 _both_ways("Discards", "discards", How.MAX, width=8),

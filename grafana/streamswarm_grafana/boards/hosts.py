@@ -16,7 +16,7 @@ from streamswarm_core.catalogue.host_hardware import HOST_POWER, HOST_SMART, HOS
 from streamswarm_core.catalogue.host_net import HOST_NET, HOST_TCP, HOST_UDP
 from streamswarm_core.catalogue.model import Measurement
 from streamswarm_grafana.ask import Ask, Column, How, over_time, table
-from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.panel import DOWN_UP, Board, Kind, Panel, Row
 
 _BY: Final = ("agent",)
 
@@ -64,11 +64,23 @@ HOSTS: Final = Board(
                     ),
                     worst="usage",
                     most=50,
+                    width=14,
                 ),
                 Panel(
-                    kind=Kind.BARS,
+                    kind=Kind.TABLE,
                     title="Fullest file systems",
-                    asks=(Ask(HOST_DISK, (Column("usage", How.LAST),), ("agent", "path"), "{agent} {path}", now=True),),
+                    asks=(
+                        table(
+                            HOST_DISK,
+                            Column("usage", How.LAST),
+                            Column("free", How.LAST),
+                            Column("total", How.LAST),
+                            by=("agent", "path"),
+                        ),
+                    ),
+                    worst="usage",
+                    most=50,
+                    width=10,
                 ),
             ),
         ),
@@ -141,7 +153,13 @@ HOSTS: Final = Board(
                 _several("TCP connections", HOST_TCP, "established", "time_wait", "close_wait"),
                 _several("TCP listen queues", HOST_TCP, "listen_overflows", "listen_drops"),
                 _several("UDP errors", HOST_UDP, "receive_errors", "receive_buffer_errors", "checksum_errors"),
-                _one("Link up", HOST_NET, "up", "interface", how=How.MIN),
+                Panel(
+                    kind=Kind.STATES,
+                    title="Link up",
+                    asks=(over_time(HOST_NET, "up", How.MIN, by=("agent", "interface")),),
+                    states=DOWN_UP,
+                    width=8,
+                ),
                 _one("Physical errors", HOST_NET, "crc_errors", "interface", how=How.MAX),
             ),
         ),

@@ -7,6 +7,7 @@ from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.sketch import BOUNDS_NS, BUCKET_FIELDS
 from streamswarm_grafana.ask import Column, How, Raw, over_time, table
 from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.thresholds import Limits
 
 _PAIR: Final = ("agent", "target")
 _ARROW: Final = "{agent} → {target}"
@@ -36,7 +37,7 @@ def _percentile(share: int, name: str) -> Raw:
 _BANDS: Final = Panel(
     kind=Kind.LINES,
     title="Smoke: bands of the round trip",
-    width=16,
+    width=15,
     height=10,
     asks=(
         _percentile(10, "p10"),
@@ -103,6 +104,7 @@ LATENCY: Final = Board(
                     width=6,
                     height=5,
                     unit="percentunit",
+                    limits=Limits(0.99, 0.9, falling=True),
                 ),
             ),
         ),
@@ -123,7 +125,7 @@ LATENCY: Final = Board(
                         ),
                     ),
                     worst="mean loss",
-                    width=8,
+                    width=9,
                     height=10,
                 ),
                 _HEAT,
@@ -156,6 +158,7 @@ LATENCY: Final = Board(
                     title="TTL of replies",
                     asks=(over_time(ICMP, "ttl", How.MIN, by=_PAIR, legend=_ARROW),),
                     note="A step is another way back.",
+                    floor=None,
                 ),
             ),
         ),

@@ -4,9 +4,9 @@ from typing import Final
 
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.catalogue.network import DNS, HTTP, ICMP
-from streamswarm_core.catalogue.platform import AGENT
 from streamswarm_grafana import sitemap
-from streamswarm_grafana.ask import PROBES, Ask, Column, How, Raw, over_time, table
+from streamswarm_grafana.ask import PROBES, Column, How, Raw, over_time, table
+from streamswarm_grafana.dialects import RECENT
 from streamswarm_grafana.panel import DOWN_UP, Board, Kind, Panel, Row
 from streamswarm_grafana.thresholds import Limits
 
@@ -42,6 +42,16 @@ _OPEN: Final = Raw(
     by=("agent", "target", "measurement", "field"),
 )
 
+_FAILING: Final = Raw(
+    _TAGS,
+    influxql=f'SELECT "up" AS "state", "error" FROM (SELECT last("up") AS "up", "error" FROM {_ALL} WHERE <where> '
+    f'AND time > ${{__to}}ms - {RECENT} GROUP BY "site", "agent", "test", "target") WHERE "up" = 0 '
+    'GROUP BY "site", "agent", "test", "target"',
+    promql=f"min by ({', '.join(_TAGS)}) (last_over_time(<probes.up>[{RECENT}])) == 0",
+    table=True,
+    by=_TAGS,
+)
+
 OVERVIEW: Final = Board(
     key="overview",
     title="Overview",
@@ -56,22 +66,17 @@ OVERVIEW: Final = Board(
             "Now",
             (
                 Panel(
-                    kind=Kind.TILES,
-                    title="Tests, each by agent",
-                    asks=(
-                        Ask(
-                            PROBES,
-                            (Column("up", How.LAST),),
-                            ("agent", "test", "target"),
-                            "{agent} {test} {target}",
-                            now=True,
-                        ),
-                    ),
+                    kind=Kind.TABLE,
+                    title="Failing now",
+                    asks=(_FAILING,),
+                    unit="none",
                     states=DOWN_UP,
                     width=16,
                     height=13,
                     drill=("latency", "paths", "web", "tcp", "qos"),
-                    note="The newest run of each test, if it ended within a quarter of an hour of the range's end: a test that isn't here didn't run.",
+                    note="Tests whose newest run failed, if it ended within a quarter of an hour of the range's end. A test that "
+                    "doesn't run isn't here: that is seen by its agent, on the map and beside it.",
+                    empty="no test fails now",
                 ),
                 Panel(
                     kind=Kind.BARS,
@@ -103,21 +108,18 @@ OVERVIEW: Final = Board(
                     empty="no site has coordinates yet: enter them on the console's page Sites",
                 ),
                 Panel(
-                    kind=Kind.TILES,
-                    title="Agents heard of, by site",
-                    asks=(
-                        Raw(
-                            AGENT.tags,
-                            influxql='SELECT count("one") FROM (SELECT last("assignments") AS "one" FROM "agent" '
-                            'WHERE <where> AND time > ${__to}ms - 5m GROUP BY "agent", "site") WHERE $timeFilter GROUP BY "site"',
-                            promql="count by (site) (last_over_time(<agent.assignments>[5m]))",
-                            legend="{site}",
-                        ),
-                    ),
+                    kind=Kind.TABLE,
+                    title="Silent agents",
+                    asks=(sitemap.SILENT,),
                     unit="none",
+                    states=("heard of", "silent"),
+                    alarm=1,
                     width=8,
                     height=12,
-                    note="Agents that wrote something in the last five minutes of the range.",
+                    drill=("platform", "hosts"),
+                    note="Agents of the range that wrote nothing in its last five minutes. One that was moved, renamed or removed "
+                    "stays here for as long as the range reaches back to its last points.",
+                    empty="every agent of the range is heard of",
                 ),
             ),
         ),
@@ -140,7 +142,7 @@ OVERVIEW: Final = Board(
                     unit="none",
                     states=DOWN_UP,
                     width=24,
-                    height=9,
+                    height=12,
                     note="Only tests that failed in the range: InfluxQL shows when they did, PromQL when they succeeded too.",
                     empty="nothing failed",
                 ),

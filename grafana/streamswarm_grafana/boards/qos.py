@@ -34,6 +34,7 @@ QOS_BOARD: Final = Board(
                     title="Policy kept",
                     asks=(over_time(QOS_CLASS, "compliant", How.MIN, by=_CLASS, legend=_SEEN),),
                     states=("broken", "kept"),
+                    width=24,
                     every="5m",
                 ),
                 Panel(
@@ -55,6 +56,7 @@ QOS_BOARD: Final = Board(
                     ),
                     worst="loss",
                     most=30,
+                    width=24,
                 ),
                 Panel(
                     kind=Kind.LINES,
@@ -148,7 +150,7 @@ QOS_BOARD: Final = Board(
                     kind=Kind.LINES,
                     title="Bufferbloat",
                     asks=(over_time(BANDWIDTH, "bufferbloat", How.MAX, by=_PAIR, legend=_ARROW),),
-                    width=8,
+                    width=7,
                     every="15m",
                 ),
                 Panel(
@@ -159,7 +161,7 @@ QOS_BOARD: Final = Board(
                             BANDWIDTH_SECOND, "rate", by=(*_PAIR, "direction"), legend="{agent} → {target} {direction}"
                         ),
                     ),
-                    width=8,
+                    width=7,
                     every="15m",
                     note="Zoom into one test to see its course.",
                 ),
@@ -177,7 +179,7 @@ QOS_BOARD: Final = Board(
                         ),
                     ),
                     worst="download",
-                    width=8,
+                    width=10,
                 ),
             ),
         ),

@@ -5,22 +5,24 @@ from typing import Final
 from streamswarm_core.catalogue.voip import VOIP
 from streamswarm_grafana.ask import Ask, Column, How, over_time, table
 from streamswarm_grafana.panel import Board, Kind, Panel, Row
+from streamswarm_grafana.thresholds import Limits
 
 _BY: Final = ("agent", "target", "mode")
 _SEEN: Final = "{agent} → {target} {mode}"
 _CALL: Final = {"mode": "call"}
 _PAIR: Final = ("agent", "target")
 _ARROW: Final = "{agent} → {target}"
+_WORST_MOS: Final = 1.0
 
 
-def _ways(title: str, field: str, how: How = How.MEAN, *, note: str = "") -> Panel:
+def _ways(title: str, field: str, how: How = How.MEAN, *, note: str = "", floor: float = 0) -> Panel:
     columns = (Column(f"{field}_there", how, "there"), Column(f"{field}_back", how, "back"))
-    return Panel(kind=Kind.LINES, title=title, asks=(Ask(VOIP, columns, _BY, _SEEN),), width=8, note=note)
+    return Panel(kind=Kind.LINES, title=title, asks=(Ask(VOIP, columns, _BY, _SEEN),), width=8, note=note, floor=floor)
 
 
-def _lines(title: str, field: str, how: How = How.MEAN, *, width: int = 8, note: str = "") -> Panel:
+def _lines(title: str, field: str, how: How = How.MEAN, *, width: int = 8, note: str = "", floor: float = 0) -> Panel:
     asks = (over_time(VOIP, field, how, by=_BY, legend=_SEEN),)
-    return Panel(kind=Kind.LINES, title=title, asks=asks, width=width, note=note)
+    return Panel(kind=Kind.LINES, title=title, asks=asks, width=width, note=note, floor=floor)
 
 
 VOIP_BOARD: Final = Board(
@@ -34,14 +36,21 @@ VOIP_BOARD: Final = Board(
             (
                 Panel(
                     kind=Kind.TILES,
-                    title="MOS now",
-                    asks=(Ask(VOIP, (Column("mos", How.LAST),), _BY, _SEEN, now=True),),
+                    title="MOS of the last quarter of an hour",
+                    asks=(Ask(VOIP, (Column("mos", How.MIN, "worst run"), Column("mos", How.MEAN, "mean")), now=True),),
                     width=24,
                     height=5,
-                    note="Blue is excellent, green good, orange fair, red poor.",
+                    note="Blue is excellent, green good, orange fair, red poor. Which run was worst is said below, in Newest runs.",
                     drill=("qos", "latency", "paths"),
                 ),
-                _lines("MOS", "mos", How.MIN, width=12, note="Excellent from 4, good from 3, fair from 2, else poor."),
+                _lines(
+                    "MOS",
+                    "mos",
+                    How.MIN,
+                    width=12,
+                    note="Excellent from 4, good from 3, fair from 2, else poor.",
+                    floor=_WORST_MOS,
+                ),
                 _lines(
                     "Rating R",
                     "r",
@@ -49,7 +58,7 @@ VOIP_BOARD: Final = Board(
                     width=12,
                     note="From 80 on users are satisfied, below 60 nearly all are not (ITU-T G.109).",
                 ),
-                _ways("MOS of each direction", "mos"),
+                _ways("MOS of each direction", "mos", floor=_WORST_MOS),
                 _ways(
                     "Delay from mouth to ear", "mouth_to_ear", note="Up to 150 ms is acceptable for most (ITU-T G.114)."
                 ),
@@ -109,7 +118,7 @@ VOIP_BOARD: Final = Board(
                     width=8,
                 ),
                 Panel(
-                    kind=Kind.LINES,
+                    kind=Kind.STATES,
                     title="Response codes",
                     asks=(
                         Ask(
@@ -124,11 +133,15 @@ VOIP_BOARD: Final = Board(
                             _CALL,
                         ),
                     ),
+                    unit="none",
+                    limits=Limits(400, 500),
+                    height=12,
                 ),
                 Panel(
                     kind=Kind.LINES,
                     title="SIP requests sent again",
                     asks=(over_time(VOIP, "retransmissions", How.MAX, by=_PAIR, legend=_ARROW, where=_CALL),),
+                    height=12,
                 ),
                 Panel(
                     kind=Kind.TABLE,

@@ -103,6 +103,7 @@ WEB: Final = Board(
                     kind=Kind.LINES,
                     title="Queries sent again",
                     asks=(over_time(DNS, "retries", How.MAX, by=_PAIR, legend=_ARROW),),
+                    width=9,
                 ),
                 Panel(
                     kind=Kind.TABLE,
@@ -119,6 +120,7 @@ WEB: Final = Board(
                         ),
                     ),
                     worst="lookup",
+                    width=15,
                 ),
             ),
         ),

@@ -164,17 +164,14 @@ def cut(name: str, most: int = MOST_LETTERS) -> str:
 
 
 def tiles(axes: Axes, panel: Panel, drawn: Sequence[Drawn], span: tuple[int, int]) -> None:
-    """Tiles coloured by state, or one big number over its course."""
+    """Big numbers, each over its course."""
     defaults = panel["fieldConfig"]["defaults"]
     newest = [(one, value) for one in drawn if (value := _newest(one)) is not None]
-    if panel["options"]["colorMode"] == "background":
-        _grid(axes, [(one.name, int(value)) for one, value in newest], defaults["mappings"][0]["options"])
-        return
     _bare(axes)
     across = min(len(newest), _MOST_NUMBERS) or 1
     down = math.ceil(len(newest) / across)
     for place, (one, value) in enumerate(newest):
-        colour = colour_of(value, defaults["thresholds"])
+        colour = TEXT if panel["options"]["colorMode"] == "none" else colour_of(value, defaults["thresholds"])
         left, foot = place % across / across, 1 - (place // across + 1) / down
         number = axes.inset_axes((left, foot, 1 / across, 1 / down))
         _bare(number)
@@ -191,24 +188,6 @@ def tiles(axes: Axes, panel: Panel, drawn: Sequence[Drawn], span: tuple[int, int
         if len(newest) > 1:
             top = 0.93 if down == 1 else 0.82
             number.text(0.5, top, cut(one.name), color=TEXT, ha="center", va="center", fontsize=7 if down == 1 else 6)
-
-
-def _grid(axes: Axes, states: Sequence[tuple[str, int]], words: dict[str, dict[str, Any]]) -> None:
-    _bare(axes)
-    across = max(1, math.ceil(math.sqrt(len(states) * 1.3)))
-    down = math.ceil(len(states) / across)
-    for place, (name, state) in enumerate(states):
-        x, y = place % across / across, 1 - (place // across + 1) / down
-        word = words[str(state)]
-        box = axes.inset_axes((x + 0.002, y + 0.006, 1 / across - 0.004, 1 / down - 0.012))
-        _bare(box)
-        box.patch.set_visible(True)
-        box.set_facecolor(COLOURS[word["color"]])
-        for line, part in enumerate(name.split(" ", 1)):
-            box.text(
-                0.5, 0.8 - 0.25 * line, cut(part), ha="center", va="center", fontsize=5.2, color="#101114", clip_on=True
-            )
-        box.text(0.5, 0.22, word["text"], ha="center", va="center", fontsize=7, color="#101114", weight="bold")
 
 
 def states(axes: Axes, panel: Panel, drawn: Sequence[Drawn], span: tuple[int, int]) -> None:

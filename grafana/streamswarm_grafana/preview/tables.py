@@ -1,5 +1,6 @@
 """A table panel's rows, after its overrides and transformations."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -35,7 +36,7 @@ def rows_of(panel: dict[str, Any], drawn: Sequence[Drawn]) -> tuple[list[str], l
 
 def _organized(row: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     kept = [name for name in row if name not in options["excludeByName"]]
-    return {name: row[name] for name in sorted(kept, key=lambda name: options["indexByName"].get(name, -1))}
+    return {name: row[name] for name in sorted(kept, key=lambda name: options["indexByName"].get(name, len(row)))}
 
 
 def _clock(milliseconds: int) -> str:
@@ -43,10 +44,13 @@ def _clock(milliseconds: int) -> str:
 
 
 def _properties(panel: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for override in panel["fieldConfig"].get("overrides", []):
-        if override["matcher"]["options"] == name:
-            return {one["id"]: one["value"] for one in override["properties"]}
-    return {}
+        options = str(override["matcher"]["options"])
+        meant = options == name if override["matcher"]["id"] == "byName" else re.search(options.strip("/"), name)
+        if meant:
+            found |= {one["id"]: one["value"] for one in override["properties"]}
+    return found
 
 
 def _cell(value: Any, properties: dict[str, Any], panel: dict[str, Any]) -> Cell:
