@@ -12,6 +12,7 @@ from grafana_foundation_sdk.builders import (
     statetimeline,
     timeseries,
 )
+from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as shared
@@ -19,7 +20,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heat_model
 from grafana_foundation_sdk.models import prometheus
 
-from streamswarm_grafana.colours import GOOD, steps, worded
+from streamswarm_grafana.colours import BEST, GOOD, steps, worded
 from streamswarm_grafana.dialects import Dialect
 from streamswarm_grafana.influxdb import Target
 from streamswarm_grafana.links import drill
@@ -29,6 +30,10 @@ from streamswarm_grafana.tables import rows, shown_columns
 
 _GAP_MS: Final = 15 * 60_000
 """Points further apart than this (or five times a panel's own step) aren't joined: a gap is no measurement."""
+_THICKEST: Final = 32
+"""Pixels of a bar: the text beside it grows with it."""
+_ROOMY: Final = 12
+"""Columns of the grid that three figures and a name need in a legend."""
 
 
 def queries_of(panel: Panel, dialect: Dialect, variables: tuple[str, ...]) -> list[Dataquery]:
@@ -67,22 +72,15 @@ def render(panel: Panel, dialect: Dialect, variables: tuple[str, ...], number: i
 
 def _lines(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> timeseries.Panel:
     limits = panel.shown_limits
-    calcs = ["mean", "max", "lastNotNull"]
-    legend = (
-        common.VizLegendOptions()
-        .display_mode(shared.LegendDisplayMode.TABLE)
-        .placement(shared.LegendPlacement.BOTTOM)
-        .show_legend(show_legend=True)
-        .calcs(calcs)
-    )
     tooltip = common.VizTooltipOptions().mode(shared.TooltipDisplayMode.MULTI).sort(shared.SortOrder.DESCENDING)
+    never = panel.every == "1m" or panel.band
     built = (
         timeseries.Panel()
         .unit(panel.shown_unit)
         .line_width(1)
-        .fill_opacity(60 if panel.stacked else 8)
-        .show_points(shared.VisibilityMode.NEVER if panel.every == "1m" else shared.VisibilityMode.AUTO)
-        .legend(legend)
+        .fill_opacity(60 if panel.stacked else 0 if panel.many else 8)
+        .show_points(shared.VisibilityMode.NEVER if never else shared.VisibilityMode.AUTO)
+        .legend(_legend(panel))
         .tooltip(tooltip)
         .thresholds(steps(limits))
     )
@@ -92,8 +90,8 @@ def _lines(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> timeser
         built.insert_nulls(_gap(panel.every))
     if panel.shown_unit == "percentunit":
         built.min(0).axis_soft_max(0.01)
-    elif all(field.worse == "up" for _, field in panel.fields) and not panel.log:
-        built.axis_soft_min(0)
+    elif panel.floor is not None and not panel.log:
+        built.axis_soft_min(panel.floor)
     if panel.log:
         built.scale_distribution(common.ScaleDistributionConfig().type(shared.ScaleDistribution.LOG).log(10))
     if panel.stacked:
@@ -101,6 +99,9 @@ def _lines(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> timeser
     if limits is not None:
         style = shared.GraphThresholdsStyleMode.DASHED
         built.thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
+    if panel.band:
+        # One hue: in the palette's, the upper edges would be orange and red, which mean something else here.
+        built.color_scheme(build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(BEST)).line_width(2)
     for low, high in panel.band:
         hidden = model.DynamicConfigValue("custom.lineWidth", 0)
         bare = model.DynamicConfigValue("custom.fillOpacity", 0)
@@ -108,6 +109,26 @@ def _lines(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> timeser
         built.override_by_regexp(f"/{low}$/", [hidden, bare])
         built.override_by_name(high, [hidden, model.DynamicConfigValue("custom.fillBelowTo", low), shade])
     return built
+
+
+def _legend(panel: Panel) -> common.VizLegendOptions:
+    """A table below, the worst series first: its place is for three or four of what may be hundreds."""
+    extreme, title = ("min", "Min") if panel.falling else ("max", "Max")
+    legend = (
+        common.VizLegendOptions()
+        .display_mode(shared.LegendDisplayMode.TABLE)
+        .placement(shared.LegendPlacement.BOTTOM)
+        .show_legend(show_legend=True)
+        .calcs([extreme, "lastNotNull"] if panel.width < _ROOMY else ["mean", extreme, "lastNotNull"])
+    )
+    if panel.stacked or panel.band:
+        return legend  # in the order in which they lie on each other
+    return legend.sort_by(title).sort_desc(sort_desc=not panel.falling)
+
+
+def _lanes(panel: Panel) -> int:
+    """Lanes on a page, so that their names don't lie on each other below title and above axis, legend and pages."""
+    return (panel.height * 38 - 135) // 15
 
 
 def _has_step(queries: list[Dataquery]) -> bool:
@@ -126,21 +147,23 @@ def _gap(every: str) -> float:
 
 def _tiles(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> stat.Panel:
     reduce = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(values=False)
-    built = (
+    # A colour says how good a value is. One without limits is neither.
+    limits = panel.shown_limits
+    return (
         stat.Panel()
         .unit(panel.shown_unit)
         .reduce_options(reduce)
-        .color_mode(shared.BigValueColorMode.BACKGROUND if panel.states else shared.BigValueColorMode.VALUE)
-        .graph_mode(shared.BigValueGraphMode.NONE if panel.states else shared.BigValueGraphMode.AREA)
-        .text_mode(shared.BigValueTextMode.VALUE_AND_NAME if panel.states else shared.BigValueTextMode.AUTO)
-        .thresholds(steps(panel.shown_limits))
+        .color_mode(shared.BigValueColorMode.NONE if limits is None else shared.BigValueColorMode.VALUE)
+        .graph_mode(shared.BigValueGraphMode.NONE if limits is None else shared.BigValueGraphMode.AREA)
+        .text_mode(shared.BigValueTextMode.AUTO)
+        .thresholds(steps(limits))
     )
-    if panel.states:
-        built.mappings(worded(panel.states))
-    return built
 
 
 def _states(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> statetimeline.Panel:
+    # Grafana's own choice is a scale from the smallest value shown to the largest: among good ones the largest is red.
+    # Thresholds cut values into states, so words for values don't go with them.
+    mode = model.FieldColorModeId.FIXED if panel.states else model.FieldColorModeId.THRESHOLDS
     built = (
         statetimeline.Panel()
         .unit(panel.shown_unit)
@@ -149,6 +172,8 @@ def _states(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> statet
         .row_height(0.85)
         .fill_opacity(80)
         .line_width(0)
+        .per_page(_lanes(panel))
+        .color_scheme(build.FieldColor().mode(mode).fixed_color("text"))
         .legend(
             common.VizLegendOptions()
             .display_mode(shared.LegendDisplayMode.LIST)
@@ -161,7 +186,7 @@ def _states(panel: Panel, _dialect: Dialect, queries: list[Dataquery]) -> statet
     option = "custom.spanNulls" if _has_step(queries) else "custom.insertNulls"
     built.override_by_regexp("/.*/", [model.DynamicConfigValue(option, _gap(panel.every))])
     if panel.states:
-        built.mappings(worded(panel.states))
+        built.mappings(worded(panel.states, panel.alarm))
     return built
 
 
@@ -195,6 +220,8 @@ def _bars(panel: Panel, _dialect: Dialect, _queries: list[Dataquery]) -> bargaug
         .orientation(shared.VizOrientation.HORIZONTAL)
         .display_mode(shared.BarGaugeDisplayMode.BASIC)
         .value_mode(shared.BarGaugeValueMode.COLOR)
+        .sizing(shared.BarGaugeSizing.MANUAL)
+        .max_viz_height(_THICKEST)
         .min(0)
         .thresholds(steps(panel.shown_limits))
     )

@@ -19,10 +19,10 @@ def _service(title: str, expression: str, unit: str, note: str, limits: Limits |
     return Panel(kind=Kind.LINES, title=title, asks=asks, unit=unit, note=note, width=8, limits=limits)
 
 
-def _risk(title: str, measurement: Measurement, name: str, by: tuple[str, ...]) -> Panel:
+def _risk(title: str, measurement: Measurement, name: str, by: tuple[str, ...], width: int = 12) -> Panel:
     legend = " ".join(f"{{{tag}}}" for tag in by)
     asks = (over_time(measurement, name, How.MEAN, by=by, legend=legend),)
-    return Panel(kind=Kind.LINES, title=title, asks=asks, unit="percentunit", note=measurement.help)
+    return Panel(kind=Kind.LINES, title=title, asks=asks, unit="percentunit", note=measurement.help, width=width)
 
 
 ML_BOARD: Final = Board(
@@ -50,7 +50,8 @@ ML_BOARD: Final = Board(
                         ),
                     ),
                     unit="none",
-                    limits=Limits(1, 1),
+                    states=("as expected", "unusual"),
+                    alarm=1,
                     width=24,
                     height=9,
                     note="Only series that were flagged in the range: red while they were.",
@@ -123,7 +124,9 @@ ML_BOARD: Final = Board(
                 _risk("Chance that a class breaks its policy", QOS_RISK, "probability", ("agent", "target", "dscp")),
                 _risk("Chance that the target is bad", HEALTH, "bad", ("agent", "target")),
                 _risk("Chance that it is the agent's own host or link", CAUSE, "own", ("agent", "target")),
-                _risk("Forecasts: share inside the 90 % interval", FORECAST, "coverage", ("measurement", "horizon")),
+                _risk(
+                    "Forecasts: share inside the 90 % interval", FORECAST, "coverage", ("measurement", "horizon"), 24
+                ),
             ),
         ),
         Row(

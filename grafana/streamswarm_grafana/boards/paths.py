@@ -148,9 +148,11 @@ PATHS: Final = Board(
                     note="Flows that take different paths, with the option multipath.",
                 ),
                 Panel(
-                    kind=Kind.LINES,
+                    kind=Kind.STATES,
                     title="Routers differ within a flow",
                     asks=(over_time(TRACEROUTE, "per_packet", How.MAX, by=_PAIR, legend=_ARROW),),
+                    states=("they don't", "they differ"),
+                    alarm=1,
                     width=8,
                 ),
             ),
@@ -164,6 +166,7 @@ PATHS: Final = Board(
                     asks=(over_time(MTU, "pmtu", How.MIN, by=_PAIR, legend=_ARROW),),
                     every="5m",
                     unit="suffix: B",
+                    floor=None,
                 ),
                 Panel(
                     kind=Kind.TABLE,

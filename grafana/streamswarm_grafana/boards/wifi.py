@@ -18,7 +18,12 @@ WIFI: Final = Board(
         Row(
             "Link",
             (
-                Panel(kind=Kind.LINES, title="Signal", asks=(over_time(HOST_WIFI, "signal", How.MIN, by=_BY),)),
+                Panel(
+                    kind=Kind.LINES,
+                    title="Signal",
+                    asks=(over_time(HOST_WIFI, "signal", How.MIN, by=_BY),),
+                    floor=None,
+                ),
                 Panel(
                     kind=Kind.LINES, title="Signal above noise", asks=(over_time(HOST_WIFI, "snr", How.MIN, by=_BY),)
                 ),
@@ -33,6 +38,7 @@ WIFI: Final = Board(
                             "{agent}",
                         ),
                     ),
+                    floor=None,
                 ),
                 Panel(
                     kind=Kind.LINES,
