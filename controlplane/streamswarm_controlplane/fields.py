@@ -1,8 +1,9 @@
 """Types of values that several requests have."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 NAME_OR_NONE: Final = r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$"
@@ -36,3 +37,21 @@ def _number(value: Any) -> Any:
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_number)]
 """A whole number that every database can hold."""
+
+
+class _NotNull:
+    """Takes the null out of `T | None`: what is refused is then told what `T` takes."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        inner: CoreSchema = schema["schema"] if schema["type"] == "nullable" else schema
+        return inner
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+T = TypeVar("T")
+Given = Annotated[T | None, _NotNull(), Field(json_schema_extra=_without_default)]
+"""A field of a change: None where it was left out, which can't be said with null."""

@@ -14,7 +14,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from streamswarm_controlplane.fields import LABEL, LABEL_FILTER, NAME, NAME_OR_NONE, ONE_LINE, SITE, Count
+from streamswarm_controlplane.fields import LABEL, LABEL_FILTER, NAME, NAME_OR_NONE, ONE_LINE, SITE, Count, Given
 from streamswarm_core.moment import Moment
 
 AgentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=NAME)]
@@ -287,13 +287,13 @@ class AgentUpdate(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"site": "berlin", "labels": {"role": "edge"}}]}
     )
 
-    name: AgentName | None = Field(
+    name: Given[AgentName] = Field(
         None,
         description="The `agent` tag of what it measures from now on. What is stored keeps the old name: its series "
         "end, and new ones begin.",
     )
-    site: SiteName | None = Field(None, description='The `site` tag from now on; "" for none.')
-    labels: Labels | None = Field(None, description="All labels; those that aren't given are gone.")
+    site: Given[SiteName] = Field(None, description='The `site` tag from now on; "" for none.')
+    labels: Given[Labels] = Field(None, description="All labels; those that aren't given are gone.")
 
 
 class SeriesChoice(StrEnum):

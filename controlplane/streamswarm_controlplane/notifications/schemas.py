@@ -3,6 +3,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from streamswarm_controlplane.fields import Given
 from streamswarm_controlplane.notifications.channels import ChannelSettings
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, MessageKind, Severity
 from streamswarm_core.moment import Moment
@@ -47,9 +48,9 @@ class ChannelUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}]})
 
-    name: Name | None = None
-    enabled: bool | None = None
-    settings: ChannelSettings | None = Field(
+    name: Given[Name] = None
+    enabled: Given[bool] = None
+    settings: Given[ChannelSettings] = Field(
         None, description="Of the same kind. Secrets that are sent as asterisks stay what they are."
     )
 
@@ -120,19 +121,19 @@ class RuleUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"wait": 60, "sites": ["berlin*"]}]})
 
-    name: Name | None = None
-    enabled: bool | None = None
-    events: list[Event] | None = None
-    severities: list[Severity] | None = None
-    sites: Patterns | None = None
-    agents: Patterns | None = None
-    tests: Patterns | None = None
-    labels: Annotated[dict[LabelName, Pattern], Field(max_length=20)] | None = None
-    channel_ids: Annotated[list[str], Field(min_length=1, max_length=20)] | None = None
-    group_by: Annotated[list[LabelName], Field(max_length=10)] | None = None
-    wait: Annotated[float, Field(ge=0, le=3600)] | None = None
-    repeat: Annotated[float, Field(ge=0, le=604_800)] | None = None
-    tell_closed: bool | None = None
+    name: Given[Name] = None
+    enabled: Given[bool] = None
+    events: Given[list[Event]] = None
+    severities: Given[list[Severity]] = None
+    sites: Given[Patterns] = None
+    agents: Given[Patterns] = None
+    tests: Given[Patterns] = None
+    labels: Given[Annotated[dict[LabelName, Pattern], Field(max_length=20)]] = None
+    channel_ids: Given[Annotated[list[str], Field(min_length=1, max_length=20)]] = None
+    group_by: Given[Annotated[list[LabelName], Field(max_length=10)]] = None
+    wait: Given[Annotated[float, Field(ge=0, le=3600)]] = None
+    repeat: Given[Annotated[float, Field(ge=0, le=604_800)]] = None
+    tell_closed: Given[bool] = None
 
 
 class RulePublic(RuleFields):
@@ -228,8 +229,8 @@ class SilenceUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"comment": "longer than we thought"}]})
 
-    ends_at: Moment | None = None
-    comment: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
+    ends_at: Given[Moment] = None
+    comment: Given[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]] = None
 
 
 class SilencePublic(BaseModel):

@@ -3,7 +3,7 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
-from streamswarm_controlplane.fields import ONE_LINE, SITE
+from streamswarm_controlplane.fields import ONE_LINE, SITE, Given
 from streamswarm_core.zones import ListedZone
 
 NamedSite = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=SITE)]
@@ -64,7 +64,7 @@ class SiteUpdate(BaseModel):
     latitude: Latitude | None = Field(None, description=_NORTH)
     longitude: Longitude | None = Field(None, description=_EAST)
     time_zone: ListedZone | None = Field(None, description=_CLOCK)
-    address: Address | None = Field(None, description=_WHERE)
+    address: Given[Address] = Field(None, description=_WHERE)
 
 
 class SitePublic(BaseModel):

@@ -111,10 +111,7 @@ def update_site(db: Session, actor: Actor, site: Site, change: SiteUpdate) -> Si
         ApiError: 422 if half a place would be left.
     """
     before = _audited(site)
-    given = change.model_dump(include=change.model_fields_set)
-    if given.get("address", "") is None:
-        given["address"] = ""
-    whole = {**before, **given}
+    whole = {**before, **change.model_dump(exclude_unset=True)}
     if not is_whole(whole["latitude"], whole["longitude"]):
         missing = "longitude" if whole["longitude"] is None else "latitude"
         raise ApiError(422, f"body.{missing}: {HALF_A_PLACE}", field=f"body.{missing}")

@@ -5,7 +5,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.audit.service import without_secrets
-from streamswarm_controlplane.fields import KEY, ONE_LINE
+from streamswarm_controlplane.fields import KEY, ONE_LINE, Given
 from streamswarm_controlplane.runs.schemas import RunPublic
 from streamswarm_core.schedule import ALWAYS, Schedule
 from streamswarm_core.selector import LONGEST
@@ -67,19 +67,19 @@ class TestUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"interval": 10, "paused": False}]})
 
-    name: TestName | None = None
-    target: Target | None = None
-    params: dict[str, Any] | None = None
-    interval: Interval | None = None
-    timeout: Timeout | None = None
-    schedule: Schedule | None = None
-    agent_ids: Annotated[list[str], Field(max_length=10_000)] | None = Field(
+    name: Given[TestName] = None
+    target: Given[Target] = None
+    params: Given[dict[str, Any]] = None
+    interval: Given[Interval] = None
+    timeout: Given[Timeout] = None
+    schedule: Given[Schedule] = None
+    agent_ids: Given[Annotated[list[str], Field(max_length=10_000)]] = Field(
         None, description="Agents that have it by hand, in place of those that have it now; the selector's stay."
     )
-    selector: SelectorText | None = None
-    thresholds: Thresholds | None = None
+    selector: Given[SelectorText] = None
+    thresholds: Given[Thresholds] = None
     objective: Objective | None = Field(None, description="Null takes it away.")
-    paused: bool | None = None
+    paused: Given[bool] = None
 
 
 class TestPublic(BaseModel):

@@ -112,7 +112,6 @@ def update_test(db: Session, actor: Actor, test: TestPlan, change: TestUpdate) -
     spec = checks.find_spec(test.probe)
     before, load = audited(test), limits.load_of(test)
     values = {name: getattr(change, name) for name in change.model_fields_set}
-    values = {name: value for name, value in values.items() if value is not None or name == "objective"}
     agent_ids = values.pop("agent_ids", None)
     if "name" in values and fold_name(values["name"]) != fold_name(test.name):
         values["name_key"] = claim_name(db, values["name"], test.id)

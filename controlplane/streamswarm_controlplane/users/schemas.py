@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from streamswarm_controlplane.fields import ONE_LINE, USERNAME
+from streamswarm_controlplane.fields import ONE_LINE, USERNAME, Given
 from streamswarm_controlplane.users.roles import Role
 
 
@@ -43,11 +43,11 @@ class UserUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "operator"}]})
 
-    username: Username | None = None
-    role: Role | None = None
-    active: bool | None = None
-    display_name: DisplayName | None = None
-    email: Email | None = None
+    username: Given[Username] = None
+    role: Given[Role] = None
+    active: Given[bool] = None
+    display_name: Given[DisplayName] = None
+    email: Given[Email] = None
 
 
 class ProfileUpdate(BaseModel):
@@ -55,8 +55,8 @@ class ProfileUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"display_name": "Kim"}]})
 
-    display_name: DisplayName | None = None
-    email: Email | None = None
+    display_name: Given[DisplayName] = None
+    email: Given[Email] = None
 
 
 class UserPublic(BaseModel):

@@ -101,7 +101,7 @@ def update_user(db: Session, actor: Actor, user: User, change: UserUpdate) -> Us
     if change.role not in {None, Role.ADMIN} or change.active is False:
         keep_an_admin(db, actor, user)
     before = _audited(user)
-    values = change.model_dump(exclude_none=True)
+    values = change.model_dump(exclude_unset=True)
     if "username" in values:
         user.username_key = fold_username(values["username"])
     for name, value in values.items():
@@ -117,7 +117,7 @@ def update_user(db: Session, actor: Actor, user: User, change: UserUpdate) -> Us
 def update_profile(db: Session, actor: Actor, user: User, change: ProfileUpdate) -> User:
     """Change what users may change of themselves."""
     before = _audited(user)
-    for name, value in change.model_dump(exclude_none=True).items():
+    for name, value in change.model_dump(exclude_unset=True).items():
         setattr(user, name, value)
     if before != _audited(user):
         record(db, actor, "user.profile", user.username, before=before, after=_audited(user))

@@ -142,7 +142,7 @@ def test_a_change_leaves_what_it_does_not_name_and_null_takes_the_place_away(adm
     assert (entry["before"]["address"], entry["after"]["address"]) == ("Alexanderplatz 1", "Mitte")
     half = is_problem(admin.http.patch(path, json={"longitude": None}), 422)
     assert half["errors"][0]["field"] == "body.longitude"
-    gone = admin.http.patch(path, json={"latitude": None, "longitude": None, "address": None}).json()
+    gone = admin.http.patch(path, json={"latitude": None, "longitude": None, "address": ""}).json()
     assert (gone["latitude"], gone["longitude"], gone["address"]) == (None, None, "")
     is_problem(admin.http.patch(path, json={"latitude": 1}), 422)
 

@@ -46,7 +46,7 @@ def update_rule(db: Session, actor: Actor, rule: Rule, change: RuleUpdate) -> Ru
     Raises:
         ApiError: 409 if the name is taken, 422 for an unknown channel or a repetition that is too quick.
     """
-    values = {name: value for name, value in change.model_dump(mode="json").items() if value is not None}
+    values = change.model_dump(mode="json", exclude_unset=True)
     before = _audited_rule(db, rule)
     if "name" in values:
         refuse_taken(db, Rule, values["name"], rule.id)
