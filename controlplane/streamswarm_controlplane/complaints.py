@@ -18,7 +18,6 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     **dict.fromkeys(("bool_type", "bool_parsing"), lambda _told: "takes true or false"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), lambda _told: "takes a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), lambda _told: "takes a number"),
-    "missing": lambda _told: "is missing",
     "value_error": lambda told: str(told["error"]),
     "timezone_aware": lambda _told: "has no time zone; write it with one, such as 2026-01-31T12:00:00Z",
     "union_tag_invalid": lambda told: f"no {_bare(told)} {told['tag']!r}; one of {told['expected_tags']}",
@@ -46,6 +45,8 @@ def _explain(error: Mapping[str, Any], schema: Schema, place: str) -> InvalidFie
         message = _WORDS[kind](told)
     elif kind == "extra_forbidden":
         message = f"isn't known here{_accepted(holder)}"
+    elif kind == "missing":
+        message = f"is missing{_one_of(holder)}"
     elif kind == "union_tag_not_found":
         message = f"has no {_bare(told)}{_one_of(holder)}"
     elif kind == "string_pattern_mismatch":
@@ -63,7 +64,8 @@ def _accepted(holder: Schema) -> str:
 
 
 def _one_of(holder: Schema) -> str:
-    names = ", ".join(repr(name) for name in holder.get("discriminator", {}).get("mapping", {}))
+    known = holder.get("enum", ()) or holder.get("discriminator", {}).get("mapping", {})
+    names = ", ".join(repr(name) for name in known)
     return f"; one of {names}" if names else ""
 
 

@@ -3,15 +3,17 @@
 import logging
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
+from pydantic import create_model
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
@@ -116,10 +118,24 @@ def _take_refusals(app: FastAPI, prefix: str, routes: Sequence[APIRoute]) -> Non
 
 
 def _invalid_fields(request: Request, found: Sequence[Mapping[str, Any]]) -> Iterable[InvalidField]:
-    field = request.scope["route"].body_field
+    route: APIRoute = request.scope["route"]
     for place, errors in groupby(found, key=lambda one: one["loc"][0]):
-        wanted = field.field_info.annotation if field is not None and place == "body" else None
-        yield from explain([{**one, "loc": one["loc"][1:]} for one in errors], wanted, place)
+        yield from explain([{**one, "loc": one["loc"][1:]} for one in errors], _wanted(route, place), place)
+
+
+def _wanted(route: APIRoute, place: str) -> Any:
+    """Type of what a route takes at this place of a request; None for what has no names."""
+    if place == "query":
+        taken = {name: (kind, ...) for name, kind in query_parameters(route.dependant)}
+        return create_model("Query", **taken)  # type: ignore[call-overload] # their names are known only here
+    return route.body_field.field_info.annotation if route.body_field is not None and place == "body" else None
+
+
+def query_parameters(dependant: Dependant) -> Iterator[tuple[str, Any]]:
+    """Names and types of what a route and all that it depends on take behind the `?`."""
+    yield from ((parameter.alias, parameter.field_info.annotation) for parameter in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from query_parameters(inner)
 
 
 def _take_faults(app: FastAPI) -> None:

@@ -3,12 +3,9 @@
 A filter that is ignored answers with everything, and a script that misspelled it deletes everything.
 """
 
-from collections.abc import Iterator
-
 from fastapi import Request
-from fastapi.dependencies.models import Dependant
 
-from streamswarm_controlplane.problems import ApiError
+from streamswarm_controlplane.problems import ApiError, query_parameters
 
 
 async def refuse_unknown(request: Request) -> None:
@@ -19,15 +16,9 @@ async def refuse_unknown(request: Request) -> None:
     """
     if not request.query_params:
         return
-    taken = dict.fromkeys(_names(request.scope["route"].dependant))
+    taken = dict(query_parameters(request.scope["route"].dependant))
     for name in request.query_params:
         if name not in taken:
             takes = f"it takes {', '.join(taken)}" if taken else "there is nothing to choose"
             field = f"query.{name}"
             raise ApiError(422, f"{field}: isn't known here; {takes}", field=field)
-
-
-def _names(dependant: Dependant) -> Iterator[str]:
-    yield from (parameter.alias for parameter in dependant.query_params)
-    for inner in dependant.dependencies:
-        yield from _names(inner)
