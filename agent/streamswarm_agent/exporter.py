@@ -154,7 +154,7 @@ def create_exporter(
     async def healthy(_request: Request) -> Response:
         return JSONResponse({"status": "ok", "name": "streamswarm-agent", "version": __version__, **health()})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", index),
             Route("/metrics", metrics),
@@ -162,6 +162,8 @@ def create_exporter(
             Route("/health", healthy),
         ]
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _write_out(points: list[Point], collectors: Iterable[Collector], request: Request) -> Response:

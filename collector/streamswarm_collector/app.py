@@ -149,6 +149,7 @@ class _Collector(Starlette):
 
     def __init__(self, query: QueryRoute, **more: Any) -> None:
         super().__init__(**more)
+        self.router.redirect_slashes = False
         self._query = query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

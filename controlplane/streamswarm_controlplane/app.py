@@ -132,6 +132,7 @@ def _create_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
         openapi_url=f"{API_PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to what the scheme seems to be, which is http:// behind a proxy that isn't trusted
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
     )

@@ -90,7 +90,10 @@ def _take_refusals(app: FastAPI, prefix: str, routes: Sequence[APIRoute]) -> Non
         detail, headers = str(error.detail or title), dict(error.headers or {})
         path = request.url.path
         if error.status_code == HTTPStatus.NOT_FOUND and detail == title:
-            detail = f"nothing is at {path}; {app.openapi_url} lists what there is"
+            mended = (
+                "leave out the slash at its end" if path.endswith("/") else f"{app.openapi_url} lists what there is"
+            )
+            detail = f"nothing is at {path}; {mended}"
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(_methods(routes, path.removeprefix(prefix))) or headers.get("Allow", "")
             detail = f"{path} doesn't take {request.method}; it takes {headers['Allow']}"

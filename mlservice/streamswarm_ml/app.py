@@ -87,7 +87,7 @@ def create_app(settings: MlSettings) -> Starlette:
             await asyncio.to_thread(metrics.observe_models, models.operations)
         return expose(metrics.registry, request)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health", health),
             Route("/status", status),
@@ -97,6 +97,8 @@ def create_app(settings: MlSettings) -> Starlette:
         ],
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _progress(pipeline: Pipeline) -> dict[str, Any]:
