@@ -20,7 +20,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from streamswarm_agent.plan import Skip
-from streamswarm_agent.runbook import Handled, RunBook, record_id
+from streamswarm_agent.runbook import RunBook, record_id
+from streamswarm_agent.runfile import Handled
 from streamswarm_agent.schedule import Scheduler
 from streamswarm_core.assignment import Assignment, AssignmentSet, RunKind, RunRequest, RunStatus
 from streamswarm_core.clock import now

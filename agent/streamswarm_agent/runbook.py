@@ -7,25 +7,19 @@ are written now and then; a kill can lose the last of them.
 """
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pydantic import ValidationError
-
-from streamswarm_agent.statefile import write_state
+from streamswarm_agent.runfile import ERROR_LENGTH, MOST_KEPT, Handled, Record, RunFile
 from streamswarm_core.assignment import MOST_REPORTS, RunKind, RunReport, RunStatus
 from streamswarm_core.clock import now
 
 log = logging.getLogger(__name__)
 
-_MOST_KEPT: Final = 5_000
 _KEEP_REQUESTS: Final = timedelta(days=1)
-_ERROR_LENGTH: Final = 500
 
 
 def record_id(assignment_id: str, generation: int, moment: datetime | None = None) -> str:
@@ -36,54 +30,6 @@ def record_id(assignment_id: str, generation: int, moment: datetime | None = Non
     """
     name = f"{assignment_id} {generation} {moment.timestamp() if moment else ''}"
     return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-
-
-@dataclass(slots=True)
-class Record:
-    """One run record.
-
-    Attributes:
-        report: what is said of it.
-        single: one run of the probe; otherwise it goes on until it is closed.
-        ends_at: when it is to end, wall clock.
-        generation: of the assignment.
-        executions: runs of the probe that have ended.
-        failures: those with a problem.
-        problem: the last one.
-        said: how many runs were reported.
-    """
-
-    report: RunReport
-    single: bool = False
-    ends_at: datetime | None = None
-    generation: int = 1
-    executions: int = 0
-    failures: int = 0
-    problem: str = ""
-    said: int = 0
-
-    def told(self) -> RunReport:
-        """The report, brought up to date; that is done when it is asked for, not for each of thousands of runs."""
-        report = self.report
-        report.executions, report.failures = self.executions, self.failures
-        report.error = self.problem[:_ERROR_LENGTH] or report.error
-        return report
-
-
-@dataclass(slots=True)
-class Handled:
-    """The newest occasion of an assignment that was begun or given up."""
-
-    generation: int
-    moment: datetime
-
-
-@dataclass(slots=True)
-class _State:
-    open: dict[str, Record] = field(default_factory=dict)
-    handled: dict[str, Handled] = field(default_factory=dict)
-    requests: dict[str, datetime] = field(default_factory=dict)
-    unsent: dict[str, RunReport] = field(default_factory=dict)
 
 
 class RunBook:
@@ -97,8 +43,8 @@ class RunBook:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._state = self._load()
+        self._file = RunFile(path)
+        self._state = self._file.read()
         self._sessions: dict[str, Record] = {}
         self._current: dict[str, str] = {}
         self.changed = False
@@ -123,6 +69,7 @@ class RunBook:
         cutoff = now() - _KEEP_REQUESTS
         self._state.requests = {key: until for key, until in self._state.requests.items() if until > cutoff}
         self._state.requests[request_id] = expires_at
+        self._state.touch("requests", request_id)
         self.changed = True
         return True
 
@@ -132,9 +79,8 @@ class RunBook:
 
     def handle(self, assignment_id: str, generation: int, moment: datetime) -> None:
         """Take note that an occasion is begun or given up."""
-        self._state.handled.pop(assignment_id, None)
-        self._state.handled[assignment_id] = Handled(generation, moment)
-        _shorten(self._state.handled)
+        self._state.handle(assignment_id, Handled(generation, moment))
+        self._state.touch("handled", assignment_id)
         self.changed = True
 
     def find(self, record: str) -> Record | None:
@@ -166,25 +112,28 @@ class RunBook:
                 status=RunStatus.RUNNING,
                 due_at=due_at,
                 started_at=now(),
-                error=error[:_ERROR_LENGTH],
+                error=error[:ERROR_LENGTH],
             )
             self._state.open[record] = Record(report, single, ends_at, generation)
             self._of.setdefault(assignment_id, []).append(record)
-            self._state.unsent[record] = report
+            self._tell(report)
             self.changed = True
+        self._state.touch("open", record)
         if not single:
             self._sessions[assignment_id] = self._state.open[record]
 
     def miss(self, record: str, assignment_id: str, kind: RunKind, due_at: datetime | None, error: str) -> None:
         """Take note of an occasion that comes to nothing."""
-        self._state.unsent[record] = RunReport(
-            id=record,
-            assignment_id=assignment_id,
-            kind=kind,
-            status=RunStatus.MISSED,
-            due_at=due_at,
-            finished_at=now(),
-            error=error[:_ERROR_LENGTH],
+        self._tell(
+            RunReport(
+                id=record,
+                assignment_id=assignment_id,
+                kind=kind,
+                status=RunStatus.MISSED,
+                due_at=due_at,
+                finished_at=now(),
+                error=error[:ERROR_LENGTH],
+            )
         )
 
     def begun(self, assignment_id: str, record: str) -> None:
@@ -229,10 +178,20 @@ class RunBook:
         if self._sessions.get(report.assignment_id) is known:
             del self._sessions[report.assignment_id]
         report.status, report.finished_at = status, at or now()
-        report.error = (error or report.error)[:_ERROR_LENGTH]
-        self._state.unsent[record] = report
+        report.error = (error or report.error)[:ERROR_LENGTH]
+        self._state.touch("open", record)
+        self._tell(report)
         self.changed = True
-        _shorten(self._state.unsent)
+
+    def _tell(self, report: RunReport) -> None:
+        """Have a report said; of too many that nobody takes the oldest are forgotten."""
+        unsent = self._state.unsent
+        unsent[report.id] = report
+        self._state.touch("unsent", report.id)
+        while len(unsent) > MOST_KEPT:
+            oldest = next(iter(unsent))
+            del unsent[oldest]
+            self._state.touch("unsent", oldest)
 
     def to_report(self, *, progress: bool) -> list[RunReport]:
         """What is to be said next: what has begun or ended, then, if asked, what has gone on."""
@@ -241,6 +200,8 @@ class RunBook:
                 if record.executions != record.said:
                     self._state.unsent[key] = record.told()
                     record.said = record.executions
+                    self._state.touch("open", key)
+                    self._state.touch("unsent", key)
         return [report.model_copy() for report in list(self._state.unsent.values())[:MOST_REPORTS]]
 
     def reported(self, reports: Iterable[RunReport]) -> None:
@@ -248,73 +209,17 @@ class RunBook:
         for report in reports:
             if self._state.unsent.get(report.id) == report:
                 del self._state.unsent[report.id]
+                self._state.touch("unsent", report.id)
 
     def forget_gone(self, assignment_ids: Iterable[str]) -> None:
         """Keep the open records of assignments that are gone only as far as there are few of them."""
         known = set(assignment_ids)
         gone = [key for key, record in self._state.open.items() if record.report.assignment_id not in known]
-        for key in gone[: max(0, len(gone) - _MOST_KEPT)]:
+        for key in gone[: max(0, len(gone) - MOST_KEPT)]:
             self._of[self._state.open.pop(key).report.assignment_id].remove(key)
+            self._state.touch("open", key)
 
-    def save(self) -> None:
-        """Write everything to disk; a full disk is logged, and no reason to stop measuring."""
-        state, self.changed = self._state, False
-        content = {
-            "open": [_stored(record) for record in state.open.values()],
-            "handled": {key: [one.generation, one.moment] for key, one in state.handled.items()},
-            "requests": state.requests,
-            "unsent": [report.model_dump(mode="json") for report in state.unsent.values()],
-        }
-        try:
-            write_state(self._path, json.dumps(content, default=datetime.isoformat))
-        except OSError as error:
-            log.error("%s: %s; run records are not kept", self._path, error.strerror)  # noqa: TRY400
-
-    def _load(self) -> _State:
-        try:
-            stored = json.loads(self._path.read_bytes())
-            opened = [_record(one) for one in stored["open"]]
-            unsent = [RunReport.model_validate(one) for one in stored["unsent"]]
-            handled = {
-                key: Handled(generation, datetime.fromisoformat(moment))
-                for key, (generation, moment) in stored["handled"].items()
-            }
-            requests = {key: datetime.fromisoformat(until) for key, until in stored["requests"].items()}
-        except FileNotFoundError:
-            return _State()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-            log.warning("%s can't be read and is not used: %s", self._path, error)
-            return _State()
-        records = {record.report.id: record for record in opened}
-        # What is open and unsent is one report, not two.
-        reports = {one.id: records[one.id].report if one.id in records else one for one in unsent}
-        return _State(records, handled, requests, reports)
-
-
-def _record(stored: dict[str, Any]) -> Record:
-    ends_at = stored["ends_at"]
-    report = RunReport.model_validate(stored["report"])
-    return Record(
-        report,
-        bool(stored["single"]),
-        datetime.fromisoformat(ends_at) if ends_at else None,
-        int(stored["generation"]),
-        report.executions,
-        report.failures,
-    )
-
-
-def _stored(record: Record) -> dict[str, Any]:
-    """What `_record` reads."""
-    return {
-        "report": record.told().model_dump(mode="json"),
-        "single": record.single,
-        "ends_at": record.ends_at,
-        "generation": record.generation,
-    }
-
-
-def _shorten(kept: dict[str, Any]) -> None:
-    """Drop the oldest of what would grow for ever while nobody takes it."""
-    while len(kept) > _MOST_KEPT:
-        del kept[next(iter(kept))]
+    def save(self, *, whole: bool = False) -> None:
+        """Write to disk what has changed, or everything, with counts of what goes on."""
+        self._file.write(self._state, whole=whole)
+        self.changed = False

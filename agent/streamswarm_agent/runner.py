@@ -149,7 +149,7 @@ class Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._book.save()
+        self._book.save(whole=True)
         self._flush.cancel()
         await self._reflector.close()
         self._spool.close()

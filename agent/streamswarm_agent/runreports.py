@@ -42,10 +42,10 @@ class RunReports:
             progress = now >= progress_at + pause
             if progress:
                 progress_at = now
+            reports = self._book.to_report(progress=progress) if progress or self._book.unsent else []
             if progress or self._book.changed:
                 self._book.save()
-            if progress or self._book.unsent:
-                await self._send(self._book.to_report(progress=progress))
+            await self._send(reports)
             await asyncio.sleep(next_line(now, _LOOK_SECONDS) - now)
 
     async def _send(self, reports: list[RunReport]) -> None:
