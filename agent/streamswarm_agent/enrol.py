@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__, problem
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.outbound import trusted
+from streamswarm_core.ownfiles import write_whole
 from streamswarm_core.settings import variable_name
 
 _ROOM: Final = 4096
@@ -136,10 +136,10 @@ def _try_folder(path: Path) -> None:
     Raises:
         ConfigError: the folder can't be written, or the disk is full.
     """
-    trial = path.with_suffix(".new")
+    trial = path.with_suffix(".trial")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(trial, " " * _ROOM)
+        write_whole(trial, b" " * _ROOM)
         trial.unlink()
     except OSError as error:
         raise _unusable(path, error) from None
@@ -154,12 +154,9 @@ def keep(path: Path, credential: Credential) -> None:
     upcoming = credential.next_secret.get_secret_value() if credential.next_secret else None
     secrets = {"secret": credential.secret.get_secret_value(), "next_secret": upcoming}
     content = json.dumps(credential.model_dump() | secrets)
-    temporary = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(temporary, content)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        write_whole(path, content.encode())
     except OSError as error:
         raise _unusable(path, error) from None
 
@@ -167,24 +164,3 @@ def keep(path: Path, credential: Credential) -> None:
 def _unusable(path: Path, error: OSError) -> ConfigError:
     remedy = "make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "change its folder's owner"
     return ConfigError(f"{path}: {error.strerror}; {remedy}, or choose another folder with STREAMSWARM_DATA")
-
-
-def _write(path: Path, content: str) -> None:
-    """Write a file that only its owner can read, onto the disk; leaves none where that fails."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

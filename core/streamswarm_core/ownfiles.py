@@ -23,6 +23,8 @@ def write_whole(path: Path, content: bytes | memoryview, *, durable: bool = True
     try:
         _write(fresh, content, durable=durable)
         fresh.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
@@ -40,6 +42,7 @@ def write_once(path: Path, content: bytes) -> None:
     with contextlib.suppress(FileExistsError):
         path.hardlink_to(fresh)
     fresh.unlink()
+    _sync_folder(path.parent)
 
 
 def _write(path: Path, content: bytes | memoryview, *, durable: bool) -> None:
@@ -49,3 +52,12 @@ def _write(path: Path, content: bytes | memoryview, *, durable: bool) -> None:
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without it a power cut may leave a file that is on disk without its name."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -30,6 +30,20 @@ def test_a_disk_that_is_full_is_left_as_it_was(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
+def test_not_only_the_file_is_brought_to_disk_but_its_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "streamswarm_core.ownfiles.os.fsync", lambda one: synced.append(str(Path(f"/proc/self/fd/{one}").readlink()))
+    )
+    write_whole(tmp_path / "file", b"new")
+    assert synced == [str(tmp_path / "file.new"), str(tmp_path)]
+    write_once(tmp_path / "key", b"first")
+    assert synced[-1] == str(tmp_path)
+    synced.clear()
+    write_whole(tmp_path / "file", b"newer", durable=False)
+    assert not synced
+
+
 def test_what_others_could_read_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "file.new").touch(0o644)
     write_whole(tmp_path / "file", b"secret")
