@@ -12,6 +12,7 @@ from urllib3.util import make_headers
 from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.outbound import proxy_for, trusted
+from streamswarm_core.wholeexchange import WholeExchange
 from streamswarm_core.without import without
 
 # The client takes numpy along for data frames, which nobody writes here: 15 MB of an agent's memory.
@@ -31,6 +32,8 @@ _ABOUT_LINES = frozenset({400, 422})
 # The client would compress at level 9: 8 % smaller, for six times the CPU, which is a fifth of what a ping costs.
 _COMPRESSION_LEVEL: Final = 1
 
+_SLOWEST_LINK: Final = 1000.0
+"""Bytes a second; what is sent gets as much more time as it takes then."""
 _LONGEST_WAIT: Final = 300.0
 """Seconds; who asks for more is asked again all the same."""
 
@@ -42,15 +45,19 @@ class LineWriter(Closing):
         url: base URL of a collector or of an InfluxDB 2.x or 3.x.
         token: gives the current token; asked before each write, because access tokens are short-lived.
         bucket: where to write.
-        timeout: seconds for one write.
+        timeout: seconds without a sign of the peer.
+        whole: seconds for one write, and more for a long one.
     """
 
-    def __init__(self, url: str, token: Callable[[], str], *, bucket: str, timeout: float = 10.0) -> None:
+    def __init__(
+        self, url: str, token: Callable[[], str], *, bucket: str, timeout: float = 10.0, whole: float = 30.0
+    ) -> None:
         self._url = url
         self._token = token
         self._bucket = bucket
         self._timeout_ms = int(timeout * 1000)
-        self._client: InfluxDBClient | None = None
+        self._whole = whole
+        self._connection: tuple[InfluxDBClient, WholeExchange] | None = None
         self._client_token = ""
 
     def write(self, lines: bytes) -> None:
@@ -63,16 +70,18 @@ class LineWriter(Closing):
         if not lines:
             return
         try:
-            service: Any = WriteService(self._connected(self._token()).api_client)
+            client, exchange = self._connected(self._token())
+            service: Any = WriteService(client.api_client)
             body = gzip.compress(lines, _COMPRESSION_LEVEL)
-            _, status, headers = service.post_write_with_http_info(
-                _ORG,
-                self._bucket,
-                body,
-                precision="ns",
-                content_encoding="gzip",
-                _return_http_data_only=False,
-            )
+            with exchange.within(self._whole + len(body) / _SLOWEST_LINK):
+                _, status, headers = service.post_write_with_http_info(
+                    _ORG,
+                    self._bucket,
+                    body,
+                    precision="ns",
+                    content_encoding="gzip",
+                    _return_http_data_only=False,
+                )
         except ApiException as error:
             status = int(error.status or 0)
             # Without a status it is TLS that failed, and the message says only that there is no response.
@@ -95,15 +104,15 @@ class LineWriter(Closing):
 
     def close(self) -> None:
         """Drop the connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        if self._connection is not None:
+            self._connection[0].close()
+            self._connection = None
 
-    def _connected(self, token: str) -> InfluxDBClient:
-        if self._client is None or token != self._client_token:
+    def _connected(self, token: str) -> tuple[InfluxDBClient, WholeExchange]:
+        if self._connection is None or token != self._client_token:
             self.close()
             proxy = proxy_for(self._url)
-            self._client = InfluxDBClient(
+            client = InfluxDBClient(
                 self._url,
                 token=token,
                 org=_ORG,
@@ -113,8 +122,9 @@ class LineWriter(Closing):
                 proxy=proxy,
                 proxy_headers=_login(proxy) if proxy else None,
             )
+            self._connection = client, WholeExchange(client.api_client.rest_client.pool_manager, self._url)
             self._client_token = token
-        return self._client
+        return self._connection
 
 
 def _login(proxy: str) -> dict[str, str]:
