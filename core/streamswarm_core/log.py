@@ -1,16 +1,19 @@
 import json
 import logging
 import math
+import select
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 from streamswarm_core.printable import one_line, printable
 
 _SELDOM_SECONDS: Final = 60.0
 _MOST_TOLD: Final = 10_000
+_PIECE: Final = 1000
+"""Characters that a pipe which can be written to takes without blocking: four bytes each at most, and 4,096 bytes."""
 
 
 class _JsonFormatter(logging.Formatter):
@@ -73,6 +76,52 @@ class _Seldom(logging.Filter):
         return True
 
 
+class _NeverWaiting(logging.StreamHandler[TextIO]):
+    """Drops and counts what nobody reads: a pipe to a pager that is left alone must not stop what is measured."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._dropped = 0
+        self._torn = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, with what was dropped before it, as far as somebody reads."""
+        try:
+            if self._dropped and self._write(self._told(record)):
+                self._dropped = 0
+            if self._dropped or not self._write(self.format(record)):
+                self._dropped += 1
+        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+            self.handleError(record)
+
+    def _told(self, record: logging.LogRecord) -> str:
+        text = f"nobody read the log; left out here: {self._dropped}"
+        return self.format(
+            logging.LogRecord(__name__, logging.WARNING, record.pathname, record.lineno, text, None, None)
+        )
+
+    def _write(self, text: str) -> bool:
+        """False where it isn't in the log, or not all of it."""
+        text = ("\n" if self._torn else "") + text + self.terminator
+        for begin in range(0, len(text), _PIECE):
+            if not self._takes_more():
+                self._torn = self._torn or begin > 0
+                return False
+            self.stream.write(text[begin : begin + _PIECE])
+            self.flush()
+            self._torn = False
+        return True
+
+    def _takes_more(self) -> bool:
+        try:
+            number = self.stream.fileno()
+        except OSError:  # no file, such as a test's
+            return True
+        waiting = select.poll()
+        waiting.register(number, select.POLLOUT)
+        return bool(waiting.poll(0))
+
+
 def _said(record: logging.LogRecord) -> str | None:
     """Word for word, but for a mistake in the program: its traceback may be another."""
     return None if record.exc_info else record.getMessage()
@@ -85,9 +134,9 @@ def _form(record: logging.LogRecord) -> str | None:
 def configure(service: str, *, level: str = "info", style: Literal["text", "json"] = "text") -> None:
     """Send this process's log to standard error, in UTC, once; calling it again replaces the first set-up.
 
-    A warning or an error that is repeated word for word appears once a minute.
+    A warning or an error that is repeated word for word appears once a minute. What nobody reads is dropped.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _NeverWaiting(sys.stderr)
     handler.setFormatter(_JsonFormatter(service) if style == "json" else _TextFormatter(service))
     handler.addFilter(_Seldom(_said))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -2,7 +2,9 @@ import asyncio
 import io
 import json
 import logging
+import os
 import sys
+import threading
 from typing import Literal
 
 import httpx
@@ -61,6 +63,58 @@ def test_what_lasts_is_logged_once_a_minute_and_mistakes_each_time(monkeypatch: 
     lines = written.getvalue()
     counts = [lines.count(text) for text in ("one is away", "two is away", "disk is full", "a mistake", "it goes on")]
     assert counts == [1, 1, 1, 5, 5]
+
+
+def test_a_log_that_nobody_reads_stops_nobody_and_says_later_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with os.fdopen(reading) as reader, os.fdopen(writing, "w") as pipe:
+            monkeypatch.setattr(sys, "stderr", pipe)
+            log.configure("agent")
+
+            def measure() -> None:
+                for number in range(2000):
+                    logging.getLogger("x").info("run %d of %s", number, "ä" * 100)
+                logging.getLogger("x").info("%s", "a traceback as long as this " * 10_000)
+
+            thread = threading.Thread(target=measure, daemon=True)
+            thread.start()
+            thread.join(30)
+            stopped = thread.is_alive()
+            os.set_blocking(reading, False)
+            first = reader.read()
+            logging.getLogger("x").info("read again")
+            *_, note, last = reader.read().splitlines()
+            assert not stopped
+            runs = first.count(" run ")
+            assert 0 < runs < 2000
+            assert f"WARNING nobody read the log; left out here: {2001 - runs}" in note
+            assert last.endswith("read again")
+    finally:
+        root.handlers[:], root.level = handlers, level
+
+
+def test_a_record_longer_than_a_pipe_is_cut_and_the_next_begins_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with os.fdopen(reading) as reader, os.fdopen(writing, "w") as pipe:
+            monkeypatch.setattr(sys, "stderr", pipe)
+            log.configure("agent")
+            os.set_blocking(writing, False)  # to fail where it would wait
+            logging.getLogger("x").info("x" * 1_000_000)
+            os.set_blocking(reading, False)
+            assert len(reader.read()) > 1000
+            logging.getLogger("x").info("read again")
+            rest, note, last = reader.read().splitlines()
+            assert rest == ""
+            assert note.endswith("left out here: 1")
+            assert last.endswith("read again")
+    finally:
+        root.handlers[:], root.level = handlers, level
 
 
 def test_what_strangers_can_cause_at_will_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
