@@ -41,7 +41,7 @@ class SelfObservation:
         self._heartbeats = heartbeats
         self._places = places
         self._written_skips: dict[tuple[str, Skip], int] = {}
-        self._process = psutil.Process()
+        self._process: psutil.Process | None = None
 
     async def write_forever(self) -> None:
         """Put points into the spool every ten seconds."""
@@ -92,11 +92,12 @@ class SelfObservation:
         )
 
     def _usage(self) -> dict[str, float]:
-        """Nothing where the host can't say, because its file descriptors are used up."""
+        """Nothing where the host can't say: its file descriptors are used up, or it has no /proc."""
         try:
+            self._process = self._process or psutil.Process()
             return {"cpu": self._process.cpu_percent() / 100, "memory": self._process.memory_info().rss}
         except (OSError, psutil.Error) as error:
-            log.warning("this process's load can't be read: %s", error)
+            log.warning("this process's load can't be read, is /proc mounted? %s", error)
             return {}
 
 

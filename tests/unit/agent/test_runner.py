@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -133,6 +134,21 @@ async def test_its_own_points_say_where_its_site_is(peer: Peer, settings: AgentS
         shown = (await client.get(f"http://127.0.0.1:{settings.port}/metrics")).text
     assert "streamswarm_agent_latitude_degrees 52.52" in shown
     assert "streamswarm_agent_longitude_degrees 13.405" in shown
+
+
+@pytest.fixture
+def _without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("_without_proc", "settings")
+async def test_on_a_host_without_proc_the_agent_runs_and_its_load_is_absent(peer: Peer) -> None:
+    def own() -> list[Point]:
+        return [one for one in peer.points if one.measurement == "agent"]
+
+    (first, *_) = await asyncio.to_thread(eventually, own, bool)
+    assert "runs" in first.fields
+    assert not first.fields.keys() & {"cpu", "memory"}
 
 
 async def test_runs_arrive_numbered_and_what_did_not_run_arrives_with_its_reason(
