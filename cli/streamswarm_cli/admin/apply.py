@@ -1,9 +1,10 @@
-"""`apply` and `export`: an installation's tests, sites, channels, rules and windows, kept in a file."""
+"""`apply` and `export`: what an installation is to be, kept in a file."""
 
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,7 +16,7 @@ from streamswarm_cli.admin.differences import differences
 from streamswarm_cli.admin.kinds import KINDS, Kind, Present
 from streamswarm_cli.admin.noun import Yes
 from streamswarm_cli.admin.tests import MASK
-from streamswarm_core.errors import ConfigError, StreamSwarmError
+from streamswarm_core.errors import ConfigError, Refused, StreamSwarmError
 from streamswarm_core.printable import printable
 
 _SIGNS: Final = {"+": "add", "~": "change", "-": "remove"}
@@ -49,7 +50,8 @@ def apply(
         bool, typer.Option("--dry-run", help="Only show what would be done; ends with 1 if that is anything.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what isn't in the files, of the kinds that are; never agents.")
+        bool,
+        typer.Option("--prune", help="Remove what the files lack, of the kinds that they have; never agents or users."),
     ] = False,
     yes: Yes = False,
 ) -> None:
@@ -77,12 +79,20 @@ def apply(
 def export() -> None:
     """Print what `apply` takes, of all kinds.
 
-    Secrets aren't told, and windows that are over are left out.
+    Left out are secrets, windows that are over, and settings' defaults.
     """
     with noun.connect() as api:
         present = Present(api)
-        found = {name: [_portable(kind, one) for one in present.of(name)] for name, kind in KINDS.items()}
-    secret = [one.get("key") or one["name"] for things in found.values() for one in things if MASK in json.dumps(one)]
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, kind in KINDS.items():
+            try:
+                found[name] = [_portable(kind, one) for one in present.of(name)]
+            except Refused as error:
+                if not kind.for_admins or error.status != HTTPStatus.FORBIDDEN:
+                    raise
+                typer.echo(f"{name}: left out: {error}", err=True)
+    shown = [one for name in found for one in found[name]]
+    secret = [str(one.get("key") or one.get("name")) for one in shown if MASK in json.dumps(one)]
     if secret:
         typer.echo(f"{MASK} stands for secrets, which the API doesn't tell: {', '.join(secret)}", err=True)
     output.show_json({name: [one for one in things if one] for name, things in found.items()})
@@ -106,7 +116,7 @@ class _Plan:
                 there = self._find(one, seen)
                 left.pop(there.get("id", ""), None)
                 yield self._step(one, there)
-            unnamed[name] = [] if KINDS[name].enrolled else list(left.values())
+            unnamed[name] = [] if KINDS[name].lasting else list(left.values())
         if prune:
             for name in reversed(list(KINDS)):
                 kind = KINDS[name]
@@ -126,8 +136,8 @@ class _Plan:
         seen[place] = one
         if len(found) > 1:
             raise ConfigError(f"{one.place(by)}: several {kind.noun.title}s are called {called!r}; rename all but one")
-        if not found and kind.enrolled:
-            raise ConfigError(f"{one.place(by)}: no {kind.noun.title} {called!r}; it has to enrol first")
+        if not found and kind.begins:
+            raise ConfigError(f"{one.place(by)}: no {kind.noun.title} {called!r}; {kind.begins}")
         if kind.takes and (unknown := sorted(one.body.keys() - set(kind.takes))):
             raise ConfigError(f"{one.place(unknown[0])}: isn't taken here; takes {', '.join(kind.takes)}")
         if not found and MASK in json.dumps(one.body):
@@ -150,6 +160,7 @@ class _Plan:
             **self._present.named(kind, answer),
             **{name: one.body[name] for name in kind.names if name in one.body},
         }
+        after = {name: value for name, value in after.items() if not kind.takes or name in kind.takes}
         before = {name: there[name] for name in there if name in after}
         lines = list(differences(_in_order(before, kind), _in_order(after, kind), kind.own))
         if there and not lines and answer.get("updated_at") != there.get("updated_at"):
@@ -186,8 +197,9 @@ def _do(api: Api, step: Step) -> None:
         api.send("DELETE", f"{step.kind.noun.path}/{step.id}")
         return
     made = _send(api, step.kind, step.wanted.body, step.id)
-    if secret := made.get("signing_secret"):
-        typer.echo(f"{step.kind.noun.title} {step.called}: signing secret, shown once: {secret}")
+    for secret in ("signing_secret", "password"):
+        if made.get(secret):
+            typer.echo(f"{step.kind.noun.title} {step.called}: {secret.replace('_', ' ')}, shown once: {made[secret]}")
 
 
 def _send(
@@ -223,8 +235,8 @@ def _complaint(error: StreamSwarmError, one: Declared) -> str:
 
 
 def _portable(kind: Kind, thing: Mapping[str, Any]) -> dict[str, Any]:
-    """A thing without what only its own control plane knows; nothing of what is over."""
-    if thing.get("over"):
+    """A thing without what only its own control plane knows; nothing of what is over, or so by default."""
+    if thing.get("over") or thing.get("is_default"):
         return {}
     kept = {name: one for name, one in thing.items() if name not in kind.own and one not in (None, "", [], {})}
     if kind.takes:

@@ -7,11 +7,13 @@ from typing import Any, Final
 from streamswarm_cli.admin.agents import AGENTS
 from streamswarm_cli.admin.api import Api
 from streamswarm_cli.admin.channels import CHANNELS
+from streamswarm_cli.admin.config import CONFIG
 from streamswarm_cli.admin.maintenance import MAINTENANCE
 from streamswarm_cli.admin.noun import Noun
 from streamswarm_cli.admin.rules import RULES
 from streamswarm_cli.admin.sites import SITES
 from streamswarm_cli.admin.tests import TESTS
+from streamswarm_cli.admin.users import USERS
 
 _MADE: Final = frozenset({"id", "created_at", "updated_at"})
 
@@ -27,7 +29,9 @@ class Kind:
         fixed: fields that are given once.
         takes: the fields that a file may give, if others of the API aren't a file's business.
         replaced: whether the API takes it as a whole only.
-        enrolled: whether it comes and goes by other ways, so that it can only be changed.
+        begins: how it comes to be, where that is by other ways, so that it can only be changed.
+        lasting: whether it stays where a file doesn't have it.
+        for_admins: whether the API shows it to admins alone.
     """
 
     noun: Noun
@@ -36,7 +40,9 @@ class Kind:
     fixed: frozenset[str] = frozenset()
     takes: Collection[str] = ()
     replaced: bool = False
-    enrolled: bool = False
+    begins: str = ""
+    lasting: bool = False
+    for_admins: bool = False
 
     def called(self, thing: Mapping[str, Any]) -> str:
         """What people call it."""
@@ -45,7 +51,13 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "sites": Kind(SITES, own=_MADE | {"agents", "offline"}, fixed=frozenset({"name"})),
-    "agents": Kind(AGENTS, fixed=frozenset({"name"}), takes=("name", "site", "labels"), enrolled=True),
+    "agents": Kind(
+        AGENTS,
+        fixed=frozenset({"name"}),
+        takes=("name", "site", "labels"),
+        begins="it has to enrol first",
+        lasting=True,
+    ),
     "tests": Kind(
         TESTS,
         own=_MADE | {"generation", "warnings"},
@@ -59,6 +71,21 @@ KINDS: Final[Mapping[str, Kind]] = {
         own=_MADE | {"created_by", "active", "active_until", "next_start_at", "over", "warnings"},
         names={"agents": ("agent_ids", AGENTS), "tests": ("test_ids", TESTS)},
         replaced=True,
+    ),
+    "users": Kind(
+        USERS,
+        takes=("username", "role", "display_name", "email", "active"),
+        lasting=True,
+        for_admins=True,
+    ),
+    "configuration": Kind(
+        CONFIG,
+        fixed=frozenset({"key"}),
+        takes=("key", "value"),
+        replaced=True,
+        begins="see streamswarm admin config list",
+        lasting=True,
+        for_admins=True,
     ),
 }
 
@@ -75,6 +102,8 @@ class Present:
         if name not in self._lists:
             kind = KINDS[name]
             found = list(self._api.items(kind.noun.path))
+            for thing in found:
+                thing.setdefault("id", thing[kind.noun.by])
             if name == "tests":
                 self._add_agents(found)
             self._lists[name] = [self.named(kind, thing) for thing in found]

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamswarm_controlplane.deps import Admin, BaseSettingsDep, SessionDep
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute
 from streamswarm_controlplane.pages import Page, PageDep
@@ -87,7 +88,7 @@ def get_config(key: str, db: SessionDep, settings: BaseSettingsDep, reading: Rea
     return reading.show(_public(db, settings, key))
 
 
-@router.put("/{key}", summary="Set a key of the configuration")
+@router.put("/{key}", dependencies=CAN_BE_TRIED, summary="Set a key of the configuration")
 def set_config(
     key: str, body: ConfigSet, db: SessionDep, settings: BaseSettingsDep, changing: ChangingDep, admin: Admin
 ) -> ConfigPublic:

@@ -7,6 +7,7 @@ from streamswarm_controlplane.auth import sessions, throttle
 from streamswarm_controlplane.auth.models import UserSession
 from streamswarm_controlplane.auth.schemas import SessionPublic
 from streamswarm_controlplane.deps import Admin, SessionDep
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
@@ -44,11 +45,17 @@ def list_users(
     return page.read(db, query, by=[User.username_key], show=lambda user: _shown(db, user))
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Add a user")
+@router.post("", status_code=status.HTTP_201_CREATED, dependencies=CAN_BE_TRIED, summary="Add a user")
 def create_user(body: UserCreate, db: SessionDep, admin: Admin, _once: OnceDep) -> UserCreated:
     """The generated password is in the answer, and nowhere else."""
     user, password = service.create_user(
-        db, admin.actor, body.username, body.role, display_name=body.display_name, email=body.email
+        db,
+        admin.actor,
+        body.username,
+        body.role,
+        display_name=body.display_name,
+        email=body.email,
+        active=body.active,
     )
     return UserCreated(**UserPublic.model_validate(user).model_dump(), password=password)
 
@@ -59,7 +66,11 @@ def get_user(user_id: str, db: SessionDep, reading: ReadingDep, _admin: Admin) -
     return reading.show(_shown(db, service.get_user(db, user_id)))
 
 
-@router.patch("/{user_id}", summary="Change a user: name, role, mail, or whether they are active")
+@router.patch(
+    "/{user_id}",
+    dependencies=CAN_BE_TRIED,
+    summary="Change a user: name, role, mail, or whether they are active",
+)
 def update_user(user_id: str, body: UserUpdate, db: SessionDep, changing: ChangingDep, admin: Admin) -> UserWithBlock:
     """The last active admin stays one. Whoever is deactivated is out at once."""
     user = service.get_user(db, user_id, lock=True)

@@ -36,6 +36,7 @@ class UserCreate(BaseModel):
     role: Role = Role.VIEWER
     display_name: DisplayName = ""
     email: Email = ""
+    active: bool = Field(True, description="Whether they may log in; it can be changed.")
 
 
 class UserUpdate(BaseModel):

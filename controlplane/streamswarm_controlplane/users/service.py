@@ -59,6 +59,7 @@ def create_user(
     *,
     display_name: str = "",
     email: str = "",
+    active: bool = True,
     password: str | None = None,
 ) -> tuple[User, str]:
     """Add a user with a generated password; returns both.
@@ -70,6 +71,7 @@ def create_user(
         role: what they may do.
         display_name: their full name.
         email: their address.
+        active: whether they may log in.
         password: "" for somebody who comes by single sign-on only, and has none.
 
     Raises:
@@ -83,6 +85,7 @@ def create_user(
         display_name=display_name,
         email=email,
         role=role.value,
+        active=active,
         password_hash=hash_password(password) if password else "",
         must_change_password=bool(password),
         created_at=now(),

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.unit.controlplane.conftest import Client, enrol_agent
+from tests.unit.controlplane.conftest import Client, add_user, enrol_agent
 from tests.unit.controlplane.shell import Shell
 
 pytestmark = pytest.mark.parametrize("templates", ["sqlite"], indirect=True, scope="session")
@@ -154,7 +154,7 @@ def test_what_is_exported_is_what_is_there(shell: Shell, admin: Client, file: Pa
     assert exported["rules"][0]["channels"] == ["NOC"]
     file.write_text(done.stdout)
     before = everything(admin)
-    assert shell.run("apply", str(file), "--prune", "--yes").stderr == "6 as they are\n"
+    assert shell.run("apply", str(file), "--prune", "--yes").stderr == "7 as they are\n"
     assert everything(admin) == before
 
 
@@ -165,3 +165,53 @@ def test_times_of_yaml_are_what_they_look_like(shell: Shell, tmp_path: Path) -> 
     )
     made = json.loads(shell.ok("maintenance", "create", "-f", str(file), "--json"))
     assert made[0]["starts_at"] == "2031-01-05T21:00:00Z"
+
+
+def test_users_and_configuration_are_kept_and_nobody_is_removed(shell: Shell, admin: Client, tmp_path: Path) -> None:
+    def roles() -> dict[str, tuple[str, bool]]:
+        found = admin.http.get("/users").json()["items"]
+        return {one["username"]: (one["role"], one["active"]) for one in found}
+
+    shell.ok("users", "create", "olga")
+    file = tmp_path / "people.yaml"
+    file.write_text(
+        "users:\n"
+        "  - {username: kim, role: operator, email: kim@example.org}\n"
+        "  - {username: tom, active: false}\n"
+        "configuration:\n"
+        "  - {key: offline_seconds, value: 300}\n"
+    )
+    before = everything(admin)
+    tried = shell.run("apply", str(file), "--dry-run")
+    assert (tried.returncode, tried.stderr) == (1, "2 to add, 1 to change, 0 as they are\n")
+    assert "password" not in tried.stdout
+    assert "~ key offline_seconds\n    value: 120.0 → 300\n" in tried.stdout
+    assert everything(admin) == before
+    assert roles().keys() == {"admin", "olga"}
+    made = shell.ok("apply", str(file), "--prune", "--yes")
+    assert made.count("password, shown once: ") == 2
+    assert roles() == {
+        "admin": ("admin", True),
+        "olga": ("viewer", True),
+        "kim": ("operator", True),
+        "tom": ("viewer", False),
+    }
+    assert admin.http.get("/config/offline_seconds").json()["value"] == 300
+    assert shell.run("apply", str(file), "--prune", "--yes").stderr == "3 as they are\n"
+    exported = json.loads(shell.ok("export"))
+    assert exported["configuration"] == [{"key": "offline_seconds", "value": 300}]
+    assert {"username": "kim", "role": "operator", "email": "kim@example.org", "active": True} in exported["users"]
+    file.write_text("users:\n  - {username: kim, role: viewer}\nconfiguration:\n  - {key: offline, value: 1}\n")
+    assert "configuration[0].key: no key 'offline'; see streamswarm admin config list" in shell.refused(
+        "apply", str(file), "--yes"
+    )
+    assert roles()["kim"] == ("operator", True), "nothing is done where something is wrong"
+
+
+def test_who_is_no_admin_exports_what_they_may_see(shell: Shell, admin: Client) -> None:
+    olga = add_user(admin, "olga", "operator")
+    token = olga.http.post("/auth/tokens", json={"name": "script", "scope": "read"}).json()["token"]
+    done = shell.run("export", STREAMSWARM_TOKEN=token)
+    assert done.returncode == 0
+    assert "users: left out: " in done.stderr
+    assert json.loads(done.stdout).keys() == set(LISTS)
