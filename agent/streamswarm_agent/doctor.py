@@ -37,7 +37,7 @@ def examine(settings: AgentSettings, host: Host | None = None) -> Iterator[Findi
     yield from data_folder(settings.folder, needs=max(0, settings.spool_max_bytes - waiting))
     yield from own.findings()
     if own.runs:
-        yield from reflector(settings, own.url, settings.table)
+        yield from reflector(settings, own.url, settings.table, settings.metrics_token)
     yield from secrets([credential_path(settings)])
     credential, enrolment = _enrolment(settings)
     if enrolment is not None:

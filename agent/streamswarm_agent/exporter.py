@@ -1,7 +1,6 @@
 """The agent as a Prometheus exporter: what it measured last on `/metrics`, a measurement on demand on `/probe`."""
 
 import asyncio
-import hmac
 import html
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +22,7 @@ from streamswarm_core import __version__
 from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue import Metric as MetricKind
 from streamswarm_core.catalogue.common import STAMPED_TAGS
-from streamswarm_core.exposition import expose
+from streamswarm_core.exposition import barred, expose, has_token
 from streamswarm_core.hostport import host_port
 from streamswarm_core.point import Point
 from streamswarm_core.promnames import exported_fields, histogram_name, metric_name
@@ -124,6 +123,8 @@ def create_exporter(
     modules = blackbox.load_modules(settings.blackbox_file)
 
     async def metrics(request: Request) -> Response:
+        if refusal := barred(request, settings.metrics_token):
+            return refusal
         # Thousands of points take seconds to write out, in which no run would start; so a thread does it.
         return await asyncio.to_thread(_write_out, list(points()), collectors, request)
 
@@ -197,12 +198,10 @@ def _refuse_pages(request: Request) -> Response | None:
 
 
 def _refuse(request: Request, settings: AgentSettings) -> Response | None:
-    wanted = settings.probe_token.get_secret_value()
-    if not wanted:
+    if not settings.probe_token.get_secret_value():
         if is_loopback(settings.host):
             return _refuse_pages(request)
         return PlainTextResponse("/probe is off: set STREAMSWARM_AGENT_PROBE_TOKEN to use it from other hosts\n", 403)
-    _, _, given = request.headers.get("Authorization", "").partition(" ")
-    if hmac.compare_digest(given.strip().encode(), wanted.encode()):
+    if has_token(request, settings.probe_token):
         return None
     return PlainTextResponse("/probe needs the header Authorization: Bearer …\n", 401)

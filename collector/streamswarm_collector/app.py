@@ -27,7 +27,7 @@ from streamswarm_collector.snapshots import Snapshots
 from streamswarm_core import __version__
 from streamswarm_core.clock import now_ns
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.exposition import expose
+from streamswarm_core.exposition import barred, expose
 from streamswarm_core.outbound import trusted
 from streamswarm_core.reflector.service import Reflector
 
@@ -111,6 +111,8 @@ def create_app(
         return JSONResponse({"version": headers["X-Influxdb-Version"]}, headers=headers)
 
     async def exposition(request: Request) -> Response:
+        if refusal := barred(request, settings.metrics_token):
+            return refusal
         pipeline.observe()
         return expose(metrics.registry, request)
 

@@ -31,7 +31,7 @@ def examine(settings: CollectorSettings) -> Iterator[Finding]:
     yield from data_folder(settings.folder, needs=_ROOM_BYTES + (settings.max_wal_bytes if settings.sinks else 0))
     yield from own.findings()
     if own.runs:
-        yield from reflector(settings, own.url, settings.table)
+        yield from reflector(settings, own.url, settings.table, settings.metrics_token)
     if settings.auth:
         yield from secrets([settings.token_path])
         yield from _control_plane(settings)

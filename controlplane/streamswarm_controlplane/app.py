@@ -45,7 +45,7 @@ from streamswarm_controlplane.tokens import routes as tokens
 from streamswarm_controlplane.users import routes as users
 from streamswarm_core import __version__
 from streamswarm_core.clock import now
-from streamswarm_core.exposition import expose
+from streamswarm_core.exposition import barred, expose
 from streamswarm_core.reader import open_reader
 from streamswarm_core.tokens import RememberingVerifier, Scope, SigningKey, TokenVerifier
 
@@ -189,6 +189,8 @@ def _add_operations(app: FastAPI, database: Database, settings: ControlPlaneSett
 
     @app.get("/metrics", include_in_schema=False)
     def metrics(request: Request) -> Response:
+        if refusal := barred(request, settings.metrics_token):
+            return refusal
         with database.session(reading=True) as session:
             own.read(session, effective(session, settings))
         return expose(own.of_all_workers, request)

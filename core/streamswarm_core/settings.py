@@ -53,6 +53,11 @@ class ServiceSettings(BaseSettings):
         description="`text` for people, `json` (one object a line) for log shippers.",
         validation_alias=AliasChoices("log_format", "STREAMSWARM_LOG_FORMAT"),
     )
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that /metrics asks for; whoever reaches the port may read it if there is none.",
+        validation_alias=AliasChoices("metrics_token", "STREAMSWARM_METRICS_TOKEN"),
+    )
 
     def __init_subclass__(cls, *, table: str, **kwargs: Any) -> None:
         cls.table = table

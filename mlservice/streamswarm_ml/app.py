@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.exposition import expose
+from streamswarm_core.exposition import barred, expose
 from streamswarm_core.outbound import trusted
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
@@ -82,6 +82,8 @@ def create_app(settings: MlSettings) -> Starlette:
         return JSONResponse({**_progress(pipeline), "expectations": expectations.error or "ok"})
 
     async def exposition(request: Request) -> Response:
+        if refusal := barred(request, settings.metrics_token):
+            return refusal
         metrics.observe(pipeline)
         if models is not None:
             await asyncio.to_thread(metrics.observe_models, models.operations)
