@@ -19,7 +19,7 @@ from streamswarm_core.doctor.files import files_in, is_there, size_of, size_text
 from streamswarm_core.doctor.finding import Finding, broken, note, ok, warning
 from streamswarm_core.doctor.listeners import Process, process_of
 from streamswarm_core.doctor.ownport import OwnPort
-from streamswarm_core.doctor.peers import took, unreached
+from streamswarm_core.doctor.peers import certificate, took, unreached
 from streamswarm_core.doctor.starting import how_to_start
 from streamswarm_core.settings import variable_name
 
@@ -111,7 +111,7 @@ def sinks(settings: CollectorSettings) -> Iterator[Finding]:
     """Whether each further store takes points, and what waits for it or was refused by it."""
     for sink in settings.sinks:
         name, folder = f"sink {sink.name}", settings.folder / "sinks" / sink.name
-        yield _try_sink(name, sink, settings.bucket)
+        yield from _try_sink(name, sink, settings.bucket)
         waiting = _waiting_bytes(settings.folder / "wal", folder / "position")
         if waiting > settings.max_wal_bytes * _HALF:
             yield warning(name, f"{size_text(waiting)} in the log wait for it", "see above why it doesn't take them")
@@ -127,26 +127,31 @@ def queried(settings: CollectorSettings) -> Iterator[Finding]:
         return
     url = str(settings.query_url).rstrip("/")
     try:
-        ask(f"{url}/ping")
+        answer = ask(f"{url}/ping")
     except UnansweredError as error:
         yield unreached("queries", url, str(error), variable_name(CollectorSettings, "query_url"))
     else:
         yield ok("queries", f"{url}, which queries are handed on to, answers")
+        yield from certificate(url, answer)
 
 
-def _try_sink(name: str, sink: InfluxSinkSettings, bucket: str) -> Finding:
+def _try_sink(name: str, sink: InfluxSinkSettings, bucket: str) -> Iterator[Finding]:
     url = str(sink.url).rstrip("/")
     try:
         with Peer(sink) as peer:
             answer = peer.write(bucket, b"")
     except httpx.HTTPError as error:
-        return unreached(name, url, reason_of(error), f"its url in {_SINKS}")
+        yield unreached(name, url, reason_of(error), f"its url in {_SINKS}")
+        return
     try:
         body = answer.json()
     except ValueError:
         body = {}
     told = Answer(answer.status_code, answer.text, body if isinstance(body, dict) else {})
-    return took(name, url, told, f"url, org or the bucket of {_SINKS}", f"correct its token in {_SINKS}")
+    yield took(name, url, told, f"url, org or the bucket of {_SINKS}", f"correct its token in {_SINKS}")
+    if sink.url.scheme == "https":
+        with contextlib.suppress(UnansweredError):
+            yield from certificate(url, ask(f"{url}/ping"))
 
 
 def _waiting_bytes(folder: Path, position: Path) -> int:

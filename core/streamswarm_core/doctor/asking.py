@@ -31,7 +31,8 @@ class Answer:
         status: HTTP's.
         text: the body.
         body: the body as JSON, if it is an object.
-        ahead: seconds that the other clock is ahead of ours, to about a second; None if it doesn't say.
+        ahead: seconds that the other clock is ahead of ours; None if it doesn't say.
+        unsure: seconds by which that may be wrong.
         expires: end of the certificate, with TLS.
     """
 
@@ -39,6 +40,7 @@ class Answer:
     text: str = ""
     body: Mapping[str, Any] = field(default_factory=dict)
     ahead: float | None = None
+    unsure: float = 0.0
     expires: datetime | None = None
 
     @property
@@ -77,6 +79,7 @@ def ask(url: str, method: str = "GET", **request: Any) -> Answer:
         response.text,
         body if isinstance(body, dict) else {},
         _ahead(response.headers.get("Date", ""), sent + took / 2),
+        _HALF_A_SECOND + took / 2,
         expires,
     )
 

@@ -12,7 +12,8 @@ from streamswarm_core.doctor.finding import Finding, State, broken, note, ok, wa
 from streamswarm_core.settings import is_loopback
 from streamswarm_core.tokens import LEEWAY_SECONDS
 
-_NOTEWORTHY_SECONDS: Final = 5.0
+_NOTEWORTHY_SECONDS: Final = 0.5
+"""What keeps clocks in step keeps them well within this."""
 _DAYS_BEFORE: Final = 14
 _UNKNOWN_NAME: Final = ("Name or service not known", "name resolution", "No address associated")
 _CLOCK_REMEDY: Final = "set the one that is wrong, and keep both in step: apt install chrony"
@@ -61,8 +62,8 @@ def unreached(subject: str, url: str, reason: str, variable: str) -> Finding:
 
 
 def clock(answer: Answer) -> Iterator[Finding]:
-    """How far the clock of who answered is from ours; nothing if it doesn't say, or all is well."""
-    if answer.ahead is None or abs(answer.ahead) <= _NOTEWORTHY_SECONDS:
+    """How far the clock of who answered is from ours; nothing if it doesn't say, or both may be in step."""
+    if answer.ahead is None or abs(answer.ahead) - answer.unsure <= _NOTEWORTHY_SECONDS:
         return
     seconds = abs(answer.ahead)
     size = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

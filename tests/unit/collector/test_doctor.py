@@ -1,6 +1,7 @@
 """A collector's doctor, with real files, real locks and real stores."""
 
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from streamswarm_collector.sinks.deadletters import DeadLetters
 from streamswarm_collector.walfiles import frame, segment_path
 from streamswarm_core.doctor.finding import State
 from tests.doctoring import Told, about, answering, health_of, wrong
+from tests.lab.servers.certificates import Authority
 from tests.support import RunningInfluxDB, find_free_port, serve_app, wait_for_http
 
 HOLD = "import duckdb, sys, time; kept = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
@@ -211,3 +213,19 @@ def test_the_store_behind_queries_is_told_if_it_is_away(settings: CollectorSetti
         finding = about("queries", examine(mine))
     assert finding.state is State.BROKEN
     assert "STREAMSWARM_COLLECTOR_QUERY_URL" in finding.remedy
+
+
+def test_the_certificates_of_stores_near_their_end_are_told(
+    settings: CollectorSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority.certificate("127.0.0.1", days=3))
+    with answering(Told({"/write": (204, None), "/ping": (204, None)}), tls) as url:
+        mine = CollectorSettings.model_validate(
+            with_sink(settings, url).model_dump() | {"embedded": False, "query_url": url}
+        )
+        told = [one for one in examine(mine) if one.subject == "certificate" and url in one.found]
+    assert [one.state for one in told] == [State.WARNING, State.WARNING]
+    assert "ends in" in told[0].found

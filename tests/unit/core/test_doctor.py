@@ -143,6 +143,8 @@ def test_a_service_that_answers_is_told_as_it_says(
 @pytest.mark.parametrize(
     ("seconds", "state", "words"),
     [
+        (2, State.WARNING, " s behind"),
+        (-2, State.WARNING, " s ahead of"),
         (20, State.WARNING, "clock is 20 s behind"),
         (-20, State.WARNING, "clock is 20 s ahead of"),
         (-3600, State.BROKEN, "clock is 60 min ahead of"),
