@@ -52,5 +52,5 @@ def restore(
         about = read_archive(archive, None) if check else restore_backup(archive, data)
     except OSError as error:
         raise ConfigError(f"{error.filename or archive}: {error.strerror or error}; nothing was restored") from None
-    made = f"made by StreamSwarm {about['version']} at {about['made_at']}"
+    made = f"made by StreamSwarm {about.version} at {about.made_at}"
     typer.echo(f"{archive}: whole, {made}" if check else f"{archive}, {made}, is in {data}; start the services")

@@ -6,15 +6,17 @@ Any tar reads it. One that was cut short lacks the last member, so it is never t
 import contextlib
 import hashlib
 import io
-import json
 import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final, Self
+from typing import IO, Annotated, Final, Self
+
+from pydantic import BaseModel, Field, ValidationError
 
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.printable import one_line
 
 FORMAT: Final = 1
 _ABOUT: Final = "streamswarm-backup.json"
@@ -22,6 +24,17 @@ _SUMS: Final = "SHA256SUMS"
 _PART: Final = ".part"
 _PACKED: Final = (".gz", ".tgz")
 _CHUNK: Final = 1 << 20
+_MOST_SUMS: Final = 64 << 20
+"""Bytes; the sums of half a million files."""
+_Plain = Annotated[str, Field(max_length=40, pattern=r"^[ -~]*$")]
+
+
+class About(BaseModel):
+    """What an archive says of itself: its form, who made it, and when."""
+
+    format: int
+    version: _Plain
+    made_at: _Plain
 
 
 class ArchiveWriter:
@@ -43,10 +56,11 @@ class ArchiveWriter:
     def __enter__(self) -> Self:
         packed = self._out.suffix in _PACKED
         self._part.unlink(missing_ok=True)
-        self._part.touch(mode=0o600)
+        self._part.touch(mode=0o600, exist_ok=False)  # nobody else's, in a folder where others may write
         self._tar = tarfile.open(self._part, "w:gz", compresslevel=1) if packed else tarfile.open(self._part, "w")
-        about = {"format": FORMAT, "version": __version__, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        self._add(_ABOUT, io.BytesIO(json.dumps(about).encode()), len(json.dumps(about)))
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        about = About(format=FORMAT, version=__version__, made_at=made_at).model_dump_json().encode()
+        self._add(_ABOUT, io.BytesIO(about), len(about))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -92,7 +106,7 @@ class _Hashed:
         return content
 
 
-def read_archive(path: Path, target: Path | None) -> dict[str, Any]:
+def read_archive(path: Path, target: Path | None) -> About:
     """Read an archive to its end, compare every sum, and write the files into a folder, for this user only.
 
     Args:
@@ -109,34 +123,38 @@ def read_archive(path: Path, target: Path | None) -> dict[str, Any]:
     try:
         with tarfile.open(path, "r|*") as tar:
             return _read(path, tar, target)
-    except (tarfile.TarError, EOFError) as error:
-        raise ConfigError(f"{path}: cut short or no archive of `streamswarm backup`: {error}") from None
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path}: cut short or no archive of `streamswarm backup`: {one_line(str(error))}") from None
 
 
-def _read(path: Path, tar: tarfile.TarFile, target: Path | None) -> dict[str, Any]:
-    about: dict[str, Any] | None = None
+def _read(path: Path, tar: tarfile.TarFile, target: Path | None) -> About:
+    about: About | None = None
     found: dict[str, str] = {}
     for member in tar:
         content = tar.extractfile(member)
         if content is None or not member.isfile() or not _is_inside(member.name):
             raise ConfigError(f"{path}: no archive of `streamswarm backup`: {member.name!r} is no plain file in it")
         if about is None:
-            about = _about(path, member.name, content)
-            found[_ABOUT] = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+            told = content.read(_CHUNK)
+            about = _about(path, member.name, told)
+            found[_ABOUT] = hashlib.sha256(told).hexdigest()
         elif member.name == _SUMS:
-            _compare(path, content.read().decode(), found)
+            _compare(path, content.read(_MOST_SUMS).decode(), found)
             return about
         else:
             found[member.name] = _take(content, target / member.name if target else None)
     raise ConfigError(f"{path}: cut short: its end is missing; take another backup")
 
 
-def _about(path: Path, name: str, content: IO[bytes]) -> dict[str, Any]:
+def _about(path: Path, name: str, told: bytes) -> About:
     if name != _ABOUT:
         raise ConfigError(f"{path}: no archive of `streamswarm backup`")
-    about: dict[str, Any] = json.loads(content.read(_CHUNK))
-    if about["format"] > FORMAT:
-        raise ConfigError(f"{path}: made by StreamSwarm {about['version']} in a form that {__version__} can't read")
+    try:
+        about = About.model_validate_json(told)
+    except ValidationError:
+        raise ConfigError(f"{path}: no archive of `streamswarm backup`, or damaged: {name} can't be read") from None
+    if about.format > FORMAT:
+        raise ConfigError(f"{path}: made by StreamSwarm {about.version} in a form that {__version__} can't read")
     return about
 
 

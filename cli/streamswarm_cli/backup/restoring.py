@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from streamswarm_cli.backup.archive import read_archive
+from streamswarm_cli.backup.archive import About, read_archive
 from streamswarm_cli.backup.making import DATABASE
 from streamswarm_cli.services import CONTROLPLANE
 from streamswarm_core.errors import ConfigError
@@ -13,7 +13,7 @@ _UNPACKING: Final = ".restoring"
 _HARMLESS: Final = frozenset({_UNPACKING, "lost+found"})
 
 
-def restore_backup(archive: Path, data: Path) -> dict[str, Any]:
+def restore_backup(archive: Path, data: Path) -> About:
     """Read an archive, check it, and put its files into place.
 
     Returns:

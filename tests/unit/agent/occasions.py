@@ -76,7 +76,7 @@ class Host:
     async def kill(self, *assignments: Assignment, away: float = 0.0) -> None:
         """Nothing is saved that wasn't; then the next process starts with the set it finds on disk."""
         lost = self.book
-        lost.save = lambda: None  # type: ignore[method-assign] # a process that is killed saves nothing more
+        lost.save = lambda *, whole=False: None  # type: ignore[method-assign] # noqa: ARG005 # a process that is killed saves nothing more
         await self.scheduler.close()
         self.wall += timedelta(seconds=away)
         self.start()
