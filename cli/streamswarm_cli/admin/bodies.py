@@ -2,12 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from streamswarm_core.errors import ConfigError
+
+_TAKEN: Final = frozenset({"map", "seq", "str", "int", "float", "bool", "null"})
+_DEEPEST: Final = 50
+_MOST_VALUES: Final = 1_000_000
 
 
 def assignments(pairs: Iterable[str], option: str = "--set") -> dict[str, Any]:
@@ -37,7 +42,7 @@ def assignments(pairs: Iterable[str], option: str = "--set") -> dict[str, Any]:
 def value_of(text: str) -> Any:
     """A value as it was meant: `5` a number, `true` a truth, `[a, b]` a list, anything else text."""
     try:
-        return json.loads(text)
+        return from_json(text)
     except ValueError:
         pass
     if text[:1] not in {"[", "{"}:
@@ -47,7 +52,7 @@ def value_of(text: str) -> Any:
         return text
     try:
         return yaml.load(text, loader_of(yaml))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
 
 
@@ -84,22 +89,99 @@ def read(file: str) -> tuple[str, str]:
 
 def _parse(name: str, text: str) -> list[Any]:
     try:
-        return [json.loads(text)]
+        return [from_json(text)]
     except ValueError as error:
         yaml = yaml_module()
         if yaml is None:
             raise ConfigError(f"{name}: not JSON: {error}; for YAML: pip install pyyaml") from None
-    try:
+    with told(yaml, name):
         return [document for document in yaml.load_all(text, loader_of(yaml)) if document is not None]
-    except yaml.YAMLError as error:
+
+
+def from_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is none, holds NaN, Infinity or a name twice, or is nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is written twice")
+    return found
+
+
+@contextmanager
+def told(yaml: ModuleType, name: str) -> Iterator[None]:
+    """Say what is wrong with a YAML file in one line.
+
+    Raises:
+        ConfigError: something is.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise ConfigError(f"{name}: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{name}: {' '.join(str(error).split())}") from None
 
 
 def loader_of(yaml: ModuleType) -> Any:
-    """A safe loader that leaves times as they are written: JSON has none, and the API reads them."""
+    """A safe loader that leaves times as they are written: JSON has none, and the API reads them.
+
+    It takes nothing else that JSON hasn't, and of aliases no more than a file could have written out.
+    """
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers.items()
     others = {first: [one for one in found if not one[0].endswith(":timestamp")] for first, found in resolvers}
-    return type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": others})
+
+    def construct_document(self: Any, node: Any) -> Any:
+        fault = _fault(node)
+        if fault is not None:
+            raise yaml.constructor.ConstructorError(None, None, fault[0], fault[1].start_mark)
+        return yaml.SafeLoader.construct_document(self, node)
+
+    return type(
+        "Loader",
+        (yaml.SafeLoader,),
+        {"yaml_implicit_resolvers": others, "construct_document": construct_document},
+    )
+
+
+def _fault(root: Any) -> tuple[str, Any] | None:
+    """What is wrong with a YAML document as it is written, and where."""
+    seen, waiting = 0, [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        seen += 1
+        kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
+        if kind not in _TAKEN or (kind == "float" and node.value.strip("+-").lower() in {".inf", ".nan"}):
+            return f"{node.tag if kind not in _TAKEN else node.value} is nothing that JSON has", node
+        if depth > _DEEPEST:
+            return f"it is nested more than {_DEEPEST} deep, or holds itself", node
+        if seen > _MOST_VALUES:
+            return f"it holds more than {_MOST_VALUES} values, with what aliases stand for", node
+        if kind == "map":
+            names: set[str] = set()
+            for key, value in node.value:
+                if not str(key.tag).endswith((":str", ":merge")):
+                    return "names have to be text; put it in quotes", key
+                if key.value in names:
+                    return f"{key.value} is written twice", key
+                names.add(key.value)
+                waiting.append((value, depth + 1))
+        elif kind == "seq":
+            waiting += [(value, depth + 1) for value in node.value]
+    return None
 
 
 def yaml_module() -> ModuleType | None:

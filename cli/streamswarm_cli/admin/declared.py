@@ -1,8 +1,9 @@
 """Files that say what an installation is to be: which things of which kinds, and in which line each is."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from streamswarm_cli.admin import bodies
@@ -75,18 +76,24 @@ def _parsed(name: str, text: str) -> tuple[Any, dict[str, int]]:
     """What a file holds, and the line of each value by its path."""
     yaml = bodies.yaml_module()
     try:
-        return json.loads(text), {} if yaml is None or "\t" in text else dict(_lines(yaml.compose(text), ""))
+        whole = bodies.from_json(text)
     except ValueError as error:
         if yaml is None:
             raise ConfigError(f"{name}: not JSON: {error}; for YAML: pip install pyyaml") from None
-    loader = bodies.loader_of(yaml)(text)
-    try:
+    else:
+        with suppress(ConfigError):
+            return whole, {} if yaml is None or "\t" in text else _read_yaml(yaml, name, text)[1]
+        return whole, {}  # some JSON is no YAML
+    return _read_yaml(yaml, name, text)
+
+
+def _read_yaml(yaml: ModuleType, name: str, text: str) -> tuple[Any, dict[str, int]]:
+    with bodies.told(yaml, name):
+        loader = bodies.loader_of(yaml)(text)
         node = loader.get_single_node()
         if node is None:
             raise ConfigError(f"{name}: it is empty")
         return loader.construct_document(node), dict(_lines(node, ""))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: {' '.join(str(error).split())}") from None
 
 
 def _lines(node: Any, path: str) -> Iterator[tuple[str, int]]:
