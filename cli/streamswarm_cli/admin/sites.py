@@ -1,5 +1,8 @@
 import csv
+import io
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -129,17 +132,14 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ConfigError: it can't be read, or a coordinate is no number.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        with file.open(encoding="utf-8-sig", newline="") as opened:  # the csv module's own ends of lines
+            text = opened.read()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=separator, restkey="more", restval="")
-    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-    if "name" not in reader.fieldnames:
-        raise ConfigError(f"{file}: the first line has to name the columns: {','.join(_FIELDS)}")
-    for row in reader:
-        place = f"line {reader.line_num}"
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="more", restval="")
+    for place, row in _read(file, reader):
         if row.pop("more", None):
             raise ConfigError(f"{file}, {place}: has more columns than the first line")
         site: dict[str, Any] = {name: value.strip() for name, value in row.items()}
@@ -151,13 +151,27 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, site
 
 
+def _read(file: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        columns = [name.strip().lower() for name in reader.fieldnames or ()]
+        if "name" not in columns or len(set(columns)) < len(columns):
+            raise ConfigError(f"{file}: the first line has to name the columns, each once: {','.join(_FIELDS)}")
+        reader.fieldnames = columns
+        for row in reader:
+            yield f"line {reader.line_num}", row
+    except csv.Error as error:
+        raise ConfigError(f"{file}, line {reader.line_num}: {error}") from None
+
+
 def _degrees(place: str, text: str) -> float | None:
     if not text:
         return None
-    try:
-        return float(text.replace(",", "."))  # as half of the world's spreadsheets write it
-    except ValueError:
-        raise ConfigError(f"{place}: {text!r} is no number of degrees, such as 52.52 or -33.9") from None
+    found = math.nan
+    with suppress(ValueError):
+        found = float(text.replace(",", "."))  # as half of the world's spreadsheets write it
+    if not math.isfinite(found):
+        raise ConfigError(f"{place}: {text!r} is no number of degrees, such as 52.52 or -33.9")
+    return found
 
 
 noun.add_update(app, SITES)

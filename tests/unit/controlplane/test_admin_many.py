@@ -139,7 +139,7 @@ def test_sites_come_from_a_spreadsheet_and_again_after_it_was_changed(shell: She
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("berlin,52.52,13.405\n", "the first line has to name the columns: name,latitude,longitude,time_zone,address"),
+        ("berlin,52.52,13.405\n", "the first line has to name the columns, each once: name,latitude"),
         (
             "name,latitude,longitude\nberlin,52° 31' N,13.405\n",
             'line 2: latitude: "52° 31\' N" is no number of degrees',
