@@ -44,7 +44,16 @@ def prepare(environment: MutableMapping[str, str]) -> list[str]:
     spared = [one for one in environment.get("no_proxy", environment.get("NO_PROXY", "")).split(",") if one.strip()]
     environment["no_proxy"] = ",".join([*spared, *(host for host in _HERE if host not in spared)])
     return [
-        f"{name}: only HTTP proxies are spoken to; it is not used"
+        f"{name}: only HTTP proxies, such as http://proxy.example:3128, are spoken to; it is not used"
         for name in ("all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
-        if environment.get(name, "").lower().startswith("socks") and environment.pop(name)
+        if not _is_usable(environment.get(name, "")) and environment.pop(name)
     ]
+
+
+def _is_usable(proxy: str) -> bool:
+    """Whether httpx and urllib3 can go by what a variable says; nothing is nothing to go by."""
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        return not proxy or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        return False

@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from streamswarm_core.doctor.asking import UnansweredError, ask
 from streamswarm_core.errors import Unavailable
 from streamswarm_core.outbound import prepare, proxy_for, trusted
 from streamswarm_core.writer import LineWriter
 from tests.lab.servers.certificates import Authority
-from tests.support import serve_app
+from tests.support import find_free_port, serve_app
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -69,10 +70,36 @@ def test_this_host_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -
     assert server.seen
 
 
-def test_a_proxy_that_nobody_here_speaks_to_is_said_and_left_out() -> None:
-    environment = {"ALL_PROXY": "socks5h://127.0.0.1:1080", "HTTPS_PROXY": "http://proxy.example:3128"}
-    assert prepare(environment) == ["ALL_PROXY: only HTTP proxies are spoken to; it is not used"]
-    assert environment.keys() == {"HTTPS_PROXY", "no_proxy"}
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5h://127.0.0.1:1080",
+        "ftp://proxy.example:3128",
+        "http://kim:hush-hush@proxy.example:no-port",
+        "http://kim:hush-hush@proxy.example:99999",
+        "http://kim:hush-hush@[::1",
+        "http://",
+    ],
+)
+def test_a_proxy_that_nobody_here_speaks_to_is_said_without_its_password_and_left_out(proxy: str) -> None:
+    environment = {"ALL_PROXY": proxy, "HTTPS_PROXY": "proxy.example:3128", "HTTP_PROXY": ""}
+    (said,) = prepare(environment)
+    assert said.startswith("ALL_PROXY: only HTTP proxies")
+    assert "hush" not in said
+    assert environment.keys() == {"HTTPS_PROXY", "HTTP_PROXY", "no_proxy"}
+
+
+def test_a_proxys_password_is_in_no_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, f"http://kim:hush-hush@127.0.0.1:{find_free_port()}")
+    for scheme in ("http", "https"):
+        url = f"{scheme}://collector.example:8801"
+        with LineWriter(url, lambda: "t", bucket="b") as writer, pytest.raises(Unavailable) as told:
+            writer.write(b"m f=1 1\n")
+        assert "hush" not in f"{told.value!r} {told.value.__context__!r}"
+        with pytest.raises(UnansweredError) as unanswered:
+            ask(url)
+        assert "hush" not in str(unanswered.value)
 
 
 def test_a_companys_own_authority_is_trusted_by_all_who_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
