@@ -1,8 +1,13 @@
 """Errors that a person can act on: each message says what is wrong, where, and what would be accepted."""
 
+from streamswarm_core.masking import masked
+
 
 class StreamSwarmError(Exception):
     """Base of every error StreamSwarm raises on purpose; the CLI prints it as one line and exits with 2."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(masked(str(message)))
 
 
 class ConfigError(StreamSwarmError):

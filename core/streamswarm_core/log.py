@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
+from streamswarm_core.masking import masked
 from streamswarm_core.printable import one_line, printable
 
 _SELDOM_SECONDS: Final = 60.0
@@ -27,10 +28,10 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": masked(record.getMessage()),
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = masked(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False)
 
 
@@ -43,11 +44,11 @@ class _TextFormatter(logging.Formatter):
     converter = staticmethod(lambda seconds: datetime.fromtimestamp(seconds or 0, UTC).timetuple())
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
-        record.message = one_line(record.message)
+        record.message = one_line(masked(record.message))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
-        return printable(super().formatException(ei))
+        return printable(masked(super().formatException(ei)))
 
 
 class _Seldom(logging.Filter):

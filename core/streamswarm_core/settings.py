@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import EnvSettingsSource, InitSettingsSource
 
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.masking import MASK, masked
 
 PREFIX = "STREAMSWARM_"
 FILE_SUFFIX = "_FILE"
@@ -187,8 +188,8 @@ def _explain(cls: type[ServiceSettings], error: ValidationError) -> str:
 
 def _display(value: Any) -> str:
     if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
-    return "" if value is None else str(value)
+        return MASK if value.get_secret_value() else ""
+    return "" if value is None else masked(str(value))
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from streamswarm_core.masking import masked
+
 
 class State(StrEnum):
     """How it is with one thing."""
@@ -32,19 +34,19 @@ class Finding:
 
 def ok(subject: str, found: str) -> Finding:
     """It is as it should be."""
-    return Finding(subject, State.OK, found)
+    return Finding(subject, State.OK, masked(found))
 
 
 def note(subject: str, found: str, remedy: str = "") -> Finding:
     """It is fine, and worth knowing."""
-    return Finding(subject, State.NOTE, found, remedy)
+    return Finding(subject, State.NOTE, masked(found), masked(remedy))
 
 
 def warning(subject: str, found: str, remedy: str) -> Finding:
     """It works, but."""
-    return Finding(subject, State.WARNING, found, remedy)
+    return Finding(subject, State.WARNING, masked(found), masked(remedy))
 
 
 def broken(subject: str, found: str, remedy: str) -> Finding:
     """It doesn't work."""
-    return Finding(subject, State.BROKEN, found, remedy)
+    return Finding(subject, State.BROKEN, masked(found), masked(remedy))

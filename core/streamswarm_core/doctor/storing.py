@@ -7,6 +7,7 @@ from streamswarm_core.doctor.asking import ANSWER_SECONDS, reason_in
 from streamswarm_core.doctor.finding import Finding, broken, note, ok
 from streamswarm_core.doctor.peers import unreached
 from streamswarm_core.errors import Refused, Unavailable
+from streamswarm_core.masking import masked
 from streamswarm_core.reader import StoreSettings, open_reader
 from streamswarm_core.settings import variable_name
 
@@ -46,4 +47,4 @@ def reads(settings: StoreSettings, token: Callable[[], str], remedy: str) -> Fin
 def _without_url(message: str, url: str) -> str:
     """The reason in what a reader says, which begins with the address that it asked."""
     start, _, reason = message.partition(": ")
-    return reason_in(reason) if reason and start.startswith(url.rstrip("/")) else message
+    return reason_in(reason) if reason and start.startswith(masked(url.rstrip("/"))) else message
