@@ -1,5 +1,6 @@
 """Where alerts are sent, as users change it."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,7 @@ def create_channel(db: Session, actor: Actor, new: ChannelCreate, box: SecretBox
     """
     refuse_taken(db, Channel, new.name)
     values, hidden = split(new.settings)
+    _put_url_back(values, {})
     hidden = unmasked(hidden, {})
     made = None
     if isinstance(new.settings, Webhook) and not hidden.get("secret"):
@@ -95,6 +97,7 @@ def update_channel(db: Session, actor: Actor, channel: Channel, change: ChannelU
         if change.settings.kind != channel.kind:
             raise ApiError(422, f"a channel stays of its kind, {channel.kind}; add another", field="body.settings.kind")
         values, given = split(change.settings)
+        _put_url_back(values, channel.settings)
         _refuse_moved(channel, values, given)
         hidden = unmasked(given, stored)
         if channel.kind == "webhook":
@@ -143,6 +146,21 @@ def _check_secrets(kind: str, values: dict[str, Any], hidden: dict[str, Any]) ->
         raise ApiError(422, "give the URL of the incoming webhook", field="body.settings.url")
     if kind == "email" and bool(values["username"]) != bool(hidden.get("password")):
         raise ApiError(422, "give user name and password, or neither", field="body.settings.password")
+
+
+def _put_url_back(values: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    """Who isn't shown a webhook's whole URL sends back as much as they know.
+
+    Raises:
+        ApiError: 422 if there is none at this host.
+    """
+    url = values.get("url", "")
+    if url != f"{origin_of(url)}/{MASK}":
+        return
+    if origin_of(url) != origin_of(stored.get("url", "")):
+        field = "body.settings.url"
+        raise ApiError(422, f"{field}: {MASK} stands for what isn't shown of the URL; write it", field=field)
+    values["url"] = stored["url"]
 
 
 def _refuse_moved(channel: Channel, values: dict[str, Any], given: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from streamswarm_core.clock import now
 from tests.support import eventually, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, add_user
 from tests.unit.controlplane.notifications.tools import SECRET, Receiver
+from tests.unit.controlplane.refusals import is_problem
 
 MASK = "********"
 EMAIL = {
@@ -123,6 +124,20 @@ def test_only_admins_see_all_of_a_webhooks_url(admin: Client) -> None:
             for answer in (who.get("/channels"), who.get(path)):
                 assert "planted-" not in answer.text
                 assert "https://hooks.test/********" in answer.text
+
+
+def test_a_webhooks_url_that_was_not_shown_stays_when_it_is_sent_back(admin: Client) -> None:
+    def with_url(url: str) -> dict[str, object]:
+        return {"settings": {"kind": "webhook", "url": url}}
+
+    secret = "https://hooks.example.com/services/T0/B0?key=1"
+    made = admin.http.post("/channels", json={"name": "NOC", **with_url(secret)}).json()
+    shown = add_user(admin, "vera", "viewer").http.get(f"/channels/{made['id']}").json()["settings"]["url"]
+    kept = admin.http.patch(f"/channels/{made['id']}", json=with_url(shown)).json()
+    assert kept["settings"]["url"] == secret
+    elsewhere = with_url(shown.replace("hooks", "hook"))
+    is_problem(admin.http.patch(f"/channels/{made['id']}", json=elsewhere), 422, "body.settings.url")
+    is_problem(admin.http.post("/channels", json={"name": "another", **with_url(shown)}), 422, "body.settings.url")
 
 
 def test_a_signing_secret_that_is_made_is_told_once(admin: Client) -> None:
