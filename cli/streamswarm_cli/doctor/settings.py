@@ -12,6 +12,7 @@ from streamswarm_cli.services import SERVICES, NotInstalledError
 from streamswarm_core.doctor.files import is_there
 from streamswarm_core.doctor.finding import Finding, broken, ok, warning
 from streamswarm_core.errors import ConfigError
+from streamswarm_core.masking import masked
 from streamswarm_core.settings import PREFIX, ServiceSettings, hint, refuse_unknown_variables
 
 _VARIABLE: Final = re.compile(rf"{PREFIX}[A-Z0-9_]+")
@@ -79,11 +80,12 @@ def _open_files(place: Place) -> Iterator[Finding]:
 
 
 def _has_secret(path: Path) -> bool:
-    secret = re.compile(rf"^\s*{PREFIX}\w*(PASSWORD|TOKEN|SECRET|KEY|KEYS|DATABASE_URL|SINKS)\s*=", re.MULTILINE)
+    secret = re.compile(rf"^\s*{PREFIX}\w*(PASSWORD|TOKEN|SECRET|KEY|KEYS|SINKS)\s*=", re.MULTILINE)
     try:
-        return bool(secret.search(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
+    return bool(secret.search(text)) or masked(text) != text  # a URL's password
 
 
 def strays() -> Iterator[Finding]:

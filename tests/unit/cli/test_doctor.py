@@ -188,12 +188,19 @@ def test_names_that_no_service_reads_are_told(folder: Path) -> None:
     assert "STREAMSWARM_AGENT_PROT: no such setting" in " ".join(found for _, found in told(done, "agent", "settings"))
 
 
-def test_a_file_with_secrets_that_everybody_can_read_is_told(folder: Path) -> None:
-    (folder / ".env").write_text("STREAMSWARM_AGENT_PROBE_TOKEN=x\n")
+@pytest.mark.parametrize(
+    ("service", "line"),
+    [
+        ("agent", "PROBE_TOKEN=x"),
+        ("controlplane", "DATABASE=postgresql+psycopg://streamswarm:hush@db.example/streamswarm"),
+    ],
+)
+def test_a_file_with_secrets_that_everybody_can_read_is_told(folder: Path, service: str, line: str) -> None:
+    (folder / ".env").write_text(f"STREAMSWARM_{service.upper()}_{line}\n")
     (folder / ".env").chmod(0o644)
-    assert any("holds secrets" in found for _, found in told(doctor(folder, "--json"), "agent", "settings"))
+    assert any("holds secrets" in found for _, found in told(doctor(folder, "--json"), service, "settings"))
     (folder / ".env").chmod(0o600)
-    assert not any("holds secrets" in found for _, found in told(doctor(folder, "--json"), "agent", "settings"))
+    assert not any("holds secrets" in found for _, found in told(doctor(folder, "--json"), service, "settings"))
 
 
 def test_services_of_a_group_find_each_other_as_up_has_them(folder: Path) -> None:
