@@ -1,8 +1,9 @@
 """All fields of a test together: the ML service's model, forests, and each field by itself.
 
-    python -m benchmarks.multivariate [--tests 20] [--days 28]
+    python -m benchmarks.multivariate [--tests 20] [--days 28] [--seeds 100] [--office-hours]
 
-Five-minute windows of ICMP tests whose RTT, jitter and loss follow one hidden load (a day's curve and lasting noise).
+Five-minute windows of ICMP tests whose RTT, jitter and loss follow one hidden load (a day's curve and lasting noise);
+with --office-hours that of offices in Berlin, whose edges are sharp and the same to some minutes each working day.
 Labels are the injections: "all a little" moves every field by less than it moves on a busy evening, "apart" turns RTT
 down while jitter goes up, "plain" doubles the RTT. Half of the tests stay healthy. Recall and false alarms are at one
 threshold each: one alarm a test-week on the healthy tests (for the product: its default), an alarm resting an hour.
@@ -10,7 +11,9 @@ threshold each: one alarm a test-week on the healthy tests (for the product: its
 
 import argparse
 import time
+from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +21,16 @@ from river.anomaly import HalfSpaceTrees
 from sklearn.ensemble import IsolationForest
 
 from benchmarks.ml_vus import ranges_of, vus_pr
+from streamswarm_core.zones import UTC_NAME
 from streamswarm_ml.detectors import detect_many, threshold_for
+from streamswarm_ml.detectors.zones import Zones
 from streamswarm_ml.multivariate.model import MultivariateModel
 from streamswarm_ml.windows import WINDOW_NS, WINDOW_SECONDS, Reading, Window
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+ZONE: Final = "Europe/Berlin"
+_SATURDAY: Final = 5
 _DAY: Final = 86_400 // WINDOW_SECONDS
 _FIRST: Final = 5_892_000
 """Window that the series begin with."""
@@ -33,7 +40,7 @@ _FIELDS: Final = ("rtt_mean", "jitter", "loss")
 KINDS: Final = ("all a little", "apart", "plain")
 
 
-def simulate(seed: int, days: int, kind: str | None) -> tuple[Values, Flags]:
+def simulate(seed: int, days: int, kind: str | None, *, offices: bool = False) -> tuple[Values, Flags]:
     """Values [windows, fields], and which are in one of six incidents behind the first week."""
     source = np.random.default_rng(seed)
     count = days * _DAY
@@ -41,7 +48,11 @@ def simulate(seed: int, days: int, kind: str | None) -> tuple[Values, Flags]:
     lasting = np.zeros(count)
     for at in range(1, count):
         lasting[at] = 0.9 * lasting[at - 1] + noise[at]
-    load = np.clip(0.4 + 0.3 * np.cos(np.arange(count) / _DAY * 2 * np.pi - source.uniform(0, 6)) + lasting, 0, 1.5)
+    if offices:
+        usual = office_load(source, count)
+    else:
+        usual = 0.4 + 0.3 * np.cos(np.arange(count) / _DAY * 2 * np.pi - source.uniform(0, 6))
+    load = np.clip(usual + lasting, 0, 1.5)
     labels = np.zeros(count, dtype=bool)
     extra = np.zeros((3, count))
     if kind is not None:
@@ -60,9 +71,26 @@ def simulate(seed: int, days: int, kind: str | None) -> tuple[Values, Flags]:
     return np.stack([rtt, jitter, loss], axis=1), labels
 
 
-def product(tests: list[Values]) -> tuple[list[Values], list[Values]]:
+def office_load(source: np.random.Generator, count: int) -> Values:
+    """Load of a working week by Berlin's clock; an edge is within some minutes of its hour, and a window has both."""
+    zone = ZoneInfo(ZONE)
+    opens, closes = int(source.integers(7, 10)), int(source.integers(16, 19))
+    first = datetime.fromtimestamp(_FIRST * WINDOW_SECONDS, zone).replace(hour=0, minute=0, second=0)
+    load = np.full(count, 0.15)
+    for number in range(-1, count // _DAY + 2):
+        day = first + timedelta(days=number)
+        if day.weekday() >= _SATURDAY:
+            continue
+        edges = np.array([day.replace(hour=opens).timestamp(), day.replace(hour=closes).timestamp()])
+        begin, end = (edges + source.normal(0, 120, 2)) / WINDOW_SECONDS - _FIRST
+        open_share = np.clip(np.minimum(np.arange(1, count + 1), end) - np.maximum(np.arange(count), begin), 0, 1)
+        load += 0.7 * open_share
+    return load
+
+
+def product(tests: list[Values], zone: str) -> tuple[list[Values], list[Values]]:
     """Scores of the service's model, and the vectors' stand-in for the others: scaled fields."""
-    model, scores = MultivariateModel(), [np.zeros(len(one)) for one in tests]
+    model, scores = MultivariateModel(zones=Zones(zone)), [np.zeros(len(one)) for one in tests]
     for at in range(len(tests[0])):
         readings = tuple(
             Reading("icmp", (("target", f"t{n}"),), {**dict(zip(_FIELDS, one[at].tolist(), strict=True)), "up": 1.0})
@@ -108,10 +136,10 @@ def farthest(scaled: list[Values]) -> list[Values]:
     return [np.abs(one - 0.5).max(axis=1) for one in scaled]
 
 
-def each_field(tests: list[Values]) -> list[Values]:
+def each_field(tests: list[Values], zone: str) -> list[Values]:
     """The univariate detector on every field; the greatest score."""
     times = (np.arange(len(tests[0])) + _FIRST) * float(WINDOW_SECONDS)
-    found = detect_many([(one[:, column], times) for one in tests for column in range(len(_FIELDS))])
+    found = detect_many([(one[:, column], times) for one in tests for column in range(len(_FIELDS))], time_zone=zone)
     scores = [np.where(one.opened, np.maximum(one.score, threshold_for(1.0)), one.score) for one in found]
     return [np.max(scores[at : at + 3], axis=0) for at in range(0, len(scores), 3)]
 
@@ -149,12 +177,17 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tests", type=int, default=20, help="half of them healthy")
     arguments.add_argument("--days", type=int, default=28)
+    arguments.add_argument("--seeds", type=int, default=100, help="what the numbers of the tests begin with")
+    arguments.add_argument("--office-hours", action="store_true", help="load of offices in Berlin, with sharp edges")
     options = arguments.parse_args()
     kinds: list[str | None] = [KINDS[n // 2 % 3] if n % 2 else None for n in range(options.tests)]
-    made = [simulate(100 + n, options.days, kind) for n, kind in enumerate(kinds)]
+    zone = ZONE if options.office_hours else UTC_NAME
+    made = [
+        simulate(options.seeds + n, options.days, kind, offices=options.office_hours) for n, kind in enumerate(kinds)
+    ]
     tests, labels = [one for one, _ in made], [label for _, label in made]
     begun = time.process_time()
-    scores, scaled = product(tests)
+    scores, scaled = product(tests, zone)
     cost = (time.process_time() - begun) / (len(tests) * len(tests[0]))
     print("| detector | healthy: alarms a test-week | " + " | ".join(KINDS) + " |\n" + "| --- " * 5 + "|")
     report("StreamSwarm, together", scores, labels, kinds, fixed=True)
@@ -163,7 +196,7 @@ def main() -> None:
     trees_cost = (time.process_time() - begun) / (len(tests) * len(tests[0]))
     report("HalfSpaceTrees", trees, labels, kinds, fixed=False)
     report("IsolationForest", isolation_forest(scaled), labels, kinds, fixed=False)
-    report("StreamSwarm, each field", each_field(tests), labels, kinds, fixed=True)
+    report("StreamSwarm, each field", each_field(tests, zone), labels, kinds, fixed=True)
     report("the farthest field", farthest(scaled), labels, kinds, fixed=False)
     print(
         f"\nRecall / precision / VUS-PR. A test's window: {cost * 1e6:.0f} µs, HalfSpaceTrees {trees_cost * 1e6:.0f}."

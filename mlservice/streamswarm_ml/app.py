@@ -45,7 +45,7 @@ def create_app(settings: MlSettings) -> Starlette:
         expectations = ExpectationsClient(
             settings.controlplane_url, token, settings.folder / "expectations.json", client
         )
-        plans = Plans(settings.maintenance, expectations)
+        plans = Plans(settings.maintenance, expectations, settings.time_zone)
         gatekeeper = Gatekeeper(settings.controlplane_url, token, settings.folder / "keys.json", client)
         models = ModelService(settings, plans, gatekeeper) if settings.shard == 0 else None
     except OSError as error:

@@ -19,6 +19,7 @@ from streamswarm_ml.infrastructure.model import InfrastructureModel
 from streamswarm_ml.jobs import Job, JobRunner
 from streamswarm_ml.labels import Label, LabelLog, learn_label
 from streamswarm_ml.models import MODELS, Model
+from streamswarm_ml.multivariate.model import MultivariateModel
 from streamswarm_ml.plans import Plans
 from streamswarm_ml.registry import ModelRefused, ModelStore, Version
 from streamswarm_ml.relearning import oldest_window, replay
@@ -246,6 +247,8 @@ class Operations:
         return self._plans.applied(read_windows(self.reader, *span), *span)
 
     def _observe(self, windows: Iterable[Window], until: int) -> None:
+        for trained in self._trained.values():
+            self._configured(trained.model)
         for window in windows:
             for trained in self._trained.values():
                 if window.index >= trained.next_window:
@@ -278,11 +281,13 @@ class Operations:
         return self._configured(MODELS[name]())
 
     def _configured(self, model: Model) -> Model:
-        """With the limits of today: a stored model has those of the day it was saved."""
+        """With the limits and clocks of today: a stored model has those of the day it was saved."""
         if isinstance(model, HealthModel):
             model.limits = self._limits
         elif isinstance(model, FailureModel):
             model.objective = self._objective
+        elif isinstance(model, MultivariateModel):
+            model.zones = self._plans.zones(model.zones)
         return model
 
     def _save(self, name: str, trained: Trained) -> Version:

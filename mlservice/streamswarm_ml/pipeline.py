@@ -22,7 +22,6 @@ from streamswarm_core.reader import Reader, Select, Series
 from streamswarm_core.reader.series import Value
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.detectors import threshold_for
-from streamswarm_ml.detectors.zones import Zones
 from streamswarm_ml.maintenance import Maintenance
 from streamswarm_ml.plans import Plans
 from streamswarm_ml.records import Records
@@ -119,7 +118,7 @@ class Pipeline:
         clock: Callable[[], int] = now_ns,
         plans: Plans | None = None,
     ) -> None:
-        self._plans = plans or Plans(settings.maintenance)
+        self._plans = plans or Plans(settings.maintenance, time_zone=settings.time_zone)
         self._settings = settings
         self._reader = reader
         self._writer = writer
@@ -252,9 +251,7 @@ class Pipeline:
 
     def _set_clocks(self) -> None:
         """Count hours by the zones that are told; those known last, which the state has, while none are."""
-        told = self._plans.time_zones()
-        sites = self._watched.zones.sites if told is None else told
-        self._watched.count_hours_by(Zones(self._settings.time_zone, sites))
+        self._watched.count_hours_by(self._plans.zones(self._watched.zones))
 
     def _lookback(self) -> int:
         return self._clock() - int(self._settings.lookback_hours * 3600 * NANOSECONDS)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from streamswarm_core.expectations import Expectations
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.thresholds import UnknownField, resolve
+from streamswarm_core.zones import UTC_NAME
+from streamswarm_ml.detectors.zones import Zones
 from streamswarm_ml.maintenance import Maintenance, planned_window
 from streamswarm_ml.windows import WINDOW_NS, Reading, Thresholds, Window
 
@@ -21,11 +23,16 @@ class Plans:
     Args:
         maintenance: windows of the settings, in force whatever the control plane says.
         expectations: asks for what is expected now.
+        time_zone: of the settings, for series whose site has none.
     """
 
     def __init__(
-        self, maintenance: Sequence[str] = (), expectations: Callable[[], Expectations] = nothing_expected
+        self,
+        maintenance: Sequence[str] = (),
+        expectations: Callable[[], Expectations] = nothing_expected,
+        time_zone: str = UTC_NAME,
     ) -> None:
+        self._time_zone = time_zone
         self._always = tuple(map(planned_window, maintenance))
         self._expectations = expectations
         self._read: Expectations | None = None
@@ -60,9 +67,10 @@ class Plans:
             if readings:
                 yield replace(window, readings=readings)
 
-    def time_zones(self) -> Mapping[str, str] | None:
-        """Sites' time zones; None where the control plane has never said any."""
-        return self._expectations().time_zones
+    def zones(self, known: Zones) -> Zones:
+        """By which clocks hours are counted: of sites those known so far where the control plane says none."""
+        told = self._expectations().time_zones
+        return Zones(self._time_zone, known.sites if told is None else told)
 
     def thresholds(self) -> Mapping[tuple[str, str], Thresholds]:
         """The tests' own thresholds, by the tag `test` and the measurement that each is about."""

@@ -69,9 +69,9 @@ def http() -> Iterator[httpx.Client]:
         yield client
 
 
-def plans(folder: Path, url: str, http: httpx.Client) -> Plans:
+def plans(folder: Path, url: str, http: httpx.Client, time_zone: str = "UTC") -> Plans:
     token = TokenFile(folder / "secrets" / "ml.token")
-    return Plans((), ExpectationsClient(url, token, folder / "ml" / "expectations.json", http))
+    return Plans((), ExpectationsClient(url, token, folder / "ml" / "expectations.json", http), time_zone)
 
 
 def windows_of(bench: ModelBench, measurement: str, target: str) -> set[int]:
@@ -115,18 +115,18 @@ def test_hours_are_counted_by_the_sites_time_zone_and_go_on_so_while_nobody_tell
 
     bench.measure(0, 3)
     bench.writer.write(f"icmp,agent=b,site=lost,target=gw,test=t rtt_mean=0.01 {START * WINDOW_NS + 1}\n".encode())
-    first = pipeline(plans(bench.folder, admin.url, http))
+    first = pipeline(plans(bench.folder, admin.url, http, settings.time_zone))
     first.cycle()
     assert set(first.series_by_zone) == {"Asia/Kolkata"}
     admin.post("/sites", {"name": "berlin", "time_zone": "Europe/Berlin"})
     bench.measure(3, 3)
-    second = pipeline(plans(bench.folder, admin.url, http))
+    second = pipeline(plans(bench.folder, admin.url, http, settings.time_zone))
     second.cycle()
     by_zone = second.series_by_zone
     assert (set(by_zone), by_zone["Asia/Kolkata"]) == ({"Asia/Kolkata", "Europe/Berlin"}, 1)
     # Neither a control plane nor what it said last: the state has it.
     (bench.folder / "ml" / "expectations.json").unlink()
-    away = pipeline(plans(bench.folder, "http://127.0.0.1:1", http))
+    away = pipeline(plans(bench.folder, "http://127.0.0.1:1", http, settings.time_zone))
     bench.measure(6, 3)
     away.cycle()
     assert away.series_by_zone == by_zone

@@ -21,8 +21,11 @@ from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.catalogue.model import RATIO, STATE, Measurement
 from streamswarm_core.point import Point
 from streamswarm_ml.detectors import threshold_for
+from streamswarm_ml.detectors.zones import Zones
 from streamswarm_ml.multivariate.calibration import Calibration
-from streamswarm_ml.windows import Reading, Tags, Window
+from streamswarm_ml.multivariate.season import Hours, Season
+from streamswarm_ml.pickles import Pickled, restore
+from streamswarm_ml.windows import WINDOW_NS, Reading, Tags, Window
 
 DETECTOR: Final = "multivariate"
 ALL_FIELDS: Final = "all"
@@ -30,7 +33,13 @@ ALL_FIELDS: Final = "all"
 _WEIGHT: Final = 0.01
 _OF_LATE: Final = 0.3
 _BOUND: Final = 10.0
+_BOUND_OPEN: Final = 2.0
+"""Spreads by which a value moves centre and spread at most; and while an anomaly is open, which would else widen what
+counts as a spread until the anomaly is none."""
 _WARMUP: Final = 72
+_SHORT: Final = 36
+"""Windows of an anomaly from which a season learns nothing: else the next day and week would be told as anomalies the
+other way round. What lasts longer is learned, or a weekend never would be."""
 _KEPT: Final = 4096
 _LEAST: Final = 288
 _REFIT: Final = 1024
@@ -53,6 +62,11 @@ class _Test:
     open: bool = False
     quiet: int = 0
     lasted: int = 0
+    season: Season | None = None
+    zone: str = ""
+
+    def __setstate__(self, state: Pickled) -> None:
+        restore(self, state, _Test())
 
 
 @dataclass(slots=True)
@@ -86,13 +100,18 @@ class MultivariateModel:
     Attributes:
         threshold: score from which an anomaly opens; it closes after five windows below 0.5.
         opened: anomalies so far.
+        zones: by which clocks the hours of seasons are counted.
     """
 
     threshold: float = threshold_for(1.0)
     opened: int = 0
+    zones: Zones = field(default_factory=Zones)
     _learned: int = 0
     _tests: dict[tuple[str, Tags], _Test] = field(default_factory=dict)
     _kinds: dict[str, _Kind] = field(default_factory=dict)
+
+    def __setstate__(self, state: Pickled) -> None:
+        restore(self, state, MultivariateModel())
 
     @property
     def samples(self) -> int:
@@ -122,9 +141,19 @@ class MultivariateModel:
 
     def _judge(self, name: str, readings: list[Reading], window: Window) -> list[Point]:
         names = judged_fields(CATALOGUE[name])
-        kind = self._kinds.setdefault(name, _Kind(np.zeros((_KEPT, 2 * len(names)))))
+        kind = self._kinds.get(name)
+        if kind is None or kind.vectors.shape[1] != 2 * len(names):  # of a version that had other fields
+            kind = self._kinds[name] = _Kind(np.zeros((_KEPT, 2 * len(names))))
         known = [self._tests.setdefault((name, reading.tags), _Test()) for reading in readings]
-        vectors = np.array([_vector(test, reading, names) for test, reading in zip(known, readings, strict=True)])
+        hours = Hours(window.start_ns)
+        seasons = [self._season(test, reading, len(names)) for test, reading in zip(known, readings, strict=True)]
+        usual = [season.offset(*hours.by(test.zone)) for season, test in zip(seasons, known, strict=True)]
+        vectors = np.array(
+            [
+                _vector(test, reading, names, offsets)
+                for test, reading, offsets in zip(known, readings, usual, strict=True)
+            ]
+        )
         distances = np.sqrt(kind.shape.mahalanobis(vectors)) if kind.shape is not None else None
         points = []
         for at, (test, reading) in enumerate(zip(known, readings, strict=True)):
@@ -139,11 +168,23 @@ class MultivariateModel:
                     kind.calibration.learn(distance)
             if ripe and not test.open:
                 kind.learn(vectors[at])
-            _learn(test, reading, names)
+            kept = _learn(test, reading, names, usual[at])
+            seasons[at].learn(*hours.by(test.zone), kept)
             test.window = window.index
             self._learned += 1
         kind.refit()
         return points
+
+    def _season(self, test: _Test, reading: Reading, fields: int) -> Season:
+        """The test's season, by the clock of its site."""
+        zone = self.zones.of(reading.tags)
+        if test.season is None or test.season.fields != fields:
+            test.season = Season(fields)
+        elif zone != test.zone:
+            then = Hours(test.window * WINDOW_NS)
+            test.season.turn(then.ahead(zone) - then.ahead(test.zone))
+        test.zone = zone
+        return test.season
 
     def _follow(self, test: _Test, score: float, vector: Vector, names: list[str]) -> dict[str, str]:
         """Open or close the test's anomaly; the fields that say so."""
@@ -187,12 +228,12 @@ def judged_fields(measurement: Measurement) -> list[str]:
     return [*(declared.name for declared in measurement.features), UP.name]
 
 
-def _scaled(test: _Test, reading: Reading, name: str) -> float:
+def _scaled(test: _Test, reading: Reading, name: str, offset: float) -> float:
     """How far a field is from what is usual for the test, as asinh of spreads; 0 if it is missing."""
     value, centre = reading.values.get(name), test.centre.get(name)
     if value is None or centre is None:
         return 0.0
-    return math.asinh((value - centre) / max(test.spread[name], _floor(reading.measurement, name, centre)))
+    return math.asinh((value - offset - centre) / max(test.spread[name], _floor(reading.measurement, name, centre)))
 
 
 def _floor(measurement: str, name: str, centre: float) -> float:
@@ -200,27 +241,38 @@ def _floor(measurement: str, name: str, centre: float) -> float:
     return 0.01 if CATALOGUE[measurement][name].unit in {RATIO, STATE} else 1e-9 + 0.01 * abs(centre)
 
 
-def _vector(test: _Test, reading: Reading, names: list[str]) -> Vector:
+def _vector(test: _Test, reading: Reading, names: list[str], offsets: Vector) -> Vector:
     """All fields now, and of late."""
-    now = [_scaled(test, reading, name) for name in names]
+    now = [_scaled(test, reading, name, offset) for name, offset in zip(names, offsets.tolist(), strict=True)]
     for name, scaled in zip(names, now, strict=True):
         test.late[name] = test.late.get(name, 0.0) + _OF_LATE * (scaled - test.late.get(name, 0.0))
     return np.array([*now, *(test.late[name] for name in names)])
 
 
-def _learn(test: _Test, reading: Reading, names: list[str]) -> None:
+def _learn(test: _Test, reading: Reading, names: list[str], offsets: Vector) -> Vector:
+    """Take a reading in; what its season may learn of it: an outlier only so far."""
     test.seen += 1
     weight = max(1 / test.seen, _WEIGHT)
-    for name in names:
+    kept = np.full(len(names), np.nan)
+    for at, (name, offset) in enumerate(zip(names, offsets.tolist(), strict=True)):
         value = reading.values.get(name)
         if value is None:
             continue
+        value -= offset
         centre = test.centre.setdefault(name, value)
         spread = test.spread.setdefault(name, 0.0)
-        bound = _BOUND * max(spread, _floor(reading.measurement, name, centre)) if test.seen > _WARMUP else math.inf
-        apart = max(-bound, min(bound, value - centre))
-        test.centre[name] = centre + weight * apart
-        test.spread[name] = spread + weight * (abs(apart) - spread)
+        spreads = max(spread, _floor(reading.measurement, name, centre))
+        apart = value - centre
+        bounded = _clipped(apart, spreads * (_BOUND_OPEN if test.open else _BOUND)) if test.seen > _WARMUP else apart
+        test.centre[name] = centre + weight * bounded
+        test.spread[name] = spread + weight * (abs(bounded) - spread)
+        if not (test.open and test.lasted < _SHORT):
+            kept[at] = offset + centre + (_clipped(apart, spreads * _BOUND) if test.seen > _WARMUP else apart)
+    return kept
+
+
+def _clipped(value: float, most: float) -> float:
+    return max(-most, min(most, value))
 
 
 def _leading(vector: Vector, names: list[str]) -> str:

@@ -20,12 +20,17 @@ def window(index: int, *tests: tuple[float, float, float]) -> Window:
     return Window(index * WINDOW_NS, tuple(readings))
 
 
+def healthy() -> list[np.ndarray]:
+    """Two tests, a day longer than what is learned."""
+    return [simulate(seed, DAYS + 1, None)[0] for seed in (1, 2)]
+
+
 @pytest.fixture(scope="module")
 def trained() -> bytes:
     """A model that has seen two healthy tests for ten days."""
     model = MultivariateModel()
-    series = [simulate(seed, DAYS, None)[0] for seed in (1, 2)]
-    for index in range(len(series[0])):
+    series = healthy()
+    for index in range(DAYS * 288):
         model.observe(window(index, *(tuple(one[index].tolist()) for one in series)))
     return pickle.dumps(model)
 
@@ -33,11 +38,10 @@ def trained() -> bytes:
 def go_on(trained: bytes, change: np.ndarray, windows: int) -> list[Point]:
     """What is said of the first test when its values are multiplied by `change`, then are healthy again."""
     model: MultivariateModel = pickle.loads(trained)  # noqa: S301 - just pickled
-    series = [simulate(seed, DAYS + 1, None)[0][-288:] for seed in (3, 4)]
-    level = [simulate(seed, DAYS, None)[0].mean(axis=0) for seed in (1, 2)]
+    series = [one[DAYS * 288 :] for one in healthy()]
     told: list[Point] = []
     for index in range(120):
-        values = [one[index] / one.mean(axis=0) * usual for one, usual in zip(series, level, strict=True)]
+        values = [one[index].copy() for one in series]
         if index < windows:
             values[0] = values[0] * change
         points = model.observe(window(DAYS * 288 + index, *(tuple(one.tolist()) for one in values)))
