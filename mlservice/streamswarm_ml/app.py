@@ -68,6 +68,7 @@ def create_app(settings: MlSettings) -> Starlette:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await asyncio.to_thread(detectors.close)
+            await asyncio.to_thread(pipeline.close)
             if models is not None:
                 await asyncio.to_thread(models.close)
             reader.close()

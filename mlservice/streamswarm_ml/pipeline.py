@@ -1,7 +1,8 @@
 """Reads new points, scores them, writes the scores back, and remembers where it stopped.
 
 A point is scored once: the state is saved after the scores are stored. A crash in between repeats the same points with
-the same detectors, which gives the same scores for the same series and times, and those overwrite themselves.
+the same detectors, which gives the same scores for the same series and times, and those overwrite themselves. So the
+state may be some minutes old: it is 4 kB for each series, and saving it with every cycle would wear out a disk.
 """
 
 import logging
@@ -18,6 +19,7 @@ from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, now_ns
+from streamswarm_core.errors import Unavailable
 from streamswarm_core.reader import Reader, Select, Series
 from streamswarm_core.reader.series import Value
 from streamswarm_core.writer import LineWriter
@@ -37,6 +39,10 @@ _LONGEST_SPAN_NS: Final = 30 * 86_400 * NANOSECONDS
 _GONE_NS: Final = 2 * 86_400 * NANOSECONDS
 _FORGOTTEN_NS: Final = 14 * 86_400 * NANOSECONDS
 _FORGET_EVERY_NS: Final = 3600 * NANOSECONDS
+_SAVE_EVERY_NS: Final = 300 * NANOSECONDS
+_LONGEST_WAIT: Final = 30.0
+_GROWTH: Final = 16
+"""What was too much for the store is tried again by steps of such a part."""
 _MANY_POINTS: Final = 100_000
 _LINES_A_WRITE: Final = 20_000
 
@@ -127,8 +133,10 @@ class Pipeline:
         self._lock = threading.Lock()
         self._spans: dict[str, int] = {}
         self._records = Records()
+        self._held_up: dict[str, int] = {}
         self._forgot_ns = 0
-        self._unsaved = False
+        self._saved_ns: int | None = None
+        self._unsaved = self._torn = False
         self.counts = Counts()
         self._watched = self._load()
 
@@ -180,18 +188,25 @@ class Pipeline:
             begun = time.monotonic()
             try:
                 done = self._score_all(watcher, first_start=self._lookback(), save=True)
-            except OSError:
-                # The scores are stored and the detectors go on from memory; only a restart would have to repeat them.
-                raise
-            except Exception:
-                # The detectors may have learned points whose scores were not stored: back to where they were saved.
-                self._watched = self._load()
-                raise
-            self._forget()
-            self._save()
+            finally:
+                if self._torn:
+                    # Points were learned whose scores are not stored: back to where the state was saved. Whatever else
+                    # went wrong, the detectors go on from memory.
+                    self._watched = self._load()
+                else:
+                    self._forget()
+                    self._save_now_and_then()
             self.counts.cycles += 1
             self.counts.last_seconds = time.monotonic() - begun
             return Training(done[0], len(self._watched.keys), self.counts.last_seconds, done[1])
+
+    def close(self) -> None:
+        """Save what is new; a cycle that still waits for the store is repeated by the next start."""
+        if self._lock.acquire(timeout=_LONGEST_WAIT):
+            try:
+                self._save()
+            finally:
+                self._lock.release()
 
     def reset(self, watcher: Watcher = _go_on) -> Training:
         """Forget everything and learn it again from all stored history, whose scores are written anew.
@@ -211,8 +226,10 @@ class Pipeline:
             try:
                 done = self._score_all(watcher, first_start=None, save=False)
                 if not done[1]:
-                    self._state.save(self._watched.save())
+                    self._unsaved = True
+                    self._save()
             finally:
+                self._torn = False
                 if done[1]:
                     self._watched, self._records = before, heads
             return Training(done[0], len(self._watched.keys), time.monotonic() - begun, done[1])
@@ -223,7 +240,7 @@ class Pipeline:
     def _load(self) -> Watched:
         watched, saved = self._fresh(), self._state.load()
         self._records = Records()
-        self._unsaved = False
+        self._unsaved = self._torn = False
         if saved is None:
             return watched
         try:
@@ -234,10 +251,14 @@ class Pipeline:
         return watched
 
     def _save(self) -> None:
-        """Save what is new: once a cycle, and often while catching up, as it is 4 kB for each series."""
         if self._unsaved:
             self._state.save(self._watched.save())
-            self._unsaved = False
+            self._unsaved, self._saved_ns = False, self._clock()
+
+    def _save_now_and_then(self) -> None:
+        """Save what is new if the last time was a while ago, or ahead of a clock that was set back."""
+        if self._saved_ns is None or not 0 <= self._clock() - self._saved_ns < _SAVE_EVERY_NS:
+            self._save()
 
     def _forget(self) -> None:
         """Drop series without a point for two weeks, as the models do: with them memory would grow for ever."""
@@ -266,6 +287,8 @@ class Pipeline:
             for measurement in CATALOGUE.values()
             if measurement.name in stored and (fields := watched_fields(measurement))
         ]
+        # What couldn't be read the last time holds up nobody else.
+        chosen.sort(key=lambda one: one[0].name in self._held_up)
         for number, (measurement, fields) in enumerate(chosen):
 
             def go_on(share: float, points: int, number: int = number, name: str = measurement.name) -> bool:
@@ -296,28 +319,41 @@ class Pipeline:
         else:
             start = self._earliest(name, fields, now) if first_start is None else first_start
         begin, scored = start, 0
-        span = min(self._spans.get(name, _FIRST_SPAN_NS), _LONGEST_SPAN_NS)
+        span = self._spans.get(name, _FIRST_SPAN_NS)
         while start < now:
+            span = min(span, self._held_up.get(name, _LONGEST_SPAN_NS))
             stop = min(start + span, now)
             statement = Select(name, fields, start_ns=start, stop_ns=stop, group_by=("*",))
-            points, read = self._score_answer(
-                name, self._reader.select(statement), self._plans.maintenance(start, stop)
-            )
+            answer = self._ask(statement, span)
+            points, read = self._score_answer(name, answer, self._plans.maintenance(start, stop))
             scored += points
             reached = max(self._watched.read_until.get(name, 0), stop - late)
             self._watched.read_until[name] = reached
             self._unsaved = self._unsaved or bool(points) or known is None
             if save and stop < now:
-                self._save()
+                self._save_now_and_then()
             if read > _MANY_POINTS:
                 span = max(span // 2, _SHORTEST_SPAN_NS)
             elif read < _MANY_POINTS // 4:
-                span = min(span * 2, _LONGEST_SPAN_NS)
+                span *= 2
             self._spans[name] = span
             start = stop
             if not go_on((start - begin) / max(now - begin, 1), scored):
                 return scored, True
+        self._held_up.pop(name, None)
         return scored, False
+
+    def _ask(self, statement: Select, span: int) -> list[Series]:
+        """The store's answer; if it has none, less is asked for until all is read: it may have been too much."""
+        name = statement.measurement
+        try:
+            answer = self._reader.select(statement)
+        except Unavailable:
+            self._held_up[name] = max(span // 2, _SHORTEST_SPAN_NS)
+            raise
+        if name in self._held_up:
+            self._held_up[name] += span // _GROWTH
+        return answer
 
     def _earliest(self, name: str, fields: list[str], now: int) -> int:
         found = self._reader.select(Select(name, fields, stop_ns=now, limit=1))
@@ -328,10 +364,12 @@ class Pipeline:
         read = self._batch(measurement, answer, maintenance)
         batch = self._watched.news(read)
         if len(batch):
+            self._torn = True
             told = self._watched.judge(batch)
             lines = self._records.lines(batch, told, list(self._watched.keys), self._watched.threshold)
             for first in range(0, len(lines), _LINES_A_WRITE):
                 self._writer.write(("\n".join(lines[first : first + _LINES_A_WRITE]) + "\n").encode())
+            self._torn = False
             self.counts.points += len(batch)
             self.counts.lag_seconds = (self._clock() - int(batch.times_ns.max())) / NANOSECONDS
         return len(batch), len(read)
