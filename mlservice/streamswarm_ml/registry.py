@@ -36,6 +36,8 @@ _MAGIC: Final = b"STREAMSWARM-MODEL-1\n"
 _SEAL_BYTES: Final = 32
 _LENGTH_BYTES: Final = 4
 _DAY_NS: Final = 86_400 * NANOSECONDS
+_UNREADABLE: Final = (pickle.UnpicklingError, AttributeError, ImportError, TypeError, ValueError, KeyError, EOFError)
+"""What a pickle raises whose classes, ours or River's, have moved or changed since."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _FILE: Final = re.compile(r"(\d{8})\.model")
 
@@ -126,7 +128,13 @@ class ModelStore:
                 f"{model} version {number} has format {known.format}, this program reads {format}; "
                 "reset the model to make it again from the stored points"
             )
-        return pickle.loads(body)  # noqa: S301 - sealed by our own key, see the module's docstring
+        try:
+            return pickle.loads(body)  # noqa: S301 - sealed by our own key, see the module's docstring
+        except _UNREADABLE as error:
+            raise ModelRefused(
+                f"{model} version {number} is of a program with other classes ({error}); "
+                "reset the model to make it again from the stored points"
+            ) from None
 
     def versions(self, model: str) -> list[Version]:
         """All versions that can be trusted, newest first; the others are logged."""

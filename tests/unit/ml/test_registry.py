@@ -1,6 +1,8 @@
 import os
 import pickle
 import stat
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,19 @@ def test_a_plain_pickle_laid_into_the_folder_is_never_run(tmp_path: Path) -> Non
         store.roll_back("forecast", 2)
     assert [known.version for known in store.versions("forecast")] == [1]
     assert not ran
+
+
+def test_a_version_whose_classes_have_moved_since_is_refused_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    with monkeypatch.context() as of_before:
+        moved = types.ModuleType("streamswarm_ml.moved")
+        moved.Learned = type("Learned", (), {"__module__": moved.__name__})  # type: ignore[attr-defined]
+        of_before.setitem(sys.modules, moved.__name__, moved)
+        store.save("forecast", moved.Learned(), samples=1)
+    with pytest.raises(ModelRefused, match=r"forecast version 1 .*No module named 'streamswarm_ml.moved'.*reset"):
+        store.load("forecast")
 
 
 def test_a_link_out_of_the_folder_is_refused_although_its_content_is_ours(tmp_path: Path) -> None:
