@@ -1,22 +1,18 @@
 import asyncio
-import contextlib
-import fcntl
 import gc
-import logging
-import os
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 from streamswarm_agent.enrol import Credential, enrol, load_credential
 from streamswarm_agent.runner import Runner
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import log
+from streamswarm_core.alone import alone
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.serve import check_address
 
+_TAKEN: Final = "another agent runs on this folder; give this one its own with STREAMSWARM_DATA, and enrol it"
 RESTART_EXIT_CODE: Final = 75
 """EX_TEMPFAIL of sysexits.h: it is to be started again."""
 
@@ -39,7 +35,8 @@ def run(settings: AgentSettings) -> None:
                 "streamswarm agent enrol --url URL --token TOKEN"
             )
         credential = enrol(settings, token=token)
-    with _alone(settings.folder):
+    # Two agents on one folder would give run numbers twice and delete each other's points.
+    with alone(settings.folder, _TAKEN):
         restart = _run(settings, credential)
     if restart:
         raise SystemExit(RESTART_EXIT_CODE)
@@ -67,27 +64,3 @@ def _run(settings: AgentSettings, credential: Credential) -> bool:
         return runner.restart_wanted
 
     return asyncio.run(main())
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two agents on one folder would give run numbers twice and delete each other's points.
-
-    Raises:
-        ConfigError: another agent has it.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigError(
-            f"{folder}: another agent runs on this folder; give this one its own with STREAMSWARM_DATA, and enrol it"
-        ) from None
-    except OSError as error:
-        # Some network file systems have no locks.
-        logging.getLogger(__name__).warning("%s can't be locked against a second agent: %s", folder, error.strerror)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
