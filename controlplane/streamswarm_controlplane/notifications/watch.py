@@ -237,7 +237,7 @@ def _anomalies(look: Look, reader: Reader, at: datetime) -> Iterable[Finding]:
     """Series that a detector flags; while several detectors watch a series, one that flags it is enough."""
     statement = Select(
         ANOMALY.name,
-        ["flag", "score", "threshold", "expected", "value"],
+        ["flag", "score", "threshold", "expected", "value", "view"],
         start_ns=to_ns(at) - _ANOMALY_SECONDS * NANOSECONDS,
         group_by=("*",),
         descending=True,
@@ -265,13 +265,17 @@ def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any
     if value is not None and expected is not None:
         measured, usual = (format_value(one, unit) if unit else f"{one:.6g}" for one in (value, expected))
         detail = f"{measured}, expected {usual}; {detail}"
+    elif record.get("view"):
+        detail = f"the farthest from usual: {record['view']}; {detail}"
     which = ", ".join(f"{key} {tag}" for key, tag in further.items())
+    together = tags.get("detector") == "multivariate"
+    what = f"{measurement}, all fields together," if together else f"{measurement}.{field}"
     return Finding(
         Event.ANOMALY,
         {**subject.labels, "measurement": measurement, "field": field, **further},
         Verdict.BAD if record.get("flag") else Verdict.GOOD,
         Severity.WARNING,
-        summary=f"{measurement}.{field}{which and f' ({which})'} of {subject.name} on {subject.agent} is unusual",
+        summary=f"{what}{which and f' ({which})'} of {subject.name} on {subject.agent} is unusual",
         detail=detail,
         value=None if value is None else float(value),
         unit=unit.name if unit else "",

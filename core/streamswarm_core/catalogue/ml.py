@@ -15,7 +15,12 @@ ANOMALY: Final = Measurement(
         Field("value", COUNT, "What was measured, in the unit of the watched field."),
         Field("event", TEXT, "`open` or `close` where an anomaly begins or ends.", kind=Kind.STRING),
         Field("kind", TEXT, "Where one ends: `incident`, or `new normal` if the series stayed.", kind=Kind.STRING),
-        Field("view", TEXT, "Where one begins: what of the series showed it most.", kind=Kind.STRING),
+        Field(
+            "view",
+            TEXT,
+            "Where one begins: what of the series showed it most; while all fields together are in one: which, now.",
+            kind=Kind.STRING,
+        ),
         Field("baseline", TEXT, "Where one begins: what the value was compared with.", kind=Kind.STRING),
     ),
     "Scores of the ML service: one point per scored point, with the tags and the time of the series it judges.",

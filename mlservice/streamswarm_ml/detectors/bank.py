@@ -182,6 +182,7 @@ class Bank:
                 self._weights[rows, hour] = weights * p.SEASON_KEEP + 1
             kernel.learn(state, value)
             score = kernel.score_of(begins, deviated)
+            usual = kernel.in_own_unit(state, values, value, expected, times_ns, self._last[rows])
             before = kernel.from_before(state, baseline, by_day[1], by_week[1])
             opened, ending = kernel.follow(state, (score >= self.threshold) | lasting, value, expected, before)
         settled = ending == Ending.NEW_NORMAL
@@ -193,7 +194,7 @@ class Bank:
         self._weights[afresh] = 0.0
         self._state[:, rows] = state
         self._last[rows] = times_ns
-        told.score[turn], told.expected[turn], told.opened[turn] = score, expected, opened
+        told.score[turn], told.expected[turn], told.opened[turn] = score, usual, opened
         told.flag[turn], told.ending[turn], told.baseline[turn] = state[Row.OPEN] > 0, ending, baseline
         told.view[turn] = np.where(score >= 0.5, view, feature + len(VIEWS))
 

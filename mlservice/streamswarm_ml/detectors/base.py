@@ -44,7 +44,7 @@ class Verdict:
             series would show it: 0.5 + 0.5 / (1 + times a week). Below, it says how far the value is out.
         threshold: the score from which an anomaly opens; it also opens where smaller deviations last.
         flag: whether the series is in an anomaly.
-        expected: what the value was expected to be, in its own unit.
+        expected: what the value was expected to be, in its own unit; of a counter, where its usual rate would lead.
         opened: whether an anomaly begins with this value.
         ending: how an anomaly ended with this value.
         view: what showed the most, an index of TOLD_VIEWS.

@@ -24,7 +24,7 @@ class Detection:
         score: as in `Verdict`; 0 where there was nothing to judge.
         flag: whether the series is in an anomaly.
         opened: whether an anomaly begins.
-        expected: what was expected, in the series' unit (for a counter, its rate); NaN where nothing was judged.
+        expected: what was expected, in the series' unit; NaN where nothing was judged.
     """
 
     score: NDArray[np.float64]

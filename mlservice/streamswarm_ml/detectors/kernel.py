@@ -33,6 +33,8 @@ Codes = NDArray[np.int8]
 HOUR_NS: Final = 3600 * 10**9
 TINY: Final = 1e-9
 NEVER: Final = 1e12
+SHORTEST: Final = 1e-3
+"""Seconds that two points of a counter are apart at least."""
 SAME: Final = 1e-6
 """Share of a value within which another is the same but for how it was rounded."""
 NOTHING: Final = 0.01
@@ -54,11 +56,28 @@ def rates(state: Floats, values: Floats, times_ns: Integers, last_ns: Integers) 
     state[Row.RISES] += step > 0
     state[Row.FALLS] += step < 0
     state[Row.FELL] = np.where((step < 0) & ~counted, 1.0, state[Row.FELL])
-    rate = np.where(step >= 0, step / np.maximum(seconds, 1e-3), state[Row.RATE])
+    rate = np.where(step >= 0, step / np.maximum(seconds, SHORTEST), state[Row.RATE])
     state[Row.RATE] = np.where(counted, rate, state[Row.RATE])
     state[Row.RAW_COUNT] += 1
     state[Row.RAW] = values
     return np.where(counted, rate, values)
+
+
+def in_own_unit(
+    state: Floats, values: Floats, value: Floats, expected: Floats, times_ns: Integers, last_ns: Integers
+) -> Floats:
+    """What the series itself was expected to say: of a counter, where its expected rate would have brought it.
+
+    Args:
+        state: of the series, float64 [WIDTH, series]; the others are [series].
+        values: what came.
+        value: the same, or the rate of a counter.
+        expected: of `value`.
+        times_ns: when.
+        last_ns: when the values before came.
+    """
+    seconds = np.maximum((times_ns - last_ns) / 1e9, SHORTEST)
+    return np.where(state[Row.IS_COUNTER] > 0, values + (expected - value) * seconds, expected)
 
 
 def forgetting(state: Floats) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from streamswarm_ml.detectors import parameters as p
 from streamswarm_ml.detectors.base import FEATURES, VIEWS, Baseline, Ending, Verdict
 from streamswarm_ml.detectors.drift import PageHinkley
-from streamswarm_ml.detectors.kernel import HOUR_NS, LOG_FLOOR, NEVER, NOTHING, SAME, TINY, VARIATION_FLOOR
+from streamswarm_ml.detectors.kernel import HOUR_NS, LOG_FLOOR, NEVER, NOTHING, SAME, SHORTEST, TINY, VARIATION_FLOOR
 from streamswarm_ml.detectors.layout import CENTRES, DAY_HOURS, HIGH, HOURS, LOW, SPREADS, WEEK_HOURS, Row
 
 _GREATEST: Final = p.GREATEST_VALUE
@@ -118,7 +118,8 @@ class StreamDetector:
 
     def update(self, value: float, time_ns: int, local_ns: int | None = None) -> Verdict:
         """Score a finite value, then learn it; its hour is that of `local_ns`, a local clock's, if there is one."""
-        value = self._rate_of(max(-_GREATEST, min(_GREATEST, value)), time_ns)
+        raw, seconds = max(-_GREATEST, min(_GREATEST, value)), max((time_ns - self._last_ns) / 1e9, SHORTEST)
+        value = self._rate_of(raw, time_ns)
         hours = (time_ns if local_ns is None else local_ns) // HOUR_NS
         day, week = hours % DAY_HOURS, hours % WEEK_HOURS + DAY_HOURS
         expected, baseline = self._expect(value, day, week)
@@ -132,7 +133,7 @@ class StreamDetector:
             score,
             self._threshold,
             self._open > 0,
-            expected,
+            raw + (expected - value) * seconds if self._is_counter else expected,
             opened,
             ending,
             view if score >= 0.5 else feature + len(VIEWS),
@@ -153,7 +154,7 @@ class StreamDetector:
             self._rises += step > 0
             self._falls += step < 0
             self._fell = self._fell or (step < 0 and not self._is_counter)
-            rate = step / max(seconds, 1e-3) if step >= 0 else self._rate
+            rate = step / max(seconds, SHORTEST) if step >= 0 else self._rate
         self._raw_count, self._raw, self._last_ns = self._raw_count + 1, value, time_ns
         if not self._is_counter:
             return value

@@ -30,6 +30,7 @@ from streamswarm_ml.windows import WINDOW_NS, Reading, Tags, Window
 DETECTOR: Final = "multivariate"
 ALL_FIELDS: Final = "all"
 """The `field` tag of its records."""
+_BASELINE: Final = "recent values and what this hour adds"
 _WEIGHT: Final = 0.01
 _OF_LATE: Final = 0.3
 _BOUND: Final = 10.0
@@ -193,9 +194,10 @@ class MultivariateModel:
                 return {}
             test.open, test.quiet, test.lasted = True, 0, 0
             self.opened += 1
-            return {"event": "open", "view": _leading(vector, names), "baseline": "recent values"}
+            return {"event": "open", "view": _leading(vector, names), "baseline": _BASELINE}
         test.lasted += 1
         test.quiet = test.quiet + 1 if score < 0.5 else 0
+        told = {"view": _leading(vector, names)}
         if test.quiet >= _QUIET:
             test.open = False
             return {"event": "close", "kind": "incident"}
@@ -203,7 +205,7 @@ class MultivariateModel:
             # It stayed: its scale moves at once.
             test.open, test.seen = False, 0
             return {"event": "close", "kind": "new normal"}
-        return {}
+        return told
 
     def _point(self, reading: Reading, window: Window, score: float, test: _Test, told: Mapping[str, str]) -> Point:
         tags = {

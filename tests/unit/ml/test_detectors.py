@@ -12,6 +12,7 @@ from streamswarm_ml.detectors import (
     StreamDetector,
     detect,
     detect_anomalies,
+    detect_many,
     threshold_for,
 )
 
@@ -195,6 +196,15 @@ def test_a_counter_is_judged_by_its_rate_and_its_reset_is_no_anomaly() -> None:
     assert not detect_anomalies(reset).opened.any()
     stalled = [*values[:900], *[values[900]] * 50]
     assert detect_anomalies(stalled).opened[900:].any()
+
+
+@pytest.mark.parametrize("several", [1, 9])
+def test_what_a_counter_is_expected_to_say_is_where_its_usual_rate_leads(several: int) -> None:
+    values = counted(400)
+    found = detect_many([(values, None)] * several)[-1]
+    # A thousand more with each value, however many there were: not the rate, which is 17 a second.
+    assert found.expected[-1] - values[-2] == pytest.approx(1000, rel=0.05)
+    assert detect_anomalies(values).expected[-1] == found.expected[-1]
 
 
 def test_gaps_are_no_anomalies() -> None:

@@ -55,6 +55,8 @@ def test_fields_that_part_are_one_anomaly_that_opens_names_them_and_closes(train
     assert [fields["event"] for fields in events] == ["open", "close"]
     assert str(events[0]["view"]).startswith("jitter")
     assert events[1]["kind"] == "incident"
+    # Whoever looks meanwhile is told, too, which fields it is.
+    assert all("view" in point.fields for point in told if point.fields["flag"])
     assert {(point.tags["detector"], point.tags["field"]) for point in told} == {("multivariate", "all")}
     assert all(0 <= float(point.fields["score"]) <= 1 for point in told)
     assert told[0].fields["flag"] == 1

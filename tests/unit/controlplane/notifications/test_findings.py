@@ -82,6 +82,17 @@ def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) ->
 
 
 @decides
+def test_an_anomaly_of_all_fields_together_says_which_they_are(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    rule.score_together("a", "ping", view="jitter, loss")
+    rule.run(10)
+    alert = rule.alerts()["anomaly ping"]
+    assert alert.summary == f"icmp, all fields together, (family ipv4) of ping on {rule.own('a')} is unusual"
+    assert alert.detail == "the farthest from usual: jitter, loss; score 0.90"
+
+
+@decides
 def test_what_nobody_watches_any_longer_is_closed_and_says_so(rule: World) -> None:
     rule.add_agent("a", "ping", "dns")
     rule.down = {"ping", "dns"}

@@ -121,16 +121,26 @@ class World:
         return ICMP.point(tags, time_ns=to_ns(at), up=0, error="timeout", error_detail="no reply")
 
     def score(self, agent: str, test: str, *, flag: int, detector: str = "hst") -> None:
-        tags = {
+        values = {"score": 0.9, "threshold": 0.8, "expected": 0.01, "value": 0.5}
+        tags = self._scored(agent, test, field="rtt_mean", detector=detector)
+        self.store.write(ANOMALY.point(tags, time_ns=to_ns(self.clock.at), flag=flag, **values))
+
+    def score_together(self, agent: str, test: str, *, view: str) -> None:
+        """An anomaly of all fields, which has no one value."""
+        tags = self._scored(agent, test, field="all", detector="multivariate")
+        self.store.write(
+            ANOMALY.point(tags, time_ns=to_ns(self.clock.at), flag=1, score=0.9, threshold=0.75, view=view)
+        )
+
+    def _scored(self, agent: str, test: str, *, field: str, detector: str) -> dict[str, str]:
+        return {
             **TAGS,
             "agent": self.own(agent),
             "test": self.own(test),
             "measurement": "icmp",
-            "field": "rtt_mean",
+            "field": field,
             "detector": detector,
         }
-        values = {"score": 0.9, "threshold": 0.8, "expected": 0.01, "value": 0.5}
-        self.store.write(ANOMALY.point(tags, time_ns=to_ns(self.clock.at), flag=flag, **values))
 
     def alerts(self, *, opened: bool = True) -> dict[str, Alert]:
         """Open (or closed) alerts by event and agent or test."""
