@@ -73,7 +73,9 @@ def test_fields_that_part_are_told_as_one_anomaly_of_all_fields(bench: ModelBenc
     )
     assert [(one.tags["target"], one.tags["field"]) for one in answer] == [("gw", "all")]
     opened = [int(at or 0) // WINDOW_NS - START for at, event, _ in answer[0].rows if event == "open"]
-    assert [at for at in opened if odd.start <= at < odd.stop + 5] == [odd.start]
+    # One, and before half of it is over: five days of one test teach little of how its fields go together by the hour.
+    assert len(found := [at for at in opened if odd.start <= at < odd.stop + 5]) == 1
+    assert found[0] < odd.start + 6
 
 
 def test_a_window_is_read_once_and_only_when_it_is_over(bench: ModelBench) -> None:
