@@ -108,6 +108,7 @@ def _progress(pipeline: Pipeline) -> dict[str, Any]:
     counts = pipeline.counts
     return {
         "series": len(pipeline.series),
+        "series_not_watched": counts.series_not_watched,
         "points_scored": counts.points,
         "lag_seconds": counts.lag_seconds,
         "cycles": counts.cycles,

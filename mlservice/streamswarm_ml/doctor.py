@@ -107,6 +107,10 @@ def _progress(url: str, settings: MlSettings) -> Iterator[Finding]:
     if expectations != "ok":
         found = f"tests' own thresholds and maintenance windows can't be asked for: {expectations}"
         yield warning("expectations", found, "see the control plane and the token above")
+    if beyond := said.get("series_not_watched"):
+        found = f"{beyond} series are not scored, as {said.get('series')} are watched already"
+        remedy = "raise most_series in [ml], share the series between services (shards), or keep short-lived tags out"
+        yield warning("series", found, remedy)
     lag, series = said.get("lag_seconds"), said.get("series", 0)
     if lag is None or not series:
         yield note("scoring", "no points were scored yet", "it needs agents with tests that run")

@@ -13,6 +13,9 @@ class MlMetrics:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self._series = Gauge("streamswarm_ml_series", "Series watched.", registry=self.registry)
+        self._unwatched = Gauge(
+            "streamswarm_ml_series_not_watched", "Series beyond most_series, not scored.", registry=self.registry
+        )
         self._open = Gauge("streamswarm_ml_open_anomalies", "Series in an anomaly.", registry=self.registry)
         self._lag = Gauge("streamswarm_ml_lag_seconds", "Age of the newest scored point.", registry=self.registry)
         self._cycle = Gauge("streamswarm_ml_cycle_seconds", "Duration of the last cycle.", registry=self.registry)
@@ -43,6 +46,7 @@ class MlMetrics:
         """Bring the detectors' figures up to date."""
         counts = pipeline.counts
         self._series.set(len(pipeline.series))
+        self._unwatched.set(counts.series_not_watched)
         self._open.set(len(pipeline.open_anomalies()))
         self._lag.set(counts.lag_seconds or 0)
         self._cycle.set(counts.last_seconds)

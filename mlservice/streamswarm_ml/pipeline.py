@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -57,6 +57,13 @@ class Counts:
     last_seconds: float = 0.0
     last_error: str = ""
     lag_seconds: float | None = None
+    unwatched: dict[str, int] = field(default_factory=dict)
+    """Of each measurement the series that were in the newest answer and are beyond `most_series`."""
+
+    @property
+    def series_not_watched(self) -> int:
+        """All of them."""
+        return sum(list(self.unwatched.values()))  # a list, as another thread may add one
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +386,7 @@ class Pipeline:
         counts: list[int] = []
         values: list[NDArray[np.float64]] = []
         times: list[NDArray[np.int64]] = []
-        settings = self._settings
+        settings, beyond = self._settings, 0
         for series in answer:
             tags = tuple(sorted((key, value) for key, value in series.tags.items() if value))
             if settings.shards > 1 and shard_of(measurement, tags, settings.shards) != settings.shard:
@@ -392,16 +399,33 @@ class Pipeline:
             for name, column in zip(series.columns[1:], columns, strict=True):
                 found = _numbers(column)
                 good = np.isfinite(found) & ~planned
-                if good.any():
-                    numbers.append(self._watched.number((measurement, tags, name)))
+                if not good.any():
+                    continue
+                key = (measurement, tags, name)
+                if key not in self._watched.keys and len(self._watched.keys) >= settings.most_series:
+                    beyond += 1
+                else:
+                    numbers.append(self._watched.number(key))
                     counts.append(int(good.sum()))
                     times.append(all_times[good])
                     values.append(found[good])
+        self._note_unwatched(measurement, beyond)
         return Batch(
             np.repeat(np.array(numbers, dtype=np.int64), counts),
             np.concatenate(values) if values else np.zeros(0),
             np.concatenate(times) if times else np.zeros(0, dtype=np.int64),
         )
+
+    def _note_unwatched(self, measurement: str, beyond: int) -> None:
+        """Keep how many series are not watched, and say so once when that begins."""
+        if beyond and not self.counts.series_not_watched:
+            log.error(
+                "%d series are watched, as many as most_series allows; %d new ones of %s are not scored",
+                len(self._watched.keys),
+                beyond,
+                measurement,
+            )
+        self.counts.unwatched[measurement] = beyond
 
 
 def _numbers(column: tuple[Value, ...]) -> NDArray[np.float64]:

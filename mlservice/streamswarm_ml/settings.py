@@ -29,6 +29,13 @@ class MlSettings(StoreSettings, table="ml"):
     lookback_hours: float = Field(6.0, gt=0, le=720, description="How far the first start looks back.")
     lateness_seconds: float = Field(120.0, ge=0, le=86_400, description="Points that arrive later are not scored.")
     warmup_points: int = Field(100, ge=10, le=100_000, description="Points of a series before it can be flagged.")
+    most_series: int = Field(
+        200_000,
+        ge=1,
+        le=100_000_000,
+        description="Series watched at most, by this service; each takes 9 kB of memory. What comes beyond is not "
+        "scored, until others have been silent for two weeks.",
+    )
     false_alarms: float = Field(
         1.0,
         gt=0,

@@ -56,9 +56,10 @@ def test_a_stopped_service_lacks_nothing_but_to_be_started(settings: MlSettings)
         ({"lag_seconds": 7200}, {"scoring": State.WARNING}),
         ({"last_error": "the store is away"}, {"scoring": State.BROKEN}),
         ({"expectations": "HTTP 401"}, {"expectations": State.WARNING}),
+        ({"series_not_watched": 3}, {"series": State.WARNING}),
         ({"lag_seconds": None, "series": 0}, {}),
     ],
-    ids=["well", "late", "failing", "without-thresholds", "new"],
+    ids=["well", "late", "failing", "without-thresholds", "too-many", "new"],
 )
 def test_what_a_running_service_says_of_its_work_is_told(
     settings: MlSettings, status: dict[str, Any], expected: dict[str, State]
