@@ -46,7 +46,7 @@ class Plan:
     Attributes:
         assignment: what it was made of.
         run: measures once and stores the points.
-        fail: stores that a run came to nothing: the fault, and the detail for a person.
+        fail: stores that a run came to nothing: the fault, the detail for a person, when it began (nanoseconds).
         lane: with which other runs it shares a limit.
         cost: of one run.
         has_target: whether it measures something over the network, so that a bandwidth test would spoil it.
@@ -59,7 +59,7 @@ class Plan:
 
     assignment: Assignment
     run: Callable[[], Coroutine[Any, Any, None]]
-    fail: Callable[[Fault, str], None]
+    fail: Callable[[Fault, str, int], None]
     lane: Lane = Lane.SOCKET
     cost: RunCost = field(default_factory=RunCost)
     has_target: bool = True

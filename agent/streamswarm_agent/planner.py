@@ -61,19 +61,13 @@ class Planner:
             self._latest.put(assignment, points)
             self._book.note(assignment.id, problem_of(points[0].fields) if points else "it has measured nothing")
 
-        begun_ns = now_ns()
-
-        def fail(fault: Fault, detail: str) -> None:
-            take(_down(assignment, begun_ns, fault, detail))
+        def fail(fault: Fault, detail: str, began_ns: int) -> None:
+            take(_down(assignment, began_ns, fault, detail))
 
         async def refuse() -> None:
-            nonlocal begun_ns
-            begun_ns = now_ns()
-            fail(Fault.BAD_TARGET, f"this agent doesn't take the options: {unusable}")
+            fail(Fault.BAD_TARGET, f"this agent doesn't take the options: {unusable}", now_ns())
 
         async def run() -> None:
-            nonlocal begun_ns
-            begun_ns = now_ns()
             take(await measure(assignment.target, params, context))
 
         if probe is None or spec is None:

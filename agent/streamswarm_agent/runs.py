@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from streamswarm_agent.faults import EXHAUSTED, Fault, from_os_error
 from streamswarm_agent.jobs import Job
 from streamswarm_agent.plan import ScheduleCounts
+from streamswarm_core.clock import NANOSECONDS, now_ns
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Runs:
         try:
             job.plan.direct.start(job.report)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
-            job.plan.fail(*_mistake(job, error))
+            self._fail(job, *_mistake(job, error))
             self.end(job)
 
     async def run(self, job: Job) -> None:
@@ -86,9 +87,9 @@ class Runs:
             task = asyncio.current_task()
             if not job.expired or job.gone or (task is not None and task.uncancel()):
                 raise
-            job.plan.fail(*_expiry(job))
+            self._fail(job, *_expiry(job))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
-            job.plan.fail(*_mistake(job, error))
+            self._fail(job, *_mistake(job, error))
         finally:
             self.end(job)
 
@@ -97,7 +98,7 @@ class Runs:
         try:
             job.plan.store(outcome)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
-            job.plan.fail(*_mistake(job, error))
+            self._fail(job, *_mistake(job, error))
         self.end(job)
 
     def cut(self, job: Job) -> None:
@@ -125,7 +126,7 @@ class Runs:
                 job.task.cancel()
             else:
                 self._stop_direct(job)
-                job.plan.fail(*_expiry(job))
+                self._fail(job, *_expiry(job))
         self._look_at = min((job.expires_at for job in self._under_way), default=math.inf)
 
     def end(self, job: Job) -> None:
@@ -153,6 +154,10 @@ class Runs:
         if job.expires_at < self._look_at:
             self._look_at = job.expires_at
             self._sooner()
+
+    def _fail(self, job: Job, fault: Fault, detail: str) -> None:
+        began_ns = now_ns() - round((self._clock() - job.begun_at) * NANOSECONDS)
+        job.plan.fail(fault, detail, began_ns)
 
     def _stop_direct(self, job: Job) -> None:
         assert job.plan.direct is not None  # noqa: S101 - for the type checker: only these run without a task

@@ -57,7 +57,7 @@ class Host:
             self.ran[one.test] += 1
             self.book.note(one.id, self.problem)
 
-        def fail(_fault: Fault, detail: str) -> None:
+        def fail(_fault: Fault, detail: str, _began_ns: int) -> None:
             self.book.note(one.id, detail)
 
         return Plan(one, run, fail, schedule=read_schedule(one.schedule))

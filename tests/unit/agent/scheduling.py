@@ -51,7 +51,7 @@ class Bench:
         async def run() -> None:
             await self.run(one)
 
-        def fail(fault: Fault, detail: str) -> None:
+        def fail(fault: Fault, detail: str, _began_ns: int) -> None:
             self.failures.append((one.test, fault, detail))
 
         lane = self.lanes.get(one.test, Lane.SHARED)
