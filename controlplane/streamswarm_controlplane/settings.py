@@ -55,6 +55,12 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
         3, ge=1, le=100, description="A test without data for so many intervals is an alert."
     )
     down_runs: int = Field(2, ge=1, le=20, description="A test that failed so many times in a row is an alert.")
+    steady_seconds: float = Field(
+        600,
+        ge=0,
+        le=86_400,
+        description="An alert that comes and goes is closed once all has been well for so long; 0 closes each at once.",
+    )
     alert_days: float = Field(180, ge=1, le=3650, description="Closed alerts and sent messages are kept this long.")
     give_up_hours: float = Field(24, ge=0.1, le=720, description="A message that isn't delivered by then is given up.")
     webhook_allow: str = Field(

@@ -1,19 +1,28 @@
-"""Alerts: opened once for each thing that is wrong, closed only by what shows that it is good again."""
+"""Alerts: opened once for each thing that is wrong, closed only by what shows that it is good again.
 
-from collections.abc import Sequence
+What comes and goes, such as a link that flaps, is one alert that stays open until it is steady again.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event
 from streamswarm_controlplane.notifications.findings import Finding, Look, Verdict
 from streamswarm_controlplane.notifications.models import Alert, Delivery, Silence
 from streamswarm_controlplane.notifications.silences import Quiet
+from streamswarm_core.wording import format_length
 
 _OF_TESTS: Final = frozenset({Event.TEST_DOWN, Event.NO_DATA, Event.THRESHOLD, Event.ANOMALY})
 _RECOVERED: Final = "recovered"
+_TIMES: Final = 3
+"""What opens so many times comes and goes."""
+_LOOK_BACK: Final = 3
+"""Within so many times as long as it then has to be steady."""
 _GONE: Final = "no longer watched"
 
 
@@ -22,14 +31,16 @@ def open_alerts(db: Session) -> Sequence[Alert]:
     return db.scalars(select(Alert).where(Alert.closed_at.is_(None)).order_by(Alert.opened_at, Alert.id)).all()
 
 
-def reconcile(db: Session, look: Look, at: datetime) -> None:
+def reconcile(db: Session, look: Look, at: datetime, *, steady: timedelta = timedelta()) -> None:
     """Bring the alerts in line with what was found.
 
     Bad opens, good closes, unknown does neither. What nobody watches any longer (its test is deleted, paused or taken
-    from the agent; its agent is revoked) is closed, and says so.
+    from the agent; its agent is revoked) is closed, and says so. What has opened three times in a short while stays
+    open until it has been good for as long as `steady`.
     """
     known = {alert.fingerprint: alert for alert in open_alerts(db)}
     quiet = Quiet(db, at)
+    past = _Past(db, known.values(), steady, at)
     looked_at = set()
     for finding in look.findings:
         fingerprint = finding.fingerprint
@@ -37,16 +48,44 @@ def reconcile(db: Session, look: Look, at: datetime) -> None:
         alert = known.get(fingerprint)
         if finding.verdict is Verdict.BAD:
             if alert is None:
-                alert = _open(db, finding, at)
-                known[alert.fingerprint] = alert
-            _update(alert, finding, at)
-        elif finding.verdict is Verdict.GOOD and alert is not None:
+                alert = known[fingerprint] = _open(db, finding, at)
+            _update(alert, finding, past.restless(alert), at)
+        elif finding.verdict is not Verdict.GOOD or alert is None:
+            continue
+        elif at - alert.seen_at >= steady or alert.held_back or not past.restless(alert):
             _close(alert, at, _RECOVERED, quiet)
     for fingerprint, alert in known.items():
         if alert.closed_at is None and fingerprint not in looked_at and not _watched(alert, look):
             _close(alert, at, _GONE, quiet)
     db.flush()
     _hold_back(db, look, quiet, at)
+
+
+class _Past:
+    """How often things opened and recovered before they opened last, read once for all alerts."""
+
+    def __init__(self, db: Session, known: Iterable[Alert], steady: timedelta, at: datetime) -> None:
+        self._steady = steady
+        self._span = _LOOK_BACK * steady
+        self._ends: dict[str, list[datetime]] = defaultdict(list)
+        earliest = min((alert.opened_at for alert in known), default=at)
+        are_open = Alert.fingerprint.in_(select(Alert.open_key).where(Alert.open_key.is_not(None)))
+        ends = select(Alert.fingerprint, Alert.closed_at).where(
+            Alert.closed_at > earliest - self._span,
+            Alert.close_reason == _RECOVERED,
+            or_(are_open, Alert.closed_at > at - self._span),
+        )
+        for fingerprint, closed_at in db.execute(ends):
+            if closed_at is not None:
+                self._ends[fingerprint].append(closed_at)
+
+    def restless(self, alert: Alert) -> str:
+        """In words, that an alert comes and goes; "" if it doesn't."""
+        times = 1 + sum(end > alert.opened_at - self._span for end in self._ends[alert.fingerprint])
+        if times < _TIMES:
+            return ""
+        within, steady = (format_length(one.total_seconds()) for one in (self._span, self._steady))
+        return f"comes and goes: {times} times within {within}, closes once all was well for {steady}"
 
 
 def _open(db: Session, finding: Finding, at: datetime) -> Alert:
@@ -64,9 +103,10 @@ def _open(db: Session, finding: Finding, at: datetime) -> Alert:
     return alert
 
 
-def _update(alert: Alert, finding: Finding, at: datetime) -> None:
+def _update(alert: Alert, finding: Finding, remark: str, at: datetime) -> None:
     alert.labels = {**finding.more, **finding.labels}
-    alert.severity, alert.summary, alert.detail = finding.severity, finding.summary, finding.detail
+    alert.severity, alert.summary = finding.severity, finding.summary
+    alert.detail = "; ".join(filter(None, (finding.detail, remark)))
     alert.value, alert.unit, alert.seen_at = finding.value, finding.unit, at
 
 
@@ -103,9 +143,11 @@ def _dependent(alert: Alert, look: Look, at: datetime, db: Session) -> str:
     subject = look.subjects.get((agent, alert.labels.get("test", "")))
     if alert.event != Event.NO_DATA or subject is None:
         return ""
+    # An agent that comes and goes is back although its alert is still open.
+    silent_until = func.coalesce(Alert.closed_at, Alert.seen_at)
     back = db.scalars(
         select(Alert.labels).where(
-            Alert.event == Event.AGENT_OFFLINE, Alert.closed_at > at - timedelta(seconds=subject.limit)
+            Alert.event == Event.AGENT_OFFLINE, silent_until > at - timedelta(seconds=subject.limit)
         )
     )
     return f"agent {agent} has just come back" if any(one.get("agent") == agent for one in back) else ""

@@ -67,7 +67,7 @@ class Evaluator:
         with self._database.session() as db:
             if hold(db, LEASE, self._worker, self._lease_seconds, self._clock()) is None:
                 return False
-            reconcile(db, look, at)
+            reconcile(db, look, at, steady=timedelta(seconds=self._settings.steady_seconds))
             shape = Route(self._settings.url, timedelta(hours=self._settings.give_up_hours))
             route(db, open_alerts(db), shape, at)
             purge(db, timedelta(days=self._settings.alert_days), at)

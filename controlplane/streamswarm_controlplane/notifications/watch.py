@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.agents.models import Agent
@@ -39,7 +39,7 @@ _ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector",
 
 def look_at_agents(db: Session, settings: ControlPlaneSettings, since: datetime, at: datetime) -> Look:
     """Which agents and assignments there are, and which agents are silent; they could be heard `since`."""
-    look = Look(since=since, results_since=max(since, _readable_since(db, at) or since))
+    look = Look(since=since, results_since=max(since, _readable_since(db) or since))
     for event, labels in db.execute(select(Alert.event, Alert.labels).where(Alert.closed_at.is_(None))):
         look.opened.add((event, labels.get("agent", ""), labels.get("test", "")))
     agents = {
@@ -64,11 +64,12 @@ def look_at_agents(db: Session, settings: ControlPlaneSettings, since: datetime,
     return look
 
 
-def _readable_since(db: Session, at: datetime) -> datetime | None:
-    """Since when the store can be read, `at` if it couldn't until now; None if it always could."""
-    newest = select(Alert.closed_at).where(Alert.event == Event.STORE_UNAVAILABLE).order_by(Alert.opened_at.desc())
-    found = db.execute(newest.limit(1)).first()
-    return None if found is None else found[0] or at
+def _readable_since(db: Session) -> datetime | None:
+    """Since when the store can be read; None if it always could."""
+    # While one is open that comes and goes, the store may be readable again.
+    unreadable_until = func.coalesce(Alert.closed_at, Alert.seen_at)
+    newest = select(unreadable_until).where(Alert.event == Event.STORE_UNAVAILABLE).order_by(Alert.opened_at.desc())
+    return db.scalar(newest.limit(1))
 
 
 def _goes_on(test: TestPlan, at: datetime) -> bool:
