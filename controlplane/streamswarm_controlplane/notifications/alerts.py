@@ -119,38 +119,70 @@ def _close(alert: Alert, at: datetime, reason: str, quiet: Quiet) -> None:
 
 
 def _watched(alert: Alert, look: Look) -> bool:
-    agent = alert.labels.get("agent", "")
+    agent, test = alert.labels.get("agent", ""), alert.labels.get("test", "")
     if alert.event == Event.STORE_UNAVAILABLE:
         return True
     if alert.event == Event.AGENT_OFFLINE:
         return agent in look.agents
-    return (agent, alert.labels.get("test", "")) in look.subjects
+    if alert.event == Event.NO_DATA and not test:
+        return any(not agent or subject.agent == agent for subject in look.subjects.values())
+    return (agent, test) in look.subjects
 
 
 def _hold_back(db: Session, look: Look, quiet: Quiet, at: datetime) -> None:
     """Say at each open alert why nobody is told of it, if so."""
+    returns = _Returns(db, look, at)
     for alert in open_alerts(db):
-        alert.held_back = _dependent(alert, look, at, db) or quiet.reason(alert)
+        alert.held_back = _dependent(alert, look, returns) or quiet.reason(alert)
 
 
-def _dependent(alert: Alert, look: Look, at: datetime, db: Session) -> str:
-    """While an agent is silent nothing is known of its tests; once it is back its points have to arrive first."""
-    if alert.event not in _OF_TESTS:
-        return ""
-    agent = alert.labels.get("agent", "")
-    if agent in look.unreachable:
-        return look.unreachable[agent]
-    subject = look.subjects.get((agent, alert.labels.get("test", "")))
-    if alert.event != Event.NO_DATA or subject is None:
-        return ""
-    # An agent that comes and goes is back although its alert is still open.
-    silent_until = func.coalesce(Alert.closed_at, Alert.seen_at)
-    back = db.scalars(
-        select(Alert.labels).where(
-            Alert.event == Event.AGENT_OFFLINE, silent_until > at - timedelta(seconds=subject.limit)
+class _Returns:
+    """Which agents have just come back, by themselves or with all others: their points have to arrive first."""
+
+    def __init__(self, db: Session, look: Look, at: datetime) -> None:
+        self._at = at
+        self._limits: dict[str, float] = defaultdict(float)
+        for subject in look.subjects.values():
+            self._limits[subject.agent] = max(self._limits[subject.agent], subject.limit)
+        longest = timedelta(seconds=max(self._limits.values(), default=0.0))
+        # One that comes and goes may be back although its alert is still open.
+        silent_until = func.coalesce(Alert.closed_at, Alert.seen_at)
+        found = db.execute(
+            select(Alert.event, Alert.labels, silent_until).where(
+                Alert.event.in_([Event.AGENT_OFFLINE, Event.NO_DATA]), silent_until > at - longest
+            )
         )
-    )
-    return f"agent {agent} has just come back" if any(one.get("agent") == agent for one in back) else ""
+        self._found = [
+            (event, labels.get("agent", ""), until) for event, labels, until in found if "test" not in labels
+        ]
+
+    def reason(self, alert: Alert, limit: float | None) -> str:
+        """Why an alert about missing points of an agent has to wait; "" if it hasn't."""
+        agent, of_test = alert.labels["agent"], "test" in alert.labels
+        since = self._at - timedelta(seconds=self._limits[agent] if limit is None else limit)
+        for event, whose, until in self._found:
+            if until <= since:
+                continue
+            if event == Event.AGENT_OFFLINE and whose == agent:
+                return f"agent {agent} has just come back"
+            if event == Event.NO_DATA and (not whose or (of_test and whose == agent)):
+                return f"points of agent {agent} have just begun to arrive again"
+        return ""
+
+
+def _dependent(alert: Alert, look: Look, returns: _Returns) -> str:
+    """While an agent is silent nothing is known of its tests; once it is back its points have to arrive first."""
+    agent, test = alert.labels.get("agent", ""), alert.labels.get("test", "")
+    if alert.event not in _OF_TESTS or not agent:
+        return ""
+    if agent in look.unreachable or look.nothing:
+        return look.unreachable.get(agent, look.nothing)
+    if test and agent in look.undelivered:
+        return look.undelivered[agent]
+    subject = look.subjects.get((agent, test))
+    if alert.event != Event.NO_DATA or (test and subject is None):
+        return ""
+    return returns.reason(alert, subject.limit if subject else None)
 
 
 def purge(db: Session, keep: timedelta, at: datetime) -> None:

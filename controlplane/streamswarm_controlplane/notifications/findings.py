@@ -57,6 +57,30 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownAgent:
+    """An agent that is watched, by what it said of itself last.
+
+    Attributes:
+        site: where it is.
+        labels: its own.
+        queued: points that wait on it.
+        clock: what is wrong with its clock, in words; "" if nothing is.
+    """
+
+    site: str
+    labels: Mapping[str, str]
+    queued: int
+    clock: str
+
+    @property
+    def queue(self) -> str:
+        """What its queue says of points that don't arrive."""
+        if self.queued:
+            return f"{self.queued:,} points wait on it: its log says why the collector doesn't get them"
+        return "no points wait on it: its log and `streamswarm doctor` there say what it does"
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """An assignment that is watched.
 
@@ -105,8 +129,10 @@ class Look:
     Attributes:
         findings: what was looked at.
         subjects: the assignments that are watched, by agent and test.
-        agents: names of the agents that are watched.
+        agents: the agents that are watched, by name.
         unreachable: why nothing can be known of an agent's tests, by its name.
+        undelivered: the same for an agent that is online, but of which nothing arrives.
+        nothing: the same for all agents; "" if anything arrives.
         opened: event, agent and test of the alerts that were open before.
         since: since when agents could be heard.
         results_since: since when their results could be read, too.
@@ -116,8 +142,10 @@ class Look:
     results_since: datetime
     findings: list[Finding] = field(default_factory=list)
     subjects: dict[tuple[str, str], Subject] = field(default_factory=dict)
-    agents: set[str] = field(default_factory=set)
+    agents: dict[str, KnownAgent] = field(default_factory=dict)
     unreachable: dict[str, str] = field(default_factory=dict)
+    undelivered: dict[str, str] = field(default_factory=dict)
+    nothing: str = ""
     opened: set[tuple[str, str, str]] = field(default_factory=set)
 
     def matters(self, event: Event, subject: Subject, verdict: Verdict) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -12,8 +12,9 @@ from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import state_of
 from streamswarm_controlplane.assignments.models import AssignmentRow
+from streamswarm_controlplane.notifications.arrivals import LONG_SECONDS, Arrivals, heard, is_silent
 from streamswarm_controlplane.notifications.events import Event, Severity
-from streamswarm_controlplane.notifications.findings import Finding, Look, Subject, Verdict
+from streamswarm_controlplane.notifications.findings import Finding, KnownAgent, Look, Subject, Verdict
 from streamswarm_controlplane.notifications.limits import ThresholdWatch
 from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.settings import ControlPlaneSettings
@@ -21,19 +22,15 @@ from streamswarm_controlplane.testplans.models import TestPlan
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
 from streamswarm_core.catalogue.ml import ANOMALY
-from streamswarm_core.clock import NANOSECONDS, from_ns, to_ns
+from streamswarm_core.clock import NANOSECONDS, to_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import Condition, Reader, Select
 from streamswarm_core.schedule import is_always, is_over, read_schedule
-from streamswarm_core.schedule import is_silent as schedule_is_silent
 from streamswarm_core.wording import format_length, format_value
 
 _ANOMALY_SECONDS: Final = 900
-_LONG_SECONDS: Final = 40 * 86_400.0
-"""How far back a test of a calendar is looked for: monthly ones are found, of rarer ones nothing is said in between."""
 _SILENT: Final = {AgentState.LATE: "late", AgentState.OFFLINE: "offline", AgentState.NEVER_SEEN: "not seen yet"}
-_SILENT_VERDICTS: Final = {True: Verdict.BAD, False: Verdict.GOOD, None: Verdict.UNKNOWN}
 _ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector", "measurement", "field"})
 
 
@@ -48,7 +45,7 @@ def look_at_agents(db: Session, settings: ControlPlaneSettings, since: datetime,
     heard = (at - since).total_seconds() > max(settings.late_seconds, settings.offline_seconds)
     for agent in agents.values():
         state = state_of(agent, settings, at)
-        look.agents.add(agent.name)
+        look.agents[agent.name] = _known(agent, settings)
         if state in _SILENT:
             look.unreachable[agent.name] = f"agent {agent.name} is {_SILENT[state]}"
         look.findings.append(_agent(agent, state, at, heard=heard))
@@ -114,6 +111,15 @@ def _agent(agent: Agent, state: AgentState, at: datetime, *, heard: bool) -> Fin
     )
 
 
+def _known(agent: Agent, settings: ControlPlaneSettings) -> KnownAgent:
+    offset = agent.clock_offset or 0.0
+    clock = ""
+    if abs(offset) > settings.late_seconds:
+        way = "behind" if offset > 0 else "ahead"
+        clock = f"its clock is {format_length(round(abs(offset)))} {way}, so its points have wrong times: set it by NTP"
+    return KnownAgent(agent.site, agent.labels, agent.queued_points, clock)
+
+
 def look_at_results(
     look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime, limits: ThresholdWatch
 ) -> None:
@@ -139,24 +145,24 @@ def look_at_results(
 
 def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime) -> Iterator[Finding]:
     """Tests that are down, and tests without data."""
+    arrivals = Arrivals(look, heard(reader, settings.late_seconds, at))
     together: dict[tuple[str, str], list[Subject]] = defaultdict(list)
     for subject in look.subjects.values():
         # One question for all tests of a probe that are always going; one for each that waits for its next occasion.
         alone = "" if is_always(read_schedule(subject.test_plan.schedule)) else subject.test
         together[subject.probe, alone].append(subject)
     for (probe, test), subjects in together.items():
-        seconds = _LONG_SECONDS if test else max(one.limit for one in subjects)
+        seconds = LONG_SECONDS if test else max(one.limit for one in subjects)
         newest = _newest(reader, probe, test, seconds, settings.down_runs, at)
         has_up = UP in SPECS[probe].measurements[0].fields
         for subject in subjects:
             records = newest.get(subject.key, [])
             silent = is_silent(subject, records, look.results_since, at)
-            verdict = _SILENT_VERDICTS[silent]
-            if look.matters(Event.NO_DATA, subject, verdict):
-                yield _data(subject, verdict)
+            yield from arrivals.take(subject, silent)
             verdict = _up_verdict(records, settings.down_runs, silent=silent)
             if has_up and look.matters(Event.TEST_DOWN, subject, verdict):
                 yield _down(subject, records, verdict)
+    yield from arrivals.together()
 
 
 def _newest(
@@ -168,6 +174,7 @@ def _newest(
         measurement.name,
         columns or [SPECS[probe].headline],
         start_ns=to_ns(at) - int(seconds * NANOSECONDS),
+        stop_ns=to_ns(at) + 1,  # what an agent whose clock is ahead writes says nothing of now
         where=[Condition("test", test)] if test else [],
         group_by=("agent", "test"),
         descending=True,
@@ -175,40 +182,6 @@ def _newest(
     )
     answer = reader.select(statement)
     return {(one.tags.get("agent", ""), one.tags.get("test", "")): list(one.records()) for one in answer}
-
-
-def is_silent(subject: Subject, records: list[Mapping[str, Any]], since: datetime, at: datetime) -> bool | None:
-    """Whether the newest point is older than it should be, results being readable `since`.
-
-    None where it can't be said: there is no point and none is due yet, or it is late but could not have been read.
-    """
-    # What was due before that can't be seen by the question that was asked.
-    earliest = max(subject.since, at - timedelta(seconds=_LONG_SECONDS))
-    last = from_ns(int(records[0]["time"])) if records else earliest
-    if not _is_late(subject, last, at):
-        return False if records else None
-    return True if last >= since or _is_late(subject, since, at) else None
-
-
-def _is_late(subject: Subject, last: datetime, at: datetime) -> bool:
-    plan = subject.test_plan
-    schedule = read_schedule(plan.schedule)
-    if is_always(schedule):
-        return (at - last).total_seconds() > subject.limit
-    return schedule_is_silent(schedule, plan.interval, plan.timeout, last=last, at=at)
-
-
-def _data(subject: Subject, verdict: Verdict) -> Finding:
-    always = is_always(read_schedule(subject.test_plan.schedule))
-    return Finding(
-        Event.NO_DATA,
-        subject.labels,
-        verdict,
-        Severity.WARNING,
-        summary=f"No data of {subject.name} on {subject.agent}",
-        detail=f"no point within {format_length(subject.limit)}" if always else "no point since a run was due",
-        more=subject.more,
-    )
 
 
 def _up_verdict(records: list[Mapping[str, Any]], count: int, *, silent: bool | None) -> Verdict:
@@ -240,6 +213,7 @@ def _anomalies(look: Look, reader: Reader, at: datetime) -> Iterable[Finding]:
         ANOMALY.name,
         ["flag", "score", "threshold", "expected", "value", "view"],
         start_ns=to_ns(at) - _ANOMALY_SECONDS * NANOSECONDS,
+        stop_ns=to_ns(at) + 1,
         group_by=("*",),
         descending=True,
         limit=1,

@@ -81,6 +81,7 @@ def _newest(
         selection.measurement.name,
         [field.name for field in wanted],
         start_ns=since_ns,
+        stop_ns=at + 1,
         where=conditions(test, agents),
         group_by=selection.measurement.tags,
         descending=True,

@@ -74,7 +74,7 @@ def _measure(reader: Reader, probes: Iterable[str], at: int) -> _Measured:
     for probe in probes:
         spec = SPECS[probe]
         measurement = spec.measurements[0]
-        for series in reader.select(_newest(spec, at - _LATEST_SECONDS * NANOSECONDS)):
+        for series in reader.select(_newest(spec, at - _LATEST_SECONDS * NANOSECONDS, at)):
             measured.latest[_key(series.tags)] = next(series.records())
         windows = Select(
             measurement.name,
@@ -92,11 +92,20 @@ def _measure(reader: Reader, probes: Iterable[str], at: int) -> _Measured:
     return measured
 
 
-def _newest(spec: ProbeSpec, since_ns: int, where: Sequence[Condition] = ()) -> Select:
-    """The newest point of each agent and test."""
+def _newest(spec: ProbeSpec, since_ns: int, at: int, where: Sequence[Condition] = ()) -> Select:
+    """The newest point of each agent and test; what an agent whose clock is ahead writes says nothing of now."""
     measurement = spec.measurements[0]
     columns = [spec.headline, *(one.name for one in (UP, ERROR, ERROR_DETAIL) if one.name in measurement)]
-    return Select(measurement.name, columns, start_ns=since_ns, where=where, group_by=_GROUP, descending=True, limit=1)
+    return Select(
+        measurement.name,
+        columns,
+        start_ns=since_ns,
+        stop_ns=at + 1,
+        where=where,
+        group_by=_GROUP,
+        descending=True,
+        limit=1,
+    )
 
 
 def _look_further(reader: Reader, rows: Iterable[AssignmentRow], measured: _Measured, at: datetime) -> None:
@@ -110,7 +119,7 @@ def _look_further(reader: Reader, rows: Iterable[AssignmentRow], measured: _Meas
         back = look_back(read_schedule(test.schedule), test.interval, test.timeout, at)
         if back.total_seconds() <= _LATEST_SECONDS:
             continue
-        newest = _newest(SPECS[test.probe], to_ns(at - back), [Condition("test", test.key)])
+        newest = _newest(SPECS[test.probe], to_ns(at - back), to_ns(at), [Condition("test", test.key)])
         for series in reader.select(newest):
             measured.latest.setdefault(_key(series.tags), next(series.records()))
 
@@ -121,6 +130,7 @@ def _anomalies(reader: Reader, at: int) -> dict[_Key, AnomalyState]:
         ANOMALY.name,
         ["flag", "score", "threshold"],
         start_ns=at - _ANOMALY_SECONDS * NANOSECONDS,
+        stop_ns=at + 1,
         group_by=(*_GROUP, "measurement", "field"),
         descending=True,
         limit=1,

@@ -111,6 +111,7 @@ def _last_results(reader: Reader, test: TestPlan, at: datetime) -> dict[str, Las
         measurement.name,
         columns,
         start_ns=to_ns(at) - _LAST_SECONDS * NANOSECONDS,
+        stop_ns=to_ns(at) + 1,
         where=[Condition("test", test.key)],
         group_by=("agent",),
         descending=True,

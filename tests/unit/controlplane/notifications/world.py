@@ -17,6 +17,7 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans.models import TestPlan as Plan
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.catalogue.platform import AGENT
 from streamswarm_core.clock import to_ns
 from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
@@ -57,6 +58,7 @@ class World:
         self.reader = InfluxQLReader(store.url, database=DATABASE)
         self.evaluator = Evaluator(database, self.reader, settings, "worker", clock)
         self.silent: set[str] = set()
+        self.stuck: set[str] = set()  # agents that beat, but whose points don't arrive
         self.down: set[str] = set()
         self.unmeasured: set[str] = set()
         self.rtt = 0.01
@@ -103,9 +105,13 @@ class World:
                 for agent in db.scalars(select(Agent)):
                     if agent.name.rpartition("-")[0] not in self.silent:
                         agent.last_seen_at = at
+                        if agent.name.rpartition("-")[0] not in self.stuck:
+                            tags = {"agent": agent.name, "site": "berlin"}
+                            points.append(AGENT.point(tags, time_ns=to_ns(at), assignments=1))
                 for row in db.scalars(select(AssignmentRow)):
                     test = row.test.key.rpartition("-")[0]
-                    if row.agent.name.rpartition("-")[0] not in self.silent and test not in self.unmeasured:
+                    gone = row.agent.name.rpartition("-")[0] in self.silent | self.stuck
+                    if not gone and test not in self.unmeasured:
                         points.append(
                             self.point(row.agent.name, row.test.key, at, up=test not in self.down, rtt=self.rtt)
                         )

@@ -63,3 +63,16 @@ def test_a_nightly_test_shows_last_nights_value_until_the_next_one_is_due(client
         ("always", "pending", None),
         ("other", "up", 0.5),
     }
+
+
+def test_a_point_from_the_future_hides_nothing_that_came_since(client: Client, store: str) -> None:
+    agent, _ = enrol_agent(client)
+    body = {"name": "ping", "probe": "icmp", "target": "192.0.2.1", "agent_ids": [agent]}
+    test = client.http.post("/tests", json=body).raise_for_status().json()
+    measure(store, "ping", now() + timedelta(hours=1), 0.9)
+    measure(store, "ping", now() - timedelta(seconds=5), 0.5)
+    (item,) = client.http.get("/status").json()["items"]
+    (latest,) = client.http.get(f"/tests/{test['id']}/results/latest").json()["agents"]
+    (progress,) = client.http.get(f"/tests/{test['id']}/progress").json()["agents"]
+    shown = [item["value"], latest["series"][0]["values"]["rtt_mean"], progress["last"]["value"]]
+    assert shown == [0.5, 0.5, 0.5]
