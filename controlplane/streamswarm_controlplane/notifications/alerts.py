@@ -54,6 +54,8 @@ def reconcile(db: Session, look: Look, at: datetime, *, steady: timedelta = time
             continue
         elif at - alert.seen_at >= steady or alert.held_back or not past.restless(alert):
             _close(alert, at, _RECOVERED, quiet)
+        else:
+            alert.detail = f"well since {alert.seen_at:%H:%M:%S} UTC; {past.restless(alert)}"
     for fingerprint, alert in known.items():
         if alert.closed_at is None and fingerprint not in looked_at and not _watched(alert, look):
             _close(alert, at, _GONE, quiet)

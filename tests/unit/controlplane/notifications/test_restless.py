@@ -1,5 +1,7 @@
 """What comes and goes: one alert, told once, closed once it is steady."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.unit.controlplane.notifications.world import World, add_rule, decides
@@ -27,10 +29,13 @@ def flap(world: World, times: int, test: str = "ping") -> None:
 def test_a_link_that_flaps_is_told_three_times_and_closed_once_it_is_steady(world: World) -> None:
     add_rule(world, "all")
     flap(world, 14)
+    words = "comes and goes: 3 times within 9 min, closes once all was well for 3 min"
     (alert,) = world.alerts().values()
-    assert alert.detail == (
-        "timeout: no reply; comes and goes: 3 times within 9 min, closes once all was well for 3 min"
-    )
+    assert alert.detail == f"well since {world.clock.at - timedelta(seconds=30):%H:%M:%S} UTC; {words}"
+    world.down = {"ping"}
+    world.run(20)
+    assert world.alerts()["test_down ping"].detail == f"timeout: no reply; {words}"
+    world.down = set()
     opened_at = alert.opened_at
     world.run(220)
     assert world.alerts() == {}
