@@ -146,7 +146,10 @@ def test_results_alerts_and_channels_in_a_browser(console: Console, page: Page, 
 
     page.goto(f"{console.url}/alerts")
     row = page.locator("tr[data-alert=test_down]")
-    expect(row).to_contain_text("Head office is down, seen from paris-1")
+    row.get_by_role("link", name="Head office is down, seen from paris-1").click()
+    expect(page).to_have_url(f"{console.url}/results?test=head-office")
+    expect(page.locator("#name")).to_have_text("Head office")
+    page.go_back()
     row.locator("button", has_text="Acknowledge").click()
     page.fill("#acknowledge [name=comment]", "ringing the provider")
     page.click("#acknowledge button[value=yes]")

@@ -1,8 +1,13 @@
 """A message in words: one subject line, text for mail and chat, HTML for mail."""
 
 import html
+from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
+
+from streamswarm_controlplane.notifications.events import Severity
+from streamswarm_core.wording import format_length
 
 _WORDS: Final = {
     "opened": "Open",
@@ -15,25 +20,39 @@ _COLOURS: Final = {"critical": "#b3261e", "warning": "#8a5a00", "info": "#0b6b62
 _CLOSED_COLOUR: Final = "#0a7a3d"
 
 
+_NEXT: Final = {
+    "agent_offline": "is its host up, and does it reach the control plane? there: streamswarm doctor",
+    "test_down": "down on all agents: look at the target; on this one only: at its way there",
+    "no_data": "what the detail says; there: streamswarm doctor, and the agent's log",
+    "threshold": "its results show since when, and which agents see it",
+    "anomaly": "its results show what is unusual; the dashboard Anomalies, what was expected",
+    "store_unavailable": "is the collector up? there: streamswarm doctor",
+}
+"""What to do, for who is woken up by it."""
+
+
 def subject(payload: Mapping[str, Any]) -> str:
-    """One line without line breaks, at most 200 characters."""
-    alerts = payload["alerts"]
+    """One line without line breaks, at most 200 characters: how many, how bad, where, and the worst of them."""
+    alerts = _worst_first(payload)
     word = _WORDS[payload["kind"]]
     if payload["kind"] == "test":
         text = "Test message of StreamSwarm"
     elif len(alerts) == 1:
         text = f"{word}: {alerts[0]['summary']}"
     else:
-        still = sum(one["state"] == "open" for one in alerts)
+        counts = Counter(_level(one) for one in alerts)
+        if payload["kind"] == "closed":
+            counts = Counter({"alerts": len(alerts)})
         place = ", ".join(f"{value}" for value in payload["group"].values() if value)
-        text = f"{word}: {still} open, {len(alerts) - still} closed" + (f" ({place})" if place else "")
+        many = ", ".join(f"{count} {level}" for level, count in counts.items())
+        text = f"{word}: {many}{place and f' ({place})'}: {alerts[0]['summary']}, …" if alerts else word
     return " ".join(f"[StreamSwarm] {text}".split())[:200]
 
 
 def plain(payload: Mapping[str, Any]) -> str:
     """The message as plain text."""
     lines = [subject(payload).removeprefix("[StreamSwarm] "), ""]
-    for alert in payload["alerts"]:
+    for alert in _worst_first(payload):
         lines.append(f"{_mark(alert)} {alert['summary']}")
         lines += [f"    {name}: {value}" for name, value in _facts(alert)]
         lines.append("")
@@ -49,7 +68,7 @@ def markup(payload: Mapping[str, Any]) -> str:
         '<div style="font:14px/1.5 sans-serif;color:#17202a">',
         f'<h2 style="font-size:16px">{html.escape(subject(payload).removeprefix("[StreamSwarm] "))}</h2>',
     ]
-    for alert in payload["alerts"]:
+    for alert in _worst_first(payload):
         colour = _CLOSED_COLOUR if alert["state"] == "closed" else _COLOURS.get(alert["severity"], "#17202a")
         rows = "".join(
             f'<tr><td style="color:#5b6775">{html.escape(name)}</td><td>{html.escape(value)}</td></tr>'
@@ -74,7 +93,7 @@ def chat(payload: Mapping[str, Any]) -> dict[str, Any]:
             "title": escape_chat(f"{_mark(one)} {one['summary']}"),
             "text": escape_chat("\n".join(f"{name}: {value}" for name, value in _facts(one))),
         }
-        for one in payload["alerts"]
+        for one in _worst_first(payload)
     ]
     if payload["kind"] == "test":
         attachments.append({"color": "#0b6b62", "text": "If you can read this, the channel works."})
@@ -90,8 +109,17 @@ def escape_chat(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _worst_first(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    order = [*reversed(Severity), "closed"]
+    return sorted(payload["alerts"], key=lambda alert: order.index(_level(alert)))
+
+
+def _level(alert: Mapping[str, Any]) -> str:
+    return "closed" if alert["state"] == "closed" else str(alert["severity"])
+
+
 def _mark(alert: Mapping[str, Any]) -> str:
-    return "[closed]" if alert["state"] == "closed" else f"[{alert['severity']}]"
+    return f"[{_level(alert)}]"
 
 
 def _facts(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -99,9 +127,15 @@ def _facts(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts += [("detail", alert["detail"])] if alert["detail"] else []
     facts.append(("since", alert["opened_at"]))
     if alert["closed_at"]:
-        facts.append(("until", f"{alert['closed_at']} ({alert['close_reason'] or 'recovered'})"))
+        began, ended = (datetime.fromisoformat(alert[one]) for one in ("opened_at", "closed_at"))
+        lasted = format_length((ended - began).total_seconds())
+        facts.append(("until", f"{alert['closed_at']} ({alert['close_reason'] or 'recovered'}, lasted {lasted})"))
     if alert["acknowledged_by"]:
         facts.append(("acknowledged by", alert["acknowledged_by"]))
+    if alert["state"] == "open" and alert["event"] in _NEXT:
+        facts.append(("next", _NEXT[alert["event"]]))
+    if "url" in alert:  # those written by the version before have none
+        facts.append(("look at", alert["url"]))
     return [(name, " ".join(value.split())) for name, value in facts]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -138,11 +139,20 @@ def message(
         "group": dict(group or {}),
         "thread": thread,
         "url": f"{shape.url}/alerts",
-        "alerts": [_alert(alert) for alert in alerts],
+        "alerts": [_alert(alert, shape.url) for alert in alerts],
     }
 
 
-def _alert(alert: Alert) -> dict[str, Any]:
+def _page(alert: Alert, url: str) -> str:
+    """Where to look first."""
+    if test := alert.labels.get("test"):
+        return f"{url}/results?test={quote(test)}"
+    if agent := alert.labels.get("agent"):
+        return f"{url}/agents?q={quote(agent)}"
+    return f"{url}/alerts"
+
+
+def _alert(alert: Alert, url: str) -> dict[str, Any]:
     return {
         "id": alert.id,
         "fingerprint": alert.fingerprint,
@@ -158,6 +168,7 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "closed_at": _time(alert.closed_at) if alert.closed_at else None,
         "close_reason": alert.close_reason,
         "acknowledged_by": alert.acknowledged_by,
+        "url": _page(alert, url),
     }
 
 

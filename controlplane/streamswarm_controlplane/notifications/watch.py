@@ -1,7 +1,7 @@
 """Looks at agents, at what their tests wrote, and at the ML service's scores. Reads only; `alerts` acts on it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -155,13 +155,19 @@ def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: dateti
         seconds = LONG_SECONDS if test else max(one.limit for one in subjects)
         newest = _newest(reader, probe, test, seconds, settings.down_runs, at)
         has_up = UP in SPECS[probe].measurements[0].fields
+        seen: dict[str, list[bool]] = defaultdict(list)
+        down: list[tuple[Subject, list[Mapping[str, Any]], Verdict]] = []
         for subject in subjects:
             records = newest.get(subject.key, [])
             silent = is_silent(subject, records, look.results_since, at)
             yield from arrivals.take(subject, silent)
             verdict = _up_verdict(records, settings.down_runs, silent=silent)
+            if silent is False and records[0].get(UP.name) is not None:
+                seen[subject.test].append(not records[0][UP.name])
             if has_up and look.matters(Event.TEST_DOWN, subject, verdict):
-                yield _down(subject, records, verdict)
+                down.append((subject, records, verdict))
+        for subject, records, verdict in down:
+            yield _down(subject, records, verdict, seen[subject.test])
     yield from arrivals.together()
 
 
@@ -193,16 +199,19 @@ def _up_verdict(records: list[Mapping[str, Any]], count: int, *, silent: bool | 
     return Verdict.BAD if len(ups) == count and not any(ups) else Verdict.UNKNOWN
 
 
-def _down(subject: Subject, records: list[Mapping[str, Any]], verdict: Verdict) -> Finding:
+def _down(subject: Subject, records: list[Mapping[str, Any]], verdict: Verdict, seen: Sequence[bool]) -> Finding:
+    """A test that is down on an agent; `seen` is whether it is on each of all that measure it now."""
     newest = records[0] if records else {}
-    words = [str(newest.get(one.name) or "") for one in (ERROR, ERROR_DETAIL)]
+    words = ": ".join(filter(None, (str(newest.get(one.name) or "") for one in (ERROR, ERROR_DETAIL))))
+    # Whether it is the target's fault or the way's is what is asked first.
+    others = f"down on {sum(seen)} of {len(seen)} agents" if len(seen) > 1 else ""
     return Finding(
         Event.TEST_DOWN,
         subject.labels,
         verdict,
         Severity.CRITICAL,
         summary=f"{subject.name} is down, seen from {subject.agent}",
-        detail=": ".join(word for word in words if word),
+        detail="; ".join(filter(None, (words, others))),
         more=subject.more,
     )
 

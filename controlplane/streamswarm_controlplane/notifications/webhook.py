@@ -31,6 +31,7 @@ class WebhookAlert(BaseModel):
     closed_at: datetime | None
     close_reason: str
     acknowledged_by: str
+    url: str = Field(description="Where to look first: the results of its test, or its agent.")
 
 
 class WebhookMessage(BaseModel):

@@ -47,7 +47,7 @@ function row(alert) {
   return element("tr", { "data-alert": alert.event, "data-id": alert.id, class: alert.held_back ? "held" : "" },
     element("td", {}, element("span", { class: `state ${closed ? "up" : alert.severity}` },
       element("span", { "aria-hidden": "true" }, closed ? "✓" : ICONS[alert.severity]), closed ? "closed" : alert.severity)),
-    element("td", { class: "wide" }, alert.summary, element("span", { class: "sub" }, alert.detail),
+    element("td", { class: "wide" }, about(alert), element("span", { class: "sub" }, alert.detail),
       alert.held_back && !closed ? element("span", { class: "sub" }, `Not told: ${alert.held_back}`) : null,
       closed ? element("span", { class: "sub" }, `Closed: ${alert.close_reason}`) : null),
     element("td", {}, EVENTS[alert.event] || alert.event),
@@ -59,6 +59,12 @@ function row(alert) {
       alert.acknowledged_at ? button("Release", () => act(() => api.delete(`/alerts/${alert.id}/acknowledge`)))
         : button("Acknowledge", () => acknowledge(alert)), " ",
       button("Silence", () => silence(alert))] : [])));
+}
+
+function about(alert) {
+  const { test, agent } = alert.labels;
+  const page = test ? `/results?test=${encodeURIComponent(test)}` : agent && `/agents?q=${encodeURIComponent(agent)}`;
+  return page ? element("a", { class: "row-link", href: page }, alert.summary) : alert.summary;
 }
 
 function button(text, onclick) {

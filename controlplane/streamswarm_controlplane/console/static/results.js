@@ -7,12 +7,19 @@ import { describeSchedule } from "./schedule.js";
 const MOST_LINES = 16;
 const REFRESH = 10000;
 const STATES = { up: "✓ up", down: "✕ down", stale: "◌ no recent data", pending: "… no data", paused: "‖ paused" };
-const testId = new URLSearchParams(location.search).get("test") || "";
+const testId = await idOf(new URLSearchParams(location.search).get("test") || "");
 const base = `/tests/${encodeURIComponent(testId)}/results`;
 const place = (name) => document.getElementById(name);
 const controls = place("controls");
 let drawn = null;
 let asked = 0;
+
+// Links in messages name a test by its key.
+async function idOf(test) {
+  if (!test || /^[0-9a-f]{32}$/.test(test)) return test;
+  const found = await api.all(`/tests?q=${encodeURIComponent(test)}`).catch(() => []);
+  return found.find((one) => one.key === test)?.id || test;
+}
 
 function range() {
   if (controls.range.value !== "custom") return { start: `-${controls.range.value}`, stop: "now" };

@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from streamswarm_controlplane.notifications.evaluation import Evaluator
+from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.testplans.models import TestPlan as Plan
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.clock import to_ns
@@ -36,6 +37,21 @@ def test_a_test_is_down_after_two_failed_runs_and_up_after_one_good(rule: World)
     assert rule.alerts() == {}
     assert rule.alerts(opened=False)["test_down ping"].close_reason == "recovered"
     assert rule.told() == [("opened", ["test_down open"]), ("closed", ["test_down closed"])]
+
+
+@decides
+def test_a_test_that_is_down_says_on_how_many_of_its_agents(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.add_agent("b", "ping")
+    rule.add_agent("gone", "ping")
+    rule.down = {"ping"}
+    rule.run(20)
+    rule.silent = {"gone"}
+    rule.run(90)
+    with rule.database.session() as db:
+        found = db.scalars(select(Alert).where(Alert.event == "test_down")).all()
+    details = {one.labels["agent"]: one.detail for one in found}
+    assert details[rule.own("a")] == details[rule.own("b")] == "timeout: no reply; down on 2 of 2 agents"
 
 
 @decides

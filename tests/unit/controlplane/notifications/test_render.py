@@ -1,0 +1,67 @@
+"""What a message says to somebody who has just been woken up by it."""
+
+from datetime import timedelta
+from typing import Any
+
+from streamswarm_controlplane.notifications import render
+from streamswarm_controlplane.notifications.events import MessageKind
+from streamswarm_controlplane.notifications.models import Alert
+from streamswarm_controlplane.notifications.routing import message
+from tests.unit.controlplane.notifications.tools import NOON, SHAPE
+
+
+def alert(event: str, severity: str, summary: str, *, seconds: float | None = None, **labels: str) -> Alert:
+    return Alert(
+        id=summary,
+        fingerprint=summary,
+        event=event,
+        severity=severity,
+        labels=labels,
+        summary=summary,
+        detail="",
+        unit="",
+        opened_at=NOON,
+        closed_at=None if seconds is None else NOON + timedelta(seconds=seconds),
+        close_reason="" if seconds is None else "recovered",
+        acknowledged_by="",
+    )
+
+
+def payload(kind: MessageKind, *alerts: Alert) -> dict[str, Any]:
+    return message(kind, alerts, SHAPE, NOON, rule="NOC", group={"agent": "berlin-1"}, thread="t1")
+
+
+def test_a_subject_says_how_bad_it_is_and_names_the_worst() -> None:
+    found = payload(
+        MessageKind.CHANGED,
+        alert("no_data", "warning", "No data of DNS on berlin-1"),
+        alert("test_down", "critical", "Web is down, seen from berlin-1"),
+        alert("test_down", "critical", "Ping is down, seen from berlin-1", seconds=60),
+    )
+    assert render.subject(found) == (
+        "[StreamSwarm] Changed: 1 critical, 1 warning, 1 closed (berlin-1): Web is down, seen from berlin-1, …"
+    )
+    text = render.plain(found)
+    assert text.index("[critical]") < text.index("[warning]") < text.index("[closed]")
+    over = payload(MessageKind.CLOSED, *(alert("no_data", "warning", name, seconds=9) for name in ("one", "two")))
+    assert render.subject(over) == "[StreamSwarm] Closed: 2 alerts (berlin-1): one, …"
+
+
+def test_what_is_open_says_what_to_do_next_and_what_is_over_how_long_it_lasted() -> None:
+    found = payload(
+        MessageKind.CHANGED,
+        alert("test_down", "critical", "Web is down", test="web", agent="berlin-1"),
+        alert("agent_offline", "critical", "Agent is offline", agent="berlin-1", seconds=300),
+    )
+    text = render.plain(found)
+    assert text.count("next: ") == 1
+    assert "(recovered, lasted 5 min)" in text
+    for page in ("/results?test=web", "/agents?q=berlin-1"):
+        assert f"look at: {SHAPE.url}{page}" in text
+        assert f"{SHAPE.url}{page}" in render.markup(found)
+
+
+def test_a_message_of_the_version_before_is_still_sent() -> None:
+    found = payload(MessageKind.OPENED, alert("test_down", "critical", "Web is down", test="web"))
+    del found["alerts"][0]["url"]
+    assert "Web is down" in render.plain(found)
