@@ -76,8 +76,8 @@ class KnownAgent:
     def queue(self) -> str:
         """What its queue says of points that don't arrive."""
         if self.queued:
-            return f"{self.queued:,} points wait on it: its log says why the collector doesn't get them"
-        return "no points wait on it: its log and `streamswarm doctor` there say what it does"
+            return f"its points don't arrive: {self.queued:,} wait on it, its log says why"
+        return "its points don't arrive, and none wait on it: its log says what it does"
 
 
 @dataclass(frozen=True, slots=True)

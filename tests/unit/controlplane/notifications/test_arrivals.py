@@ -28,7 +28,7 @@ def test_an_agent_whose_points_do_not_arrive_is_one_alert_that_says_how_many_wai
     assert sorted(found) == ["no_data a", "no_data dns", "no_data ping", "no_data web"]
     told = found["no_data a"]
     assert (told.severity, told.held_back) == ("critical", "")
-    assert "1,234 points wait on it" in told.detail
+    assert "1,234 wait on it" in told.detail
     assert found["no_data web"].held_back == f"nothing of agent {rule.own('a')} arrives"
     rule.stuck, rule.unmeasured = set(), {"web"}
     rule.run(20)
