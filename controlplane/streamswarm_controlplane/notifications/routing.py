@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import select
@@ -16,6 +16,9 @@ from streamswarm_controlplane.notifications.events import MessageKind, Severity
 from streamswarm_controlplane.notifications.matching import labels_of, rule_matches
 from streamswarm_controlplane.notifications.models import Alert, Channel, Rule, RuleGroup
 from streamswarm_controlplane.notifications.outbox import enqueue
+
+_GATHER: Final = 10
+"""What joins a group that has been told is gathered for so many waits, unless it is critical."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class _Group:
             closed = []
         if self._new or closed:
             self._group.wait_since = self._group.wait_since or at
-            if at - self._group.wait_since >= timedelta(seconds=self._rule.wait):
+            if at >= self._due(closed, self._group.wait_since):
                 self._send(_kind(self._new, self._audible, closed), [*self._audible, *closed], shape, at)
             return
         self._group.wait_since = None
@@ -91,6 +94,14 @@ class _Group:
             self._send(MessageKind.REPEATED, urgent, shape, at)
         elif not self._open and not self._group.told:
             self._db.delete(self._group)
+
+    def _due(self, closed: Sequence[Alert], since: datetime) -> datetime:
+        """When to tell what there is to tell `since`; one cause shows itself in many series, one after another."""
+        wait, last = timedelta(seconds=self._rule.wait), self._group.last_sent_at
+        critical = any(alert.severity == Severity.CRITICAL for alert in [*self._new, *closed])
+        if critical or not self._audible or not self._group.told or last is None:
+            return since + wait
+        return max(since + wait, last + _GATHER * wait)
 
     def _send(self, kind: MessageKind, alerts: Sequence[Alert], shape: Route, at: datetime) -> None:
         thread = hashlib.sha256(f"{self._rule.id} {self._group.key}".encode()).hexdigest()[:32]

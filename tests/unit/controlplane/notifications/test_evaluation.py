@@ -72,6 +72,28 @@ def test_alerts_of_a_group_within_the_wait_are_one_message_and_what_passes_withi
 
 
 @decides
+def test_warnings_that_join_one_after_another_are_gathered_and_what_is_critical_is_not(world: World) -> None:
+    tests = ["ping", "dns", "web", "voip"]
+    add_rule(world, "patient", wait=20)
+    world.add_agent("a", *tests)
+    world.run(30)
+    for test in tests[:3]:
+        world.score("a", test, flag=1)
+        world.run(40)
+    assert world.told() == [("opened", ["anomaly open"])]
+    world.run(120)
+    assert world.told()[1:] == [("opened", ["anomaly open"] * 3)]
+    world.down = {"voip"}
+    world.run(40)
+    assert world.told()[2:] == [("opened", ["anomaly open"] * 3 + ["test_down open"])]
+    for test in tests[:3]:
+        world.score("a", test, flag=0)
+    world.down = set()
+    world.run(40)
+    assert world.told()[3:] == [("closed", ["anomaly closed"] * 3 + ["test_down closed"])]
+
+
+@decides
 def test_open_alerts_are_repeated_until_somebody_takes_care(world: World) -> None:
     add_rule(world, "insistent", repeat=120)
     world.add_agent("a", "ping")
