@@ -19,8 +19,10 @@ from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_grafana.alerts.prometheus_files import alert_name
 from streamswarm_grafana.alerts.rules import RULES
 from streamswarm_grafana.ask_store import Store
+from streamswarm_grafana.dialects import PROMQL
 from streamswarm_grafana.expand import View
 from streamswarm_grafana.generate import ROOT
+from streamswarm_grafana.render import uid
 from streamswarm_grafana.scenario import AGENTS, MINUTES, SILENCE, SILENT, points
 from tests.integration.dashboard_stores import DATABASE, collector_with, write_all
 from tests.support import run_influxdb
@@ -176,6 +178,29 @@ def test_prometheus_fires_in_the_fault_and_only_then(tmp_path: Path, stop_ns: in
     path.write_text(yaml.safe_dump(plan, width=10**9))
     tested = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stdout[-4000:] + tested.stderr[-4000:]
+
+
+@pytest.mark.needs("promtool", "prometheus")
+def test_a_certificate_that_has_expired_is_not_said_to_expire_soon_only(tmp_path: Path) -> None:
+    rule = next(one for one in RULES if one.key == "certificate")
+    alert = {
+        "exp_labels": {"severity": rule.severity.value, "product": "streamswarm", "target": "shop.example:443"},
+        "exp_annotations": {
+            "summary": "A certificate of shop.example:443 expires soon or has expired: -1d 0h 0m 0s left",
+            "description": rule.about,
+            "dashboard": f"/d/{uid(PROMQL, rule.board)}",
+        },
+    }
+    series = 'streamswarm_tls_chain_expires_in_seconds{target="shop.example:443"}'
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": "-86400x20"}],
+        "alert_rule_test": [{"eval_time": "15m", "alertname": alert_name(rule), "exp_alerts": [alert]}],
+    }
+    path = tmp_path / "certificate.test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(RULES_FILE)], "tests": [test]}))
+    tested = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def exported(stop_ns: int) -> list[dict[str, str]]:
