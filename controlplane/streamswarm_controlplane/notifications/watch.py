@@ -248,7 +248,7 @@ def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any
     detail = f"score {record.get('score') or 0:.2f}"
     if value is not None and expected is not None:
         measured, usual = (format_value(one, unit) if unit else f"{one:.6g}" for one in (value, expected))
-        detail = f"{measured}, expected {usual}; {detail}"
+        detail = f"now {measured}, expected {usual}; {detail}"
     elif record.get("view"):
         detail = f"the farthest from usual: {record['view']}; {detail}"
     which = ", ".join(f"{key} {tag}" for key, tag in further.items())

@@ -88,7 +88,7 @@ def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) ->
     alert = rule.alerts()["anomaly ping"]
     assert alert.labels["field"] == "rtt_mean"
     assert (alert.value, alert.unit) == (0.5, "seconds")
-    assert alert.detail == "500.000 ms, expected 10.000 ms; score 0.90"
+    assert alert.detail == "now 500.000 ms, expected 10.000 ms; score 0.90"
     assert alert.summary == f"icmp.rtt_mean (family ipv4) of ping on {rule.own('a')} is unusual"
     rule.run(910)  # the ML service is silent: that is no recovery
     assert "anomaly ping" in rule.alerts()
