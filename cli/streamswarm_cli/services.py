@@ -4,10 +4,12 @@ import importlib
 import sys
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.settings import ServiceSettings
+
+if TYPE_CHECKING:  # pydantic-settings takes a quarter of a second, which not every command needs
+    from streamswarm_core.settings import ServiceSettings
 
 
 class NotInstalledError(ConfigError):
@@ -51,7 +53,7 @@ class Service:
                 f"install it with: pip install 'streamswarm[{self.extra}]'"
             ) from None
 
-    def settings_model(self) -> type[ServiceSettings]:
+    def settings_model(self) -> "type[ServiceSettings]":
         """The class of the service's settings.
 
         Raises:
@@ -60,7 +62,7 @@ class Service:
         model: type[ServiceSettings] = getattr(self.module("settings"), self.settings_class)
         return model
 
-    def load_settings(self, **overrides: Any) -> ServiceSettings:
+    def load_settings(self, **overrides: Any) -> "ServiceSettings":
         """Read the service's settings; see ServiceSettings.load."""
         return self.settings_model().load(**overrides)
 

@@ -11,7 +11,8 @@ from urllib3.util import make_headers
 
 from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.outbound import proxy_for, trusted
+from streamswarm_core.outbound import trusted
+from streamswarm_core.proxies import proxy_for
 from streamswarm_core.wholeexchange import WholeExchange
 from streamswarm_core.without import without
 

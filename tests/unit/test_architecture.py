@@ -162,12 +162,20 @@ def test_the_agent_stays_light() -> None:
     assert {path for path, _ in found} == {ROOT / "core/streamswarm_core/reader/frames.py"}
 
 
-@pytest.mark.parametrize("package", ["streamswarm_core.reader", "streamswarm_agent.main"])
-def test_importing_the_reader_or_the_agent_brings_no_pandas(package: str) -> None:
+# numpy isn't ours to keep out: influxdb-client takes it where it is installed.
+@pytest.mark.parametrize(
+    ("package", "left_out"),
+    [
+        ("streamswarm_core.reader", TOO_HEAVY_FOR_AN_AGENT - {"numpy"}),
+        ("streamswarm_agent.main", TOO_HEAVY_FOR_AN_AGENT - {"numpy"}),
+        ("streamswarm_cli.main", {"httpx", "pydantic", "uvicorn", "streamswarm_cli.admin"}),
+    ],
+    ids=["reader", "agent", "command"],
+)
+def test_what_takes_long_to_import_is_not_brought_in_unasked(package: str, left_out: set[str]) -> None:
     program = f"import sys, {package}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
-    # numpy isn't ours to keep out: influxdb-client takes it where it is installed.
-    assert not set(loaded) & (TOO_HEAVY_FOR_AN_AGENT - {"numpy"})
+    assert not set(loaded) & left_out
 
 
 def test_the_agents_lock_is_as_light_as_its_imports() -> None:

@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from streamswarm_core.doctor.asking import UnansweredError, ask
 from streamswarm_core.errors import Unavailable
-from streamswarm_core.outbound import prepare, proxy_for, trusted
+from streamswarm_core.outbound import trusted
+from streamswarm_core.proxies import prepare, proxy_for
 from streamswarm_core.writer import LineWriter
 from tests.lab.servers.certificates import Authority
 from tests.support import find_free_port, serve_app

@@ -28,7 +28,9 @@ class Absent(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"not in {lock}: {name}", name=name)
 
 sys.meta_path.insert(0, Absent())
-import streamswarm_cli.main
+from streamswarm_cli.main import COMMANDS
+for place in COMMANDS.values():
+    importlib.import_module(place.partition(":")[0])
 for one in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
     if not re.search(left_out, one.name):
         importlib.import_module(one.name)
