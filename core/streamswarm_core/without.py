@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def without(module: str) -> Iterator[None]:
+def without(*modules: str) -> Iterator[None]:
     """Let `import module` fail in here as if it weren't installed, for what can do without it.
 
     A module that is imported already stays as it is.
@@ -16,11 +16,11 @@ def without(module: str) -> Iterator[None]:
     Traceback (most recent call last):
     ModuleNotFoundError: import of this halted; None in sys.modules
     """
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment] # Python's way to say that a module is not there
+    kept_out = [module for module in modules if module not in sys.modules]
+    for module in kept_out:
+        sys.modules[module] = None  # type: ignore[assignment] # Python's way to say that a module is not there
     try:
         yield
     finally:
-        del sys.modules[module]
+        for module in kept_out:
+            del sys.modules[module]

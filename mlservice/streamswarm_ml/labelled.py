@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from river import linear_model, optim, preprocessing
-
+from streamswarm_ml.libraries import linear_model, optim, preprocessing
 from streamswarm_ml.signals import Features
 
 _LEAST_CHANCE: Final = 1e-3

@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from river import linear_model, optim, preprocessing
-
+from streamswarm_ml.libraries import linear_model, optim, preprocessing
 from streamswarm_ml.signals import Features
 
 _LARGEST_LOGIT: Final = 12.0

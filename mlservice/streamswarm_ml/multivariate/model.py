@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
 
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import UP
@@ -22,6 +21,7 @@ from streamswarm_core.catalogue.model import RATIO, STATE, Measurement
 from streamswarm_core.point import Point
 from streamswarm_ml.detectors import threshold_for
 from streamswarm_ml.detectors.zones import Zones
+from streamswarm_ml.libraries import LedoitWolf
 from streamswarm_ml.multivariate.calibration import Calibration
 from streamswarm_ml.multivariate.season import Hours, Season
 from streamswarm_ml.pickles import Pickled, restore
