@@ -22,7 +22,7 @@ from streamswarm_grafana.ask_store import Store
 from streamswarm_grafana.dialects import PROMQL
 from streamswarm_grafana.expand import View
 from streamswarm_grafana.generate import ROOT
-from streamswarm_grafana.render import uid
+from streamswarm_grafana.links import uid
 from streamswarm_grafana.scenario import AGENTS, MINUTES, SILENCE, SILENT, points
 from tests.integration.dashboard_stores import DATABASE, collector_with, write_all
 from tests.support import run_influxdb
