@@ -74,7 +74,7 @@ class Planner:
             reason = f"this agent has no probe {assignment.probe!r}; is it older than the control plane?"
             return Plan(assignment, refuse, fail, impossible=reason)
         try:
-            params = spec.params.model_validate(assignment.params)
+            params = spec.params.model_validate(assignment.params).within(assignment.timeout)
         except ValidationError as error:
             first = error.errors()[0]
             unusable = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -8,19 +8,30 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path as FilePath
 
 import pytest
 
+from streamswarm_agent.budget import Budget
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.latest import LatestPoints
 from streamswarm_agent.net.icmp import channel
+from streamswarm_agent.planner import Planner
 from streamswarm_agent.probes import PROBES, Context, Engines
+from streamswarm_agent.runbook import RunBook
+from streamswarm_agent.schedule import Scheduler
+from streamswarm_agent.spool import Flush, Spool
+from streamswarm_core.assignment import Assignment
 from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.lineprotocol import parse_line, split_lines
 from streamswarm_core.point import Point
 from streamswarm_core.probespecs import IcmpParams
 from streamswarm_core.sketch import Sketch
 from tests.lab.parts import Refusal, refuse
 from tests.lab.topology import Path, PathBuilder
 from tests.lab.wire import Record
+from tests.support import until
+from tests.unit.agent.scheduling import quiet
 
 Measure = Callable[..., Awaitable[list[Point]]]
 IPV4_DF = 0x40
@@ -314,3 +325,27 @@ def test_an_ordinary_user_needs_cap_net_raw_and_nothing_else(path: PathBuilder, 
     else:
         assert point["fields"]["error"] == Fault.PERMISSION
         assert "CAP_NET_RAW" in point["fields"]["error_detail"]
+
+
+@pytest.mark.parametrize("loss", [0.5, 1.0])
+async def test_a_run_with_less_time_than_it_would_wait_tells_its_loss(
+    path: PathBuilder, tmp_path: FilePath, loss: float
+) -> None:
+    line = path(loss=loss, hops=0)
+    engines, spool = Engines(), Spool(tmp_path / "spool", max_bytes=1_000_000)
+    planner = Planner(spool, Flush(spool), LatestPoints(), RunBook(tmp_path / "records.json"), engines)
+    params = {"count": 20, "spacing": 0.01, "wait": 5}
+    assignment = {"id": "a", "test": "t", "probe": "icmp", "target": line.target, "interval": 60, "timeout": 0.8}
+    budget = Budget(1e9, 1e12)
+    with line.near.entered():
+        scheduler = Scheduler(planner.plan, budget=budget, limits={}, link_busy=quiet)
+        scheduler.update([Assignment.model_validate({**assignment, "params": params})])
+        await until(lambda: spool.points > 0)
+        await scheduler.close()
+    engines.close()
+    spool.seal()
+    segment = spool.oldest()
+    assert segment is not None
+    point = parse_line(next(split_lines(segment[1].decode()))[1])
+    assert (point.fields["sent"], point.fields["up"]) == (20, 0 if loss == 1 else 1)
+    assert point.fields["loss"] == (line.truth.there.lost + line.truth.back.lost) / 20

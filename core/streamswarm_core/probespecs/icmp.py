@@ -5,7 +5,7 @@ from pydantic import AfterValidator, Field, model_validator
 from streamswarm_core.catalogue.distribution import ICMP_RTT
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.probespecs.demand import PING_SOCKET, Lane, RunCost
-from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec, family_of
+from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec, family_of, wait_within
 
 _LONGEST_INTERFACE: Final = 15
 
@@ -33,6 +33,10 @@ class IcmpParams(ProbeParams):
         pattern=r"^[^\s/]+$",
         description="Address or interface to send from; the routing table's choice unless given.",
     )
+
+    def within(self, seconds: float) -> Self:
+        """Replies are waited for no longer than the run may take."""
+        return self.model_copy(update={"wait": wait_within(seconds, (self.count - 1) * self.spacing, self.wait)})
 
     @model_validator(mode="after")
     def _of_one_family(self) -> Self:

@@ -2,7 +2,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -54,6 +54,8 @@ def check_certificate(certificate_file: str | None, key_file: str | None) -> Non
 
 REVEAL: Final = {"reveal": True}
 """The serialization context in which secrets are written as they are: for the store, and for the agent."""
+_ENDING_SECONDS: Final = 0.1
+"""A run ends by its own account so long before it would be given up."""
 
 
 def _write_secret(secret: SecretStr, info: SerializationInfo[Any]) -> str:
@@ -89,6 +91,20 @@ class ProbeParams(BaseModel):
     """Base of every probe's options: closed, bounded, never changed once made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def within(self, _seconds: float) -> Self:
+        """The same for a run that has to end within so many seconds, where it can give up replies and still measure."""
+        return self
+
+
+def wait_within(seconds: float, sending: float, wait: float) -> float:
+    """How long to wait for the last reply, so that what is lost counts as lost and not the whole run as given up.
+
+    >>> wait_within(10, 0.6, 1.0), round(wait_within(1.5, 0.6, 1.0), 3), wait_within(0.5, 0.6, 1.0)
+    (1.0, 0.8, 1.0)
+    """
+    spare = seconds - sending - _ENDING_SECONDS
+    return min(wait, spare) if spare > 0 else wait
 
 
 @dataclass(frozen=True, slots=True)

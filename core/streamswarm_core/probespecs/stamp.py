@@ -1,10 +1,10 @@
-from typing import Final
+from typing import Final, Self
 
 from pydantic import Field
 
 from streamswarm_core.catalogue.stamp import STAMP
 from streamswarm_core.probespecs.demand import Lane, RunCost
-from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec
+from streamswarm_core.probespecs.model import Family, ProbeParams, ProbeSpec, wait_within
 from streamswarm_core.wire.stamp import AUTHENTICATED_SIZE, COS_TLV_SIZE, DEFAULT_PORT, HMAC_TLV_SIZE, OPEN_SIZE
 
 
@@ -33,6 +33,10 @@ class StampParams(ProbeParams):
         description="Name of the agent's key (its setting keys) to sign packets with; empty for unauthenticated mode.",
     )
     family: Family = Field(Family.ANY, description="IP version; `any` takes the resolver's first answer.")
+
+    def within(self, seconds: float) -> Self:
+        """Answers are waited for no longer than the run may take."""
+        return self.model_copy(update={"wait": wait_within(seconds, (self.count - 1) * self.spacing, self.wait)})
 
 
 _HEADERS: Final = 40 + 8
