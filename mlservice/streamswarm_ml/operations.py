@@ -183,7 +183,7 @@ class Operations:
         """
         with self._lock:
             now = self._trained[name].next_window
-            known = self.store.roll_back(name, version)
+            known = self.store.roll_back(name, version, format=FORMAT)
             saved: _Saved | None = self.store.load(name, format=FORMAT)
             if saved is not None:
                 # What it hasn't seen since it would take in again, mistakes and all: it goes on from now.

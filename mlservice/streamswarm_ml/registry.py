@@ -160,11 +160,11 @@ class ModelStore:
         except (FileNotFoundError, ValueError):
             return max(self._numbers(model), default=None)
 
-    def roll_back(self, model: str, version: int | None = None) -> Version:
+    def roll_back(self, model: str, version: int | None = None, *, format: int = 1) -> Version:  # noqa: A002
         """Put an older version in use: the one given, or the one before the current.
 
         Raises:
-            ModelRefused: there is no such version, or it can't be trusted; the one in use stays.
+            ModelRefused: there is no such version, or it can't be trusted or read; the one in use stays.
         """
         current = self.current(model)
         older = [number for number in self._numbers(model) if current is not None and number < current]
@@ -175,6 +175,7 @@ class ModelStore:
             there = ", ".join(map(str, numbers)) or "none"
             raise ModelRefused(f"{model}: no such version {version}; there are {there}")
         known, _ = self._open(model, max(older) if version is None else version)
+        self.load(model, version=known.version, format=format)
         self._use(model, known.version)
         return known
 

@@ -121,6 +121,11 @@ def test_a_version_whose_classes_have_moved_since_is_refused_and_says_what_to_do
         store.save("forecast", moved.Learned(), samples=1)
     with pytest.raises(ModelRefused, match=r"forecast version 1 .*No module named 'streamswarm_ml.moved'.*reset"):
         store.load("forecast")
+    store.save("forecast", 2, samples=2)
+    for version in (None, 1):
+        with pytest.raises(ModelRefused, match="other classes"):
+            store.roll_back("forecast", version)
+    assert store.load("forecast") == 2
 
 
 def test_a_link_out_of_the_folder_is_refused_although_its_content_is_ours(tmp_path: Path) -> None:
