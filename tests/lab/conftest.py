@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path as FilePath
 
 import pytest
 
@@ -11,7 +10,6 @@ from tests.conftest import leave_out
 from tests.lab.namespace import LabError, staying_at_home, sweep
 from tests.lab.topology import NETWORKS, Lab, MultipathBuilder, PathBuilder
 
-_HERE = FilePath(__file__).parent
 _PRIORITY = -10
 _HOSTS = [*NETWORKS, "127.0.0.1", "::1", "localhost"]
 
@@ -20,7 +18,7 @@ _HOSTS = [*NETWORKS, "127.0.0.1", "::1", "localhost"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lab tests run one after another, since they compete for time, and may speak to the lab's addresses."""
     for item in items:
-        if _HERE in item.path.parents:
+        if item.nodeid.startswith("tests/lab/"):
             item.add_marker(pytest.mark.xdist_group("lab"))
             item.add_marker(pytest.mark.allow_hosts(_HOSTS))
             item.add_marker(pytest.mark.needs("ip", "iproute2"))
