@@ -21,6 +21,7 @@ from streamswarm_cli.starter import default_gateway, first_nameserver, starter_t
 from streamswarm_cli.up_command import _Group
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError
+from tests.commands import run_command
 from tests.support import find_free_port, run_server
 
 ROUTES = """\
@@ -101,23 +102,23 @@ def test_a_probe_as_json_is_one_point_a_line(tmp_path: Path) -> None:
 def test_a_number_can_be_text_and_one_value_a_list(tmp_path: Path) -> None:
     asked = ("-o", f"port={find_free_port()}", "-o", "server=127.0.0.1", "-o", "wait=1", "--json")
     lists = ("-o", "expect_values=10", "-o", "expect_rcodes=NOERROR", "-o", "answer_matches=7")
-    done = streamswarm("probe", "dns", "x.example", *asked, *lists, folder=tmp_path)
+    done = run_command("probe", "dns", "x.example", *asked, *lists, folder=tmp_path)
     assert json.loads(done.stdout)["fields"]["error"] == "refused", done.stderr
     url = f"http://127.0.0.1:{find_free_port()}/"
     texts = ("-o", "expect_status=200", "-o", "username=5", "-o", "password=true")
-    web = streamswarm("probe", "http", url, *texts, "--json", folder=tmp_path)
+    web = run_command("probe", "http", url, *texts, "--json", folder=tmp_path)
     assert json.loads(web.stdout)["fields"]["error"] == "refused", web.stderr
 
 
 def test_options_are_listed_with_their_limits_and_the_form_of_the_target(tmp_path: Path) -> None:
-    listed = streamswarm("probe", "http", "--options", folder=tmp_path).stdout
+    listed = run_command("probe", "http", "--options", folder=tmp_path).stdout
     assert "target: such as https://www.example.com/" in listed
     assert "Seconds for everything together. (above 0, to 60)" in listed
     assert "Request method. (GET, HEAD, POST" in listed
 
 
 def test_points_of_one_kind_are_the_rows_of_one_table(tmp_path: Path) -> None:
-    done = streamswarm("probe", "traceroute", "127.0.0.1", "-o", "multipath=true", "-o", "count=1", folder=tmp_path)
+    done = run_command("probe", "traceroute", "127.0.0.1", "-o", "multipath=true", "-o", "count=1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     table = done.stdout[done.stdout.index("traceroute_flow") :].splitlines()
     assert table[0] == "traceroute_flow  target=127.0.0.1  method=icmp  family=ipv4"
@@ -127,7 +128,7 @@ def test_points_of_one_kind_are_the_rows_of_one_table(tmp_path: Path) -> None:
 
 def test_points_of_many_fields_are_the_columns_of_one_table(tmp_path: Path) -> None:
     options = ("-o", "count=6", "-o", "spacing=0.01", "-o", "budget=0", "-o", "classes=EF,AF41", "-o", "wait=0.2")
-    done = streamswarm("probe", "qos", "127.0.0.1", *options, folder=tmp_path)
+    done = run_command("probe", "qos", "127.0.0.1", *options, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout[done.stdout.index("qos_class") :].splitlines()]
     assert ["dscp", "BE", "EF", "AF41"] in lines
@@ -135,7 +136,7 @@ def test_points_of_many_fields_are_the_columns_of_one_table(tmp_path: Path) -> N
 
 
 def test_a_probe_of_something_that_is_down_exits_with_one(tmp_path: Path) -> None:
-    done = streamswarm("probe", "tcp", f"127.0.0.1:{find_free_port()}", folder=tmp_path)
+    done = run_command("probe", "tcp", f"127.0.0.1:{find_free_port()}", folder=tmp_path)
     assert done.returncode == 1
     assert "refused" in done.stdout
 
@@ -163,14 +164,16 @@ def test_a_probe_of_something_that_is_down_exits_with_one(tmp_path: Path) -> Non
 def test_a_mistake_is_one_line_and_exit_code_two(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     environment = {"STREAMSWARM_COLLECTOR_PORT": "seventy"} if arguments[0] == "collector" else {}
     environment["STREAMSWARM_AGENT_PORT"] = str(find_free_port())
-    done = streamswarm(*arguments, folder=tmp_path, **environment)
+    # A process of its own only where a service would begin: `run` sets up what is the process's, such as its log.
+    run = run_command if arguments[0] == "probe" else streamswarm
+    done = run(*arguments, folder=tmp_path, **environment)
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_the_configuration_in_force_is_shown_without_secrets(tmp_path: Path) -> None:
-    done = streamswarm(
+    done = run_command(
         "config",
         "show",
         "agent",
