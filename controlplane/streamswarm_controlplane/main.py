@@ -1,13 +1,15 @@
 import os
 from functools import partial
+from typing import TYPE_CHECKING
 
-from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.db import Database
-from streamswarm_controlplane.metrics import FOLDER_VARIABLE
-from streamswarm_controlplane.metricsfolder import metrics_folder
+from streamswarm_controlplane.metricsfolder import FOLDER_VARIABLE, metrics_folder
 from streamswarm_controlplane.schema import migrate
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.serve import check_address, serve, serve_workers
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def run(settings: ControlPlaneSettings) -> None:
@@ -24,10 +26,17 @@ def run(settings: ControlPlaneSettings) -> None:
     finally:
         database.close()
     if settings.workers == 1:
-        serve(create_app(settings), settings, host=settings.host, port=settings.port)
+        serve(_create_app(settings), settings, host=settings.host, port=settings.port)
         return
     with metrics_folder() as folder:
         os.environ[FOLDER_VARIABLE] = str(folder)
         serve_workers(
-            partial(create_app, settings), settings, host=settings.host, port=settings.port, workers=settings.workers
+            partial(_create_app, settings), settings, host=settings.host, port=settings.port, workers=settings.workers
         )
+
+
+def _create_app(settings: ControlPlaneSettings) -> "FastAPI":
+    # A second and a half to import: what started workers doesn't need it, nor one whom the database is refused.
+    from streamswarm_controlplane.app import create_app  # noqa: PLC0415
+
+    return create_app(settings)

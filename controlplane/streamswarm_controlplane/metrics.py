@@ -17,13 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import list_agents, state_of
+from streamswarm_controlplane.metricsfolder import FOLDER_VARIABLE
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Severity
 from streamswarm_controlplane.notifications.models import Alert, Delivery
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
 
-FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus_client looks at it when it is imported, so it has to be set before a worker starts."""
 _PREFIX: Final = "streamswarm_controlplane"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BEGUN: Final = "streamswarm_begun"

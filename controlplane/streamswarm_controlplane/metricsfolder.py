@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client looks at it when it is imported, so it has to be set before a worker starts."""
 _PREFIX: Final = "streamswarm-metrics-"
 _LOCK: Final = "lock"
 

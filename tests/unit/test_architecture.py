@@ -168,10 +168,11 @@ def test_the_agent_stays_light() -> None:
     [
         ("streamswarm_core.reader", TOO_HEAVY_FOR_AN_AGENT - {"numpy"}),
         ("streamswarm_agent.main", TOO_HEAVY_FOR_AN_AGENT - {"numpy"}),
+        ("streamswarm_controlplane.main", {"streamswarm_controlplane.app"}),
         ("streamswarm_ml.app", {"pandas", "sqlalchemy"}),
         ("streamswarm_cli.main", {"httpx", "pydantic", "uvicorn", "streamswarm_cli.admin"}),
     ],
-    ids=["reader", "agent", "ml", "command"],
+    ids=["reader", "agent", "controlplane", "ml", "command"],
 )
 def test_what_takes_long_to_import_is_not_brought_in_unasked(package: str, left_out: set[str]) -> None:
     program = f"import sys, {package}; print(*sys.modules)"

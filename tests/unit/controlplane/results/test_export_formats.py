@@ -104,6 +104,6 @@ def test_the_type_of_a_window_follows_its_aggregate(aggregate: Function | None, 
 
 
 def test_a_control_plane_loads_pyarrow_with_the_first_parquet_file_only() -> None:
-    loaded = "import sys, streamswarm_controlplane.main; print('pyarrow' in sys.modules, 'fastapi' in sys.modules)"
+    loaded = "import sys, streamswarm_controlplane.app; print('pyarrow' in sys.modules, 'fastapi' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["False", "True"]
