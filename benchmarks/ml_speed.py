@@ -19,7 +19,8 @@ from benchmarks.servers import Server, collector
 from streamswarm_core.clock import NANOSECONDS
 from streamswarm_core.reader import InfluxQLReader
 from streamswarm_core.writer import LineWriter
-from streamswarm_ml.pipeline import Pipeline, Training
+from streamswarm_ml.pipeline import Pipeline
+from streamswarm_ml.progress import Training
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
 from streamswarm_ml.watched import Batch, Watched

@@ -13,7 +13,8 @@ from streamswarm_core.tokens import Scope
 from streamswarm_ml.access import Gatekeeper
 from streamswarm_ml.answering import guarded
 from streamswarm_ml.jobs import Job, JobRunner
-from streamswarm_ml.pipeline import Pipeline, Progress
+from streamswarm_ml.pipeline import Pipeline
+from streamswarm_ml.progress import Progress
 
 _LONGEST_WAIT: Final = 30.0
 

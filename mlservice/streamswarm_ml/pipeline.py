@@ -12,38 +12,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from streamswarm_core.catalogue import CATALOGUE, Measurement
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, now_ns
 from streamswarm_core.errors import Unavailable
 from streamswarm_core.reader import Reader, Select, Series
-from streamswarm_core.reader.series import Value
 from streamswarm_core.writer import LineWriter
+from streamswarm_ml.answers import batch_of, tags_of
 from streamswarm_ml.detectors import threshold_for
 from streamswarm_ml.maintenance import Maintenance
 from streamswarm_ml.plans import Plans
+from streamswarm_ml.progress import Progress, Training, Watcher, go_on
 from streamswarm_ml.records import Records
 from streamswarm_ml.settings import MlSettings
+from streamswarm_ml.spans import Spans
 from streamswarm_ml.state import StateFile
-from streamswarm_ml.watched import Batch, SeriesKey, Watched, shard_of
+from streamswarm_ml.watched import SeriesKey, Watched, shard_of
 
 log = logging.getLogger(__name__)
 
-_SHORTEST_SPAN_NS: Final = 60 * NANOSECONDS
-_FIRST_SPAN_NS: Final = 3600 * NANOSECONDS
-_LONGEST_SPAN_NS: Final = 30 * 86_400 * NANOSECONDS
 _GONE_NS: Final = 2 * 86_400 * NANOSECONDS
 _FORGOTTEN_NS: Final = 14 * 86_400 * NANOSECONDS
 _FORGET_EVERY_NS: Final = 3600 * NANOSECONDS
 _SAVE_EVERY_NS: Final = 300 * NANOSECONDS
 _LONGEST_WAIT: Final = 30.0
-_GROWTH: Final = 16
-"""What was too much for the store is tried again by steps of such a part."""
-_MANY_POINTS: Final = 100_000
 _LINES_A_WRITE: Final = 20_000
 
 
@@ -64,48 +57,6 @@ class Counts:
     def series_not_watched(self) -> int:
         """All of them."""
         return sum(list(self.unwatched.values()))  # a list, as another thread may add one
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        measurement: what is being read.
-        share: 0..1 of all.
-        points: scored so far.
-        seconds: since it began.
-    """
-
-    measurement: str
-    share: float
-    points: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What a training did.
-
-    Attributes:
-        points: scored.
-        series: watched now.
-        seconds: it took.
-        cancelled: whether it was; a cancelled reset has changed no detector.
-    """
-
-    points: int
-    series: int
-    seconds: float
-    cancelled: bool
-
-
-Watcher = Callable[[Progress], bool]
-"""Gets the progress; returns whether to go on."""
-
-
-def _go_on(_progress: Progress) -> bool:
-    return True
 
 
 class Pipeline:
@@ -138,9 +89,8 @@ class Pipeline:
         self._state = state
         self._clock = clock
         self._lock = threading.Lock()
-        self._spans: dict[str, int] = {}
+        self._spans = Spans()
         self._records = Records()
-        self._held_up: dict[str, int] = {}
         self._forgot_ns = 0
         self._saved_ns: int | None = None
         self._unsaved = self._torn = False
@@ -181,7 +131,7 @@ class Pipeline:
         """
         return self.train().points
 
-    def train(self, watcher: Watcher = _go_on) -> Training:
+    def train(self, watcher: Watcher = go_on) -> Training:
         """Catch up with the store: score and learn what came since the last time.
 
         Args:
@@ -215,7 +165,7 @@ class Pipeline:
             finally:
                 self._lock.release()
 
-    def reset(self, watcher: Watcher = _go_on) -> Training:
+    def reset(self, watcher: Watcher = go_on) -> Training:
         """Forget everything and learn it again from all stored history, whose scores are written anew.
 
         Until it is done the old state stays on disk; a reset that was cancelled, failed or killed has changed no
@@ -295,14 +245,14 @@ class Pipeline:
             if measurement.name in stored and (fields := watched_fields(measurement))
         ]
         # What couldn't be read the last time holds up nobody else.
-        chosen.sort(key=lambda one: one[0].name in self._held_up)
+        chosen.sort(key=lambda one: self._spans.is_held_up(one[0].name))
         for number, (measurement, fields) in enumerate(chosen):
 
-            def go_on(share: float, points: int, number: int = number, name: str = measurement.name) -> bool:
+            def report(share: float, points: int, number: int = number, name: str = measurement.name) -> bool:
                 whole = (number + share) / len(chosen)
                 return watcher(Progress(name, whole, scored + points, time.monotonic() - begun))  # noqa: B023 - at once
 
-            points, stopped = self._score_measurement(measurement, fields, go_on, first_start, save=save)
+            points, stopped = self._score_measurement(measurement, fields, report, first_start, save=save)
             scored += points
             if stopped:
                 return scored, True
@@ -312,7 +262,7 @@ class Pipeline:
         self,
         measurement: Measurement,
         fields: list[str],
-        go_on: Callable[[float, int], bool],
+        report: Callable[[float, int], bool],
         first_start: int | None,
         *,
         save: bool,
@@ -326,41 +276,27 @@ class Pipeline:
         else:
             start = self._earliest(name, fields, now) if first_start is None else first_start
         begin, scored = start, 0
-        span = self._spans.get(name, _FIRST_SPAN_NS)
         while start < now:
-            span = min(span, self._held_up.get(name, _LONGEST_SPAN_NS))
+            span = self._spans.of(name)
             stop = min(start + span, now)
-            statement = Select(name, fields, start_ns=start, stop_ns=stop, group_by=("*",))
-            answer = self._ask(statement, span)
+            try:
+                answer = self._reader.select(Select(name, fields, start_ns=start, stop_ns=stop, group_by=("*",)))
+            except Unavailable:
+                self._spans.shorten(name, span)
+                raise
             points, read = self._score_answer(name, answer, self._plans.maintenance(start, stop))
             scored += points
+            self._spans.take(name, span, read)
             reached = max(self._watched.read_until.get(name, 0), stop - late)
             self._watched.read_until[name] = reached
             self._unsaved = self._unsaved or bool(points) or known is None
             if save and stop < now:
                 self._save_now_and_then()
-            if read > _MANY_POINTS:
-                span = max(span // 2, _SHORTEST_SPAN_NS)
-            elif read < _MANY_POINTS // 4:
-                span *= 2
-            self._spans[name] = span
             start = stop
-            if not go_on((start - begin) / max(now - begin, 1), scored):
+            if not report((start - begin) / max(now - begin, 1), scored):
                 return scored, True
-        self._held_up.pop(name, None)
+        self._spans.end(name)
         return scored, False
-
-    def _ask(self, statement: Select, span: int) -> list[Series]:
-        """The store's answer; if it has none, less is asked for until all is read: it may have been too much."""
-        name = statement.measurement
-        try:
-            answer = self._reader.select(statement)
-        except Unavailable:
-            self._held_up[name] = max(span // 2, _SHORTEST_SPAN_NS)
-            raise
-        if name in self._held_up:
-            self._held_up[name] += span // _GROWTH
-        return answer
 
     def _earliest(self, name: str, fields: list[str], now: int) -> int:
         found = self._reader.select(Select(name, fields, stop_ns=now, limit=1))
@@ -368,7 +304,17 @@ class Pipeline:
 
     def _score_answer(self, measurement: str, answer: list[Series], maintenance: Maintenance) -> tuple[int, int]:
         """Score an answer and store the scores; how many points were new, and how many there were."""
-        read = self._batch(measurement, answer, maintenance)
+        beyond = 0
+
+        def number_of(key: SeriesKey) -> int | None:
+            nonlocal beyond
+            if key not in self._watched.keys and len(self._watched.keys) >= self._settings.most_series:
+                beyond += 1
+                return None
+            return self._watched.number(key)
+
+        read = batch_of(measurement, self._ours(measurement, answer), maintenance, number_of)
+        self._note_unwatched(measurement, beyond)
         batch = self._watched.news(read)
         if len(batch):
             self._torn = True
@@ -381,40 +327,9 @@ class Pipeline:
             self.counts.lag_seconds = (self._clock() - int(batch.times_ns.max())) / NANOSECONDS
         return len(batch), len(read)
 
-    def _batch(self, measurement: str, answer: list[Series], maintenance: Maintenance) -> Batch:
-        numbers: list[int] = []
-        counts: list[int] = []
-        values: list[NDArray[np.float64]] = []
-        times: list[NDArray[np.int64]] = []
-        settings, beyond = self._settings, 0
-        for series in answer:
-            tags = tuple(sorted((key, value) for key, value in series.tags.items() if value))
-            if settings.shards > 1 and shard_of(measurement, tags, settings.shards) != settings.shard:
-                continue
-            if not series.rows:
-                continue
-            moments, *columns = zip(*series.rows, strict=True)
-            all_times = np.array(moments, dtype=np.int64)
-            planned = maintenance.of(series.tags.get("agent", ""), series.tags.get("test", "")).hold(all_times)
-            for name, column in zip(series.columns[1:], columns, strict=True):
-                found = _numbers(column)
-                good = np.isfinite(found) & ~planned
-                if not good.any():
-                    continue
-                key = (measurement, tags, name)
-                if key not in self._watched.keys and len(self._watched.keys) >= settings.most_series:
-                    beyond += 1
-                else:
-                    numbers.append(self._watched.number(key))
-                    counts.append(int(good.sum()))
-                    times.append(all_times[good])
-                    values.append(found[good])
-        self._note_unwatched(measurement, beyond)
-        return Batch(
-            np.repeat(np.array(numbers, dtype=np.int64), counts),
-            np.concatenate(values) if values else np.zeros(0),
-            np.concatenate(times) if times else np.zeros(0, dtype=np.int64),
-        )
+    def _ours(self, measurement: str, answer: list[Series]) -> list[Series]:
+        shards, shard = self._settings.shards, self._settings.shard
+        return [one for one in answer if shards == 1 or shard_of(measurement, tags_of(one), shards) == shard]
 
     def _note_unwatched(self, measurement: str, beyond: int) -> None:
         """Keep how many series are not watched, and say so once when that begins."""
@@ -426,14 +341,6 @@ class Pipeline:
                 measurement,
             )
         self.counts.unwatched[measurement] = beyond
-
-
-def _numbers(column: tuple[Value, ...]) -> NDArray[np.float64]:
-    """Where there is no number, NaN."""
-    try:
-        return np.array(column, dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.array([one if isinstance(one, int | float) else np.nan for one in column], dtype=np.float64)
 
 
 def watched_fields(measurement: Measurement) -> list[str]:

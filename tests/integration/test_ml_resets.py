@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamswarm_ml.pipeline import Progress
+from streamswarm_ml.progress import Progress
 from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.state import StateFile
 from tests.integration.pipelinebench import PipelineBench
