@@ -66,7 +66,9 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(
         pick=st.data(),
-        change=st.builds(UserUpdate, role=st.sampled_from([*Role, None]), active=st.sampled_from([True, False, None])),
+        change=st.fixed_dictionaries({}, optional={"role": st.sampled_from(Role), "active": st.booleans()}).map(
+            UserUpdate.model_validate
+        ),
     )
     def update(self, pick: st.DataObject, change: UserUpdate) -> None:
         actor, user = (pick.draw(st.sampled_from(self.users())) for _ in range(2))

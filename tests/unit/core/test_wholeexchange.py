@@ -16,6 +16,14 @@ from tests.lab.servers.certificates import Authority
 ANSWER = b"HTTP/1.1 204 No Content\r\nX-Slow: " + b"x" * 600 + b"\r\n\r\n"
 
 
+def take_request(connection: socket.socket) -> None:
+    """Read all of it: a connection that is closed with bytes unread is reset, and the answer is lost."""
+    with connection.makefile("rb") as request:
+        headers = list(iter(request.readline, b"\r\n"))
+        lengths = [line.partition(b":")[2] for line in headers if line.lower().startswith(b"content-length:")]
+        request.read(int(lengths[0]))
+
+
 @contextlib.contextmanager
 def peer(*, drips: int, tls: Path | None = None) -> Iterator[str]:
     """Answers the first connections a byte each 20 ms, which is 13 s for all of it, and the others at once."""
@@ -31,7 +39,7 @@ def peer(*, drips: int, tls: Path | None = None) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 connection, _ = listener.accept()
                 with connection:
-                    connection.recv(65536)
+                    take_request(connection)
                     pieces = [bytes([one]) for one in ANSWER] if number < drips else [ANSWER]
                     for piece in pieces:
                         connection.sendall(piece)
