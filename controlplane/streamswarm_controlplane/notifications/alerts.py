@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from streamswarm_controlplane.notifications.events import DeliveryStatus, Event
+from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, Severity
 from streamswarm_controlplane.notifications.findings import Finding, Look, Verdict
 from streamswarm_controlplane.notifications.models import Alert, Delivery, Silence
 from streamswarm_controlplane.notifications.silences import Quiet
@@ -107,7 +107,9 @@ def _open(db: Session, finding: Finding, at: datetime) -> Alert:
 
 def _update(alert: Alert, finding: Finding, remark: str, at: datetime) -> None:
     alert.labels = {**finding.more, **finding.labels}
-    alert.severity, alert.summary = finding.severity, finding.summary
+    # An anomaly that was one for the worse is no less when it swings to the other side on its way back.
+    severities = {finding.severity, Severity(alert.severity)} if alert.event == Event.ANOMALY else {finding.severity}
+    alert.severity, alert.summary = max(severities, key=list(Severity).index), finding.summary
     alert.detail = "; ".join(filter(None, (finding.detail, remark)))
     alert.value, alert.unit, alert.seen_at = finding.value, finding.unit, at
 

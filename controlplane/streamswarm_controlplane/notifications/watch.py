@@ -19,7 +19,7 @@ from streamswarm_controlplane.notifications.limits import ThresholdWatch
 from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans.models import TestPlan
-from streamswarm_core.catalogue import CATALOGUE
+from streamswarm_core.catalogue import CATALOGUE, Field
 from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
 from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, to_ns
@@ -242,7 +242,8 @@ def _anomalies(look: Look, reader: Reader, at: datetime) -> Iterable[Finding]:
 def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any]) -> Finding:
     measurement, field = tags.get("measurement", ""), tags.get("field", "")
     known = CATALOGUE.get(measurement)
-    unit = known[field].unit if known is not None and field in known else None
+    declared = known[field] if known is not None and field in known else None
+    unit = declared.unit if declared is not None else None
     further = {key: value for key, value in tags.items() if value and key not in _ABOUT_SERIES}
     value, expected = record.get("value"), record.get("expected")
     detail = f"score {record.get('score') or 0:.2f}"
@@ -254,14 +255,23 @@ def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any
     which = ", ".join(f"{key} {tag}" for key, tag in further.items())
     together = tags.get("detector") == "multivariate"
     what = f"{measurement}, all fields together," if together else f"{measurement}.{field}"
+    better = declared is not None and _is_better(declared, value, expected)
     return Finding(
         Event.ANOMALY,
         {**subject.labels, "measurement": measurement, "field": field, **further},
         Verdict.BAD if record.get("flag") else Verdict.GOOD,
-        Severity.WARNING,
-        summary=f"{what}{which and f' ({which})'} of {subject.name} on {subject.agent} is unusual",
+        Severity.INFO if better else Severity.WARNING,
+        summary=f"{what}{which and f' ({which})'} of {subject.name} on {subject.agent} is unusual"
+        + (", for the better" if better else ""),
         detail=detail,
         value=None if value is None else float(value),
         unit=unit.name if unit else "",
         more=subject.more,
     )
+
+
+def _is_better(field: Field, value: float | None, expected: float | None) -> bool:
+    """Whether a value is off to the side that is no fault; that is nothing to wake somebody for."""
+    if value is None or expected is None or field.worse is None:
+        return False
+    return value < expected if field.worse == "up" else value > expected

@@ -98,6 +98,17 @@ def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) ->
 
 
 @decides
+def test_what_is_unusually_good_is_good_to_know_and_no_warning_unless_it_was_bad_before(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    for value, severity, better in ((0.001, "info", True), (0.5, "warning", False), (0.001, "warning", True)):
+        rule.score("a", "ping", flag=1, value=value)
+        rule.run(10)
+        alert = rule.alerts()["anomaly ping"]
+        assert (alert.severity, alert.summary.endswith("is unusual, for the better")) == (severity, better)
+
+
+@decides
 def test_an_anomaly_of_all_fields_together_says_which_they_are(rule: World) -> None:
     rule.add_agent("a", "ping")
     rule.run(30)
