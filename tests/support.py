@@ -1,6 +1,7 @@
 """What tests of several parts need: free ports, served apps, real servers, waiting with a bound."""
 
 import asyncio
+import logging
 import socket
 import subprocess
 import threading
@@ -180,3 +181,14 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - conditions are of many kinds
             await asyncio.sleep(0.002)
+
+
+@contextmanager
+def log_put_back() -> Iterator[None]:
+    """Whatever is configured in this block, the root logger has its handlers and its level of before after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level

@@ -1,7 +1,6 @@
 """What the agent makes of a data folder before it begins."""
 
 import fcntl
-import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -12,15 +11,13 @@ import pytest
 from streamswarm_agent.enrol import Credential, credential_path, keep
 from streamswarm_agent.settings import AgentSettings
 from tests.commands import run_command
-from tests.support import find_free_port
+from tests.support import find_free_port, log_put_back
 
 
 @pytest.fixture
 def _own_log() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
+    with log_put_back():
+        yield
 
 
 @pytest.fixture

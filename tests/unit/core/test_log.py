@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from streamswarm_core import log
-from tests.support import serve_app
+from tests.support import log_put_back, serve_app
 
 FORGED = "the server says: no\r\n2026-01-01T00:00:00Z agent INFO all is well\x1b[2J\x9b31m"
 
@@ -20,16 +20,12 @@ FORGED = "the server says: no\r\n2026-01-01T00:00:00Z agent INFO all is well\x1b
 def logged(style: Literal["text", "json"], monkeypatch: pytest.MonkeyPatch) -> str:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
+    with log_put_back():
         log.configure("agent", style=style)
         try:
             int(FORGED)
         except ValueError:
             logging.getLogger("x").exception("%s", FORGED)
-    finally:
-        root.handlers[:], root.level = handlers, level
     return written.getvalue()
 
 
@@ -48,9 +44,7 @@ def test_json_stays_one_document_a_line(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_lasts_is_logged_once_a_minute_and_mistakes_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
+    with log_put_back():
         log.configure("agent")
         for _ in range(5):
             for peer in ("one", "two"):
@@ -58,8 +52,6 @@ def test_what_lasts_is_logged_once_a_minute_and_mistakes_each_time(monkeypatch: 
             logging.getLogger("x").error("the disk is full")
             logging.getLogger("x").error("a mistake", exc_info=ValueError())
             logging.getLogger("x").info("it goes on")
-    finally:
-        root.handlers[:], root.level = handlers, level
     lines = written.getvalue()
     counts = [lines.count(text) for text in ("one is away", "two is away", "disk is full", "a mistake", "it goes on")]
     assert counts == [1, 1, 1, 5, 5]
@@ -67,54 +59,44 @@ def test_what_lasts_is_logged_once_a_minute_and_mistakes_each_time(monkeypatch: 
 
 def test_a_log_that_nobody_reads_stops_nobody_and_says_later_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        with os.fdopen(reading) as reader, os.fdopen(writing, "w") as pipe:
-            monkeypatch.setattr(sys, "stderr", pipe)
-            log.configure("agent")
+    with log_put_back(), os.fdopen(reading) as reader, os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        log.configure("agent")
 
-            def measure() -> None:
-                for number in range(2000):
-                    logging.getLogger("x").info("run %d of %s", number, "ä" * 100)
-                logging.getLogger("x").info("%s", "a traceback as long as this " * 10_000)
+        def measure() -> None:
+            for number in range(2000):
+                logging.getLogger("x").info("run %d of %s", number, "ä" * 100)
+            logging.getLogger("x").info("%s", "a traceback as long as this " * 10_000)
 
-            thread = threading.Thread(target=measure, daemon=True)
-            thread.start()
-            thread.join(30)
-            stopped = thread.is_alive()
-            os.set_blocking(reading, False)
-            first = reader.read()
-            logging.getLogger("x").info("read again")
-            *_, note, last = reader.read().splitlines()
-            assert not stopped
-            runs = first.count(" run ")
-            assert 0 < runs < 2000
-            assert f"WARNING nobody read the log; left out here: {2001 - runs}" in note
-            assert last.endswith("read again")
-    finally:
-        root.handlers[:], root.level = handlers, level
+        thread = threading.Thread(target=measure, daemon=True)
+        thread.start()
+        thread.join(30)
+        stopped = thread.is_alive()
+        os.set_blocking(reading, False)
+        first = reader.read()
+        logging.getLogger("x").info("read again")
+        *_, note, last = reader.read().splitlines()
+        assert not stopped
+        runs = first.count(" run ")
+        assert 0 < runs < 2000
+        assert f"WARNING nobody read the log; left out here: {2001 - runs}" in note
+        assert last.endswith("read again")
 
 
 def test_a_record_longer_than_a_pipe_is_cut_and_the_next_begins_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        with os.fdopen(reading) as reader, os.fdopen(writing, "w") as pipe:
-            monkeypatch.setattr(sys, "stderr", pipe)
-            log.configure("agent")
-            os.set_blocking(writing, False)  # to fail where it would wait
-            logging.getLogger("x").info("x" * 1_000_000)
-            os.set_blocking(reading, False)
-            assert len(reader.read()) > 1000
-            logging.getLogger("x").info("read again")
-            rest, note, last = reader.read().splitlines()
-            assert rest == ""
-            assert note.endswith("left out here: 1")
-            assert last.endswith("read again")
-    finally:
-        root.handlers[:], root.level = handlers, level
+    with log_put_back(), os.fdopen(reading) as reader, os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        log.configure("agent")
+        os.set_blocking(writing, False)  # to fail where it would wait
+        logging.getLogger("x").info("x" * 1_000_000)
+        os.set_blocking(reading, False)
+        assert len(reader.read()) > 1000
+        logging.getLogger("x").info("read again")
+        rest, note, last = reader.read().splitlines()
+        assert rest == ""
+        assert note.endswith("left out here: 1")
+        assert last.endswith("read again")
 
 
 def test_what_strangers_can_cause_at_will_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,14 +110,12 @@ def test_what_strangers_can_cause_at_will_is_logged_once_a_minute(monkeypatch: p
 
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
-    root, server = logging.getLogger(), logging.getLogger("uvicorn.error")
-    handlers, level = root.handlers[:], root.level
     try:
-        log.configure("agent")
-        with serve_app(Starlette()) as url:
-            asyncio.run(ask(url))
+        with log_put_back():
+            log.configure("agent")
+            with serve_app(Starlette()) as url:
+                asyncio.run(ask(url))
     finally:
-        root.handlers[:], root.level = handlers, level
-        server.filters.clear()
+        logging.getLogger("uvicorn.error").filters.clear()
     assert written.getvalue().count("Invalid HTTP request received.") == 1
     assert "Started server process" in written.getvalue()

@@ -13,7 +13,7 @@ from streamswarm_core.doctor.storing import reads
 from streamswarm_core.errors import Unavailable
 from streamswarm_core.reader import InfluxQLReader, StoreSettings
 from streamswarm_core.writer import LineWriter
-from tests.support import find_free_port
+from tests.support import find_free_port, log_put_back
 
 
 @pytest.fixture
@@ -47,16 +47,12 @@ def test_it_is_in_nothing_that_the_doctor_or_the_settings_show(away: str) -> Non
 def test_it_is_in_no_log(away: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
+    with log_put_back():
         log.configure("agent", style="json" if style == "json" else "text")
         try:
             int(away)
         except ValueError:
             logging.getLogger("x").exception("%s is away", away)
-    finally:
-        root.handlers[:], root.level = handlers, level
     lines = written.getvalue()
     assert lines.count("kim:********@127.0.0.1") == 2
     assert "hush" not in lines
