@@ -26,7 +26,7 @@ class Signals:
     """One window of one series.
 
     Attributes:
-        latency: seconds; None where nothing answered.
+        latency: seconds, 0 or more; None where nothing answered.
         jitter: seconds, where the probe measures it.
         loss: share of requests lost; for probes without packets the share of runs that failed.
         down: share of runs in which the target was not up.
@@ -43,11 +43,18 @@ def signals_of(reading: Reading) -> Signals:
 
     >>> signals_of(Reading("dns", (), {"up": 0.75, "lookup": 0.02}))
     Signals(latency=0.02, jitter=None, loss=0.25, down=0.25)
+    >>> signals_of(Reading("icmp", (), {"up": 1.0, "rtt_mean": -0.1, "jitter": -0.001}))
+    Signals(latency=None, jitter=None, loss=0.0, down=0.0)
     """
     values = reading.values
     source = latency_field(reading)
     down = 1 - values.get("up", 1.0)
-    return Signals(values[source] if source else None, values.get("jitter"), values.get("loss", down), down)
+    return Signals(_duration(values.get(source)), _duration(values.get("jitter")), values.get("loss", down), down)
+
+
+def _duration(seconds: float | None) -> float | None:
+    """Anybody may write to the store; what took less than no time is no measurement."""
+    return seconds if seconds is not None and seconds >= 0 else None
 
 
 def latency_field(reading: Reading) -> str:

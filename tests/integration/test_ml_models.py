@@ -78,6 +78,14 @@ def test_fields_that_part_are_told_as_one_anomaly_of_all_fields(bench: ModelBenc
     assert found[0] < odd.start + 6
 
 
+def test_a_delay_below_zero_in_the_store_stops_no_model(bench: ModelBench) -> None:
+    operations = bench.operations()
+    bench.measure(0, 2)
+    line = f"icmp,agent=a,target=gw,test=odd up=1i,loss=0.0,rtt_mean=-0.02,jitter=-0.001 {(START + 1) * WINDOW_NS}"
+    bench.writer.write(f"{line}\n".encode())
+    assert [operations.cycle(), operations.cycle()] == [2, 0]
+
+
 def test_a_window_is_read_once_and_only_when_it_is_over(bench: ModelBench) -> None:
     operations = bench.operations()
     bench.measure(0, 3)
