@@ -1,11 +1,9 @@
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,6 +16,7 @@ from streamswarm_cli.group import group_environment, url_of
 from streamswarm_cli.services import AGENT, COLLECTOR, CONTROLPLANE, ML, Service
 from streamswarm_cli.starter import starter_tests
 from streamswarm_cli.supervisor import Child, Supervisor
+from streamswarm_core.alone import alone
 from streamswarm_core.catalogue import CATALOGUE
 from streamswarm_core.catalogue.common import UP
 from streamswarm_core.doctor.starting import GROUP_LOCK
@@ -54,7 +53,8 @@ def up(
         os.environ["STREAMSWARM_DATA"] = str(data)
     settings = {service.name: service.load_settings() for service in _GROUP}
     folder = _writable_folder(settings[CONTROLPLANE.name].data)
-    with _only_one(folder):
+    with alone(folder, "another `streamswarm up` is running on it"):
+        (folder / GROUP_LOCK).touch()
         for service in _GROUP:
             mine = settings[service.name]
             check_address(_host(mine), _port(mine), type(mine))
@@ -77,21 +77,6 @@ def _writable_folder(folder: Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"data folder {folder}: not writable; choose another with STREAMSWARM_DATA")
     return folder
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the data folder's lock.
-
-    Raises:
-        ConfigError: another `streamswarm up` holds it.
-    """
-    with (folder / GROUP_LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"data folder {folder}: another `streamswarm up` is running on it") from None
-        yield
 
 
 class _Group:

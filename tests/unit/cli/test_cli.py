@@ -20,6 +20,7 @@ from streamswarm_cli.services import SERVICES, Service
 from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
 from streamswarm_cli.up_command import _Group
 from streamswarm_core import __version__
+from streamswarm_core.alone import alone
 from streamswarm_core.errors import ConfigError
 from tests.commands import run_command
 from tests.support import find_free_port, run_server
@@ -61,6 +62,13 @@ def test_elsewhere_than_on_linux_a_service_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(ConfigError, match="runs on Linux, not on darwin"):
         service.load_settings()
+
+
+def test_a_second_group_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    with alone(tmp_path, "taken"):
+        done = streamswarm("up", "--local-only", folder=tmp_path, STREAMSWARM_DATA=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tmp_path}: another `streamswarm up` is running on it\n"
 
 
 def test_no_line_of_help_is_cut_on_a_small_screen() -> None:
