@@ -134,11 +134,20 @@ class GnmiClient:
         self._stub = gnmi_pb2_grpc.gNMIStub(self._channel)
         self._metadata = (("username", username), ("password", password)) if username else ()
         self._password = password
+        self._standing: asyncio.Task[None] | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Whether the connection stands, as far as is known."""
-        return bool(self._channel.get_state() == grpc.ChannelConnectivity.READY)
+        """Whether the connection that the first answer came by stands, as far as is known.
+
+        gRPC connects again by itself, and is as ready then as it was: so the state is watched, not only looked at.
+        """
+        ready = bool(self._channel.get_state() == grpc.ChannelConnectivity.READY)
+        return ready and self._standing is not None and not self._standing.done()
+
+    def _watch(self) -> None:
+        if self._standing is None:
+            self._standing = asyncio.ensure_future(self._channel.wait_for_state_change(grpc.ChannelConnectivity.READY))
 
     def close(self) -> None:
         """Close the connection; calls that are under way end."""
@@ -152,7 +161,11 @@ class GnmiClient:
             RefusedRequest: it doesn't say.
         """
         with self._faults():
-            found = await self._stub.Capabilities(gnmi_pb2.CapabilityRequest(), timeout=wait, metadata=self._metadata)
+            try:
+                call = self._stub.Capabilities(gnmi_pb2.CapabilityRequest(), timeout=wait, metadata=self._metadata)
+                found = await call
+            finally:
+                self._watch()
         names = {number: name for name, number in _ENCODINGS.items()}
         return Capabilities(
             found.gNMI_version, frozenset(names[one] for one in found.supported_encodings if one in names)

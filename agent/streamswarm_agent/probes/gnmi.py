@@ -112,7 +112,10 @@ async def _ask(endpoint: Endpoint, params: GnmiParams, context: Context, run: Ru
         connection, new = await connections.get(endpoint, params.wait)
         _describe(connection, run, new=new)
         try:
-            return await ask(connection, wanted, params)
+            asked = await ask(connection, wanted, params)
+            # gRPC may have connected again by itself on the way, which is neither tried nor measured.
+            if new or connection.client.is_ready:
+                return asked
         except ProbeFault as fault:
             if fault.fault in _OF_THE_CONNECTION:
                 connections.drop(endpoint, connection, fault)

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from streamswarm_agent.faults import Fault
+from streamswarm_agent.gnmi.client import GnmiClient
 from streamswarm_agent.gnmi.connections import GnmiConnections
 from streamswarm_agent.probes import PROBES, Context
 from streamswarm_core.probespecs import GnmiParams
@@ -83,6 +84,18 @@ async def test_a_device_that_was_started_anew_is_connected_to_again_without_a_fa
             points = await look(port, context, **PLAIN)
             assert (told(points), points[0].fields["reconnected"]) == ((1, None), 1)
     assert told(await look(port, context, **PLAIN)) == (0, Fault.REFUSED)
+
+
+async def test_a_connection_that_grpc_made_anew_by_itself_is_not_the_one_that_was_kept() -> None:
+    port = find_free_port()
+    client = GnmiClient(f"ipv4:127.0.0.1:{port}", None, "", "")
+    ready = []
+    for _ in range(2):
+        async with running(Device(), port=port):
+            await client.capabilities(5.0)
+            ready.append(client.is_ready)
+    client.close()
+    assert ready == [True, False]
 
 
 async def test_a_kept_connection_that_ends_in_the_middle_is_replaced_once(context: Context) -> None:
