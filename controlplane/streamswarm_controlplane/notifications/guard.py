@@ -88,9 +88,11 @@ class Guard:
             # A link-local address may carry its interface, which ipaddress understands only for IPv6.
             if self.permits(ipaddress.ip_address(text)):
                 return text
+        addresses = ", ".join(dict.fromkeys(found)) or "nowhere"
+        what = host if addresses == host.strip("[]") else f"{host} is {addresses}, which"
         raise BlockedError(
-            f"{host} is {', '.join(dict.fromkeys(found)) or 'nowhere'}, which webhooks may not reach; whoever runs "
-            "this server can allow it with STREAMSWARM_CONTROLPLANE_WEBHOOK_ALLOW"
+            f"{what} webhooks may not reach; whoever runs this server can allow it with "
+            "STREAMSWARM_CONTROLPLANE_WEBHOOK_ALLOW"
         )
 
 
