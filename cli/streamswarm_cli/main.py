@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from streamswarm_cli.deferred import deferred
+from streamswarm_cli.terminal import explain_full, settle
 from streamswarm_cli.version_command import version
 from streamswarm_core.errors import NotYetError, StreamSwarmError
 from streamswarm_core.printable import printable
@@ -40,6 +41,7 @@ app: Final = typer.Typer(
     cls=deferred(COMMANDS),
     help="Distributed network monitoring: agents measure, a collector stores, models score, Grafana shows.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -68,15 +70,24 @@ def main() -> None:
     of the host may not see.
     """
     os.umask(0o077)
+    settle(os.environ)
     for note in prepare(os.environ):
         typer.echo(f"note: {note}", err=True)
     try:
         app()
     except StreamSwarmError as error:
-        from rich.console import Console  # noqa: PLC0415 - a start without an error has no use for it
-        from rich.markup import escape  # noqa: PLC0415
-
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]error:[/] {escape(printable(str(error)))}", highlight=False
-        )
+        _say(str(error))
         sys.exit(_EXIT_LATER if isinstance(error, NotYetError) else 2)
+    except OSError as error:
+        full = explain_full(error)
+        if full is None:
+            raise
+        _say(full)
+        sys.exit(2)
+
+
+def _say(problem: str) -> None:
+    from rich.console import Console  # noqa: PLC0415 - a start without an error has no use for it
+    from rich.markup import escape  # noqa: PLC0415
+
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(printable(problem))}", highlight=False)

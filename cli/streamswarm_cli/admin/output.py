@@ -1,6 +1,5 @@
 """What the API answers, as a table for people or as JSON for programs."""
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from streamswarm_cli.terminal import to_json
 from streamswarm_core.printable import printable
 
 _PIPE_WIDTH: Final = 100_000
@@ -48,7 +48,7 @@ def show_one(item: Mapping[str, Any], *, as_json: bool) -> None:
 
 def show_json(value: Any) -> None:
     """Print JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(to_json(value, indent=2) + "\n")
 
 
 def text_of(value: Any) -> str:

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from streamswarm_cli.doctor.places import is_configured, place_of, shared_data
 from streamswarm_cli.doctor.settings import strays
 from streamswarm_cli.doctor.units import UnreadableError
 from streamswarm_cli.services import AGENT, SERVICES, Service, complete_service
+from streamswarm_cli.terminal import to_json
 from streamswarm_core.doctor.files import is_there, user_name
 from streamswarm_core.doctor.finding import Finding, State, broken, note
 from streamswarm_core.doctor.host import kept_in_step
@@ -98,7 +98,7 @@ class _Report:
         for finding in findings:
             self._told.append((service, finding))
             if self._as_json:
-                typer.echo(json.dumps({"service": service, **dataclasses.asdict(finding)}, ensure_ascii=False))
+                typer.echo(to_json({"service": service, **dataclasses.asdict(finding)}))
             else:
                 self._console.print(_line(finding))
         if not self._as_json:

@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from typer.core import TyperGroup
 from streamswarm_cli.main import app
 from streamswarm_cli.services import SERVICES, Service
 from streamswarm_cli.starter import default_gateway, first_nameserver, starter_tests
+from streamswarm_cli.terminal import to_json
 from streamswarm_cli.up_command import _Group
 from streamswarm_core import __version__
 from streamswarm_core.alone import alone
@@ -55,6 +57,36 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     text = streamswarm("--help", folder=tmp_path).stdout
     for command in ("up", "probe", "doctor", "agent", "collector", "controlplane", "ml", "config", "version"):
         assert command in text
+
+
+def test_help_is_asked_for_in_either_way(tmp_path: Path) -> None:
+    short, long = (streamswarm("probe", asked, folder=tmp_path) for asked in ("-h", "--help"))
+    assert (short.returncode, short.stdout) == (0, long.stdout)
+
+
+def test_what_a_terminal_has_no_letters_for_is_written_in_others(tmp_path: Path) -> None:
+    done = streamswarm("config", "show", "agent", folder=tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2013" in done.stdout
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("utf-8", '"Köln"'), ("latin-1", '"K\\u00f6ln"')])
+def test_json_is_json_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch, encoding: str, text: str) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+    assert to_json("Köln") == text
+
+
+def test_a_width_that_is_not_known_is_no_width_of_zero(tmp_path: Path) -> None:
+    assert "STREAMSWARM_AGENT" in streamswarm("config", "show", "agent", folder=tmp_path, COLUMNS="0").stdout
+
+
+def test_a_full_disk_is_said_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "streamswarm_cli", "config", "show"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (2, "error: standard output: no space left\n")
 
 
 @pytest.mark.parametrize("service", SERVICES.values())
