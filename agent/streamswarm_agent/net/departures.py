@@ -9,6 +9,8 @@ import socket
 import struct
 from typing import Final, Protocol
 
+from streamswarm_agent.net.steady import SteadyClock
+
 _SO_TIMESTAMPING: Final = 37
 _TX_SOFTWARE: Final = 1 << 1
 _SOFTWARE: Final = 1 << 4
@@ -22,7 +24,7 @@ _MOST_WAITING: Final = 256
 
 
 class Departing(Protocol):
-    """A packet, with when it was sent, nanoseconds of the realtime clock."""
+    """A packet, with when it was sent, nanoseconds of the steady clock."""
 
     sent_ns: int
 
@@ -32,10 +34,12 @@ class Departures:
 
     Args:
         sender: sends them, and nothing else.
+        clock: by which they are timed.
     """
 
-    def __init__(self, sender: socket.socket) -> None:
+    def __init__(self, sender: socket.socket, clock: SteadyClock) -> None:
         self._sender = sender
+        self._clock = clock
         self._waiting: dict[int, Departing] = {}
         self._number = 0
         self._count_from_zero()
@@ -70,8 +74,8 @@ class Departures:
                     error = _EXTENDED_ERROR.unpack_from(content)
                     number = error[6] if error[1] == _FROM_TIMESTAMPING else None
             packet = self._waiting.pop(number, None) if number is not None else None
-            if packet is not None and left_ns is not None and left_ns > packet.sent_ns:
-                packet.sent_ns = left_ns
+            if packet is not None and left_ns is not None:
+                packet.sent_ns = self._clock.tell(left_ns, packet.sent_ns) or packet.sent_ns
 
     def _count_from_zero(self) -> None:
         """The kernel's count begins anew whenever it is switched on."""

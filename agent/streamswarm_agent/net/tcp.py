@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
+from streamswarm_agent.net.steady import STEP_NS
 from streamswarm_agent.net.targets import Address
 from streamswarm_core.tcpinfo import TcpInfo, read_tcp_info
 
 _SO_TIMESTAMPNS: Final = 35
+_SLACK: Final = STEP_NS / 1e9
 _TIMESPEC: Final = struct.Struct("@ll")
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")
 _ORIGINS_ICMP: Final = {2, 3}
@@ -152,10 +154,15 @@ async def _connect(opened: socket.socket, address: Address, handshake: Handshake
         handshake.resolution = min(handed_over - started, told - handshake.established)
 
 
-async def first_sign(opened: socket.socket, wait: float) -> float | None:
+async def first_sign(opened: socket.socket, wait: float, began: float) -> float | None:
     """Wait until the peer says or closes something; when that arrived, monotonic seconds, or None if nothing did.
 
     The first byte's arrival is the kernel's; that of a close is when this program was told.
+
+    Args:
+        opened: the connection.
+        wait: seconds.
+        began: monotonic seconds when there can't have been a sign yet.
 
     Raises:
         OSError: the connection was reset or broke.
@@ -175,8 +182,9 @@ async def first_sign(opened: socket.socket, wait: float) -> float | None:
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _TIMESPEC.unpack(content[: _TIMESPEC.size])
-            waited_ns: int = told_wall - seconds * 1_000_000_000 - nanoseconds
-            return told - max(0, waited_ns) / 1e9
+            arrived = told - (told_wall - seconds * 1_000_000_000 - nanoseconds) / 1e9
+            # The kernel stamps with the wall clock, which may have been set in the meantime.
+            return arrived if began - _SLACK <= arrived <= told else told
     return told
 
 

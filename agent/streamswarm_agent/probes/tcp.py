@@ -183,7 +183,7 @@ async def _await_sign(opened: socket.socket, params: TcpParams, handshake: Hands
             opened.shutdown(socket.SHUT_WR)
         elif handshake.established is not None:
             began = handshake.established
-        arrived = await first_sign(opened, params.response_wait)
+        arrived = await first_sign(opened, params.response_wait, began)
     except OSError as error:
         if run.sign != "close":
             raise from_os_error(error) from None

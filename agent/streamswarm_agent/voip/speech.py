@@ -11,6 +11,7 @@ from typing import Final
 
 from streamswarm_agent.faults import Fault, ProbeFault, from_os_error
 from streamswarm_agent.net.stamp.sender import payload_begins
+from streamswarm_agent.net.steady import SteadyClock
 from streamswarm_core.probespecs import VoipParams
 from streamswarm_core.reflector.datagrams import Datagram, next_report, open_udp, receive, send
 from streamswarm_core.wire.rtp import (
@@ -40,7 +41,7 @@ _IN_USE: Final = 98  # EADDRINUSE
 
 @dataclass(slots=True)
 class Spoken:
-    """One packet that was sent.
+    """One packet that was sent; times are those of a steady clock.
 
     Attributes:
         sent_ns: when it left: first by this process's clock, then by the kernel's report.
@@ -56,7 +57,7 @@ class Incoming:
     """A stream of the peer's own.
 
     Attributes:
-        arrivals: by sequence number with its cycles: when each packet came, and its timestamp.
+        arrivals: by sequence number with its cycles: when each packet came by a steady clock, and its timestamp.
         highest: sequence number with its cycles.
     """
 
@@ -82,6 +83,7 @@ class Speech:
         family: of the addresses.
         host: this host's address.
         params: codec, pace and class.
+        clock: by which packets are timed.
 
     Raises:
         ProbeFault: there is no pair of ports.
@@ -94,8 +96,12 @@ class Speech:
         error: errno of an ICMP error that came for a packet.
     """
 
-    def __init__(self, family: socket.AddressFamily, host: str, params: VoipParams) -> None:
+    def __init__(
+        self, family: socket.AddressFamily, host: str, params: VoipParams, clock: SteadyClock | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._clock = clock or SteadyClock()
+        self._opened_ns = self._clock.now_ns()
         self._params, self._codec = params, params.coding
         self._speech, self._control = _pair(family, host)
         self.port = int(self._speech.getsockname()[1])
@@ -163,7 +169,7 @@ class Speech:
             payload,
             marker=not number,
         )
-        self.spoken[number] = Spoken(time.time_ns())
+        self.spoken[number] = Spoken(self._clock.now_ns())
         for attempt in (1, 2):
             try:
                 send(self._speech, bytes(packet), (to.host, to.port), tos=self._params.dscp_value << 2)
@@ -178,7 +184,7 @@ class Speech:
         sent = len(self.spoken)
         text = make_sender_report(
             self._ssrc,
-            time_ns=time.time_ns(),
+            time_ns=self._clock.now_ns(),
             timestamp=self._timestamp + sent * self._step,
             packets=sent,
             payload=sent * size,
@@ -218,7 +224,7 @@ class Speech:
             if packet is not None and packet.ssrc == self._ssrc and report.sent_ns is not None:
                 spoken = self.spoken.get((packet.sequence - self._first) & 0xFFFF)
                 if spoken is not None:
-                    spoken.sent_ns = report.sent_ns
+                    spoken.sent_ns = self._clock.tell(report.sent_ns, spoken.sent_ns) or spoken.sent_ns
                 return
 
     def _take(self, datagram: Datagram) -> None:
@@ -232,11 +238,11 @@ class Speech:
         if packet.ssrc != self._ssrc:
             # Whoever knows the port can send anything to it.
             if packet.ssrc in self.incoming or len(self.incoming) < _MOST_STREAMS:
-                self.incoming.setdefault(packet.ssrc, Incoming()).take(packet, datagram.received_ns)
+                self.incoming.setdefault(packet.ssrc, Incoming()).take(packet, self._came_ns(datagram))
             return
         spoken = self.spoken.get((packet.sequence - self._first) & 0xFFFF)
         if spoken is not None and spoken.echoed_ns is None:
-            spoken.echoed_ns = datagram.received_ns
+            spoken.echoed_ns = self._clock.arrival(datagram.received_ns, spoken.sent_ns)
 
     def _receive_control(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -248,7 +254,11 @@ class Speech:
     def _take_control(self, datagram: Datagram) -> None:
         for report in read_reports(datagram.payload):
             if report.ssrc == self._ssrc and len(self.reports) < _MOST_REPORTS:
-                self.reports.append((report, datagram.received_ns))
+                self.reports.append((report, self._came_ns(datagram)))
+
+    def _came_ns(self, datagram: Datagram) -> int:
+        """When a packet that answers none of ours came."""
+        return self._clock.arrival(datagram.received_ns, self._opened_ns)
 
 
 def _waiting(opened: socket.socket) -> list[Datagram]:

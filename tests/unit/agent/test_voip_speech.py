@@ -4,18 +4,20 @@ import asyncio
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
+from streamswarm_agent.net.steady import SteadyClock
 from streamswarm_agent.voip.call import heard_of, judge, no_speech
 from streamswarm_agent.voip.sipchannel import take_message
-from streamswarm_agent.voip.speech import Incoming, Speech
+from streamswarm_agent.voip.speech import Incoming, Speech, Spoken
 from streamswarm_core.probespecs import VoipParams
 from streamswarm_core.wire.rtp import Packet, read_packet
 from streamswarm_core.wire.sdp import Answer
 from tests.support import find_free_port, until
+from tests.unit.agent.setclock import SetClock
 
 
 @dataclass
@@ -63,9 +65,25 @@ class Peer:
             self.control.sendto(struct.pack("!BBHI", 0x81, 201, 7, 99) + block, sender)
 
 
+class SpeakingPeer:
+    """Says something of its own, at the pace of the codec."""
+
+    def __init__(self, port: int) -> None:
+        self._to = ("127.0.0.1", port)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    async def speak(self, packets: int) -> None:
+        for number in range(packets):
+            self._socket.sendto(bytes(Packet(8, number, number * 160, 5, b"x")), self._to)
+            await asyncio.sleep(0.02)
+
+
 @contextmanager
-def speaking(params: VoipParams) -> Iterator[Speech]:
-    speech = Speech(socket.AF_INET, "127.0.0.1", params)
+def speaking(params: VoipParams, clock: SteadyClock | None = None) -> Iterator[Speech]:
+    speech = Speech(socket.AF_INET, "127.0.0.1", params, clock)
     try:
         yield speech
     finally:
@@ -106,6 +124,28 @@ async def test_a_peers_report_tells_the_way_there() -> None:
     assert heard.there.r > heard.back.r - 10
     assert len(trips) == 1
     assert trips[0] >= 0
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_a_clock_that_is_set_during_a_call_is_not_heard(seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, asked, set_clock = Peer(reports=True), params(seconds=2), SetClock(monkeypatch)
+    to = peer.open()
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, set_clock.set_by, seconds)
+    with speaking(asked, SteadyClock(set_clock.wall_ns)) as speech, closing(SpeakingPeer(speech.port)) as theirs:
+        await asyncio.gather(speech.speak(to, asyncio.Event()), theirs.speak(75))
+        echo = judge(speech, asked)
+        speech.spoken = {number: Spoken(one.sent_ns) for number, one in speech.spoken.items()}
+        own = judge(speech, asked)
+        trips = speech.trips
+    peer.close()
+    assert len(trips) == 1
+    assert max(*echo.trips, *trips) < 5
+    for heard in (echo, own):
+        assert heard.back.late == 0
+        assert heard.back.jitter_max is not None
+        assert heard.back.jitter_max < 0.4
+    assert own.received == 75
 
 
 async def test_a_peer_without_a_socket_is_refused() -> None:

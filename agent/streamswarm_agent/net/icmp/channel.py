@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from streamswarm_agent.net.icmp.flight import CLOCK_STEP_NS, Flight, Flights
+from streamswarm_agent.net.icmp.flight import Flight, Flights
 from streamswarm_agent.net.icmp.outlet import EchoOutlet
 from streamswarm_agent.net.icmp.packet import (
     ECHO_REPLY,
@@ -26,6 +26,7 @@ from streamswarm_agent.net.icmp.sockets import (
     open_echo_socket,
 )
 from streamswarm_agent.net.mmsg import BatchReader, address_text
+from streamswarm_agent.net.steady import STEP_NS
 
 _BATCH: Final = 128
 _MOST_BATCHES_PER_WAKE: Final = 8
@@ -157,7 +158,7 @@ class EchoChannel:
         """Empty the socket's error queue: transmit timestamps, and on a datagram socket ICMP errors."""
         reader, raw, ring = self._reader, self._opened.raw, self._stamp_ring
         pending, earlier = self._flights.pending, self._flights.earlier
-        newest_ns = self._wall_ns() + CLOCK_STEP_NS
+        newest_ns = self._wall_ns() + STEP_NS
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor, _ERRQUEUE)
             queued = zip(reader.control_lengths, reader.controls_as(_QUEUED_SLOT), strict=True)
@@ -173,7 +174,7 @@ class EchoChannel:
                 flight = pending.get(number) or earlier.get(number)
                 if flight is not None:
                     index, left_ns = number - flight.first, seconds * 1_000_000_000 + nanoseconds
-                    if flight.sent[index] - CLOCK_STEP_NS <= left_ns <= newest_ns:
+                    if flight.sent[index] - STEP_NS <= left_ns <= newest_ns:
                         flight.sent[index] = left_ns
             if count < _BATCH:
                 break

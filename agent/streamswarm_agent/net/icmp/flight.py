@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from streamswarm_agent.faults import ProbeFault
 from streamswarm_agent.net.icmp.requests import Echoes
 from streamswarm_agent.net.icmp.run import EchoHistory, EchoRun, carry_jitter
+from streamswarm_agent.net.steady import SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,6 @@ _GRACE_LOSSY: Final = 10.0
 """How long replies to a flight that has ended are still told: duplicates come soon, late ones may take their time."""
 _FORGET_SECONDS: Final = 1.0
 
-CLOCK_STEP_NS: Final = 50_000_000
 _NUMBERS: Final = 2**32
 _UNANSWERED, _LATE, _REFUSED = -1, -2, -3
 
@@ -188,8 +188,7 @@ class Flights:
         self.wall_ns = wall_ns
         self.pending: dict[int, Flight] = {}
         self.earlier: dict[int, Flight] = {}
-        self._monotonic_ns = monotonic_ns
-        self._offset_ns = wall_ns() - monotonic_ns()
+        self._clock = SteadyClock(wall_ns, monotonic_ns)
         self._next_number = secrets.randbelow(_NUMBERS)
         self._identifiers = itertools.count(secrets.randbelow(0x10000))
         self._forget_at = 0.0
@@ -275,14 +274,11 @@ class Flights:
 
     def watch_clock(self) -> None:
         """Notice a step of the wall clock, and move along with it what is on its way."""
-        if abs(self.wall_ns() - self._monotonic_ns() - self._offset_ns) < CLOCK_STEP_NS:
-            return
-        # Between its two readings the process may have had to wait, which makes an offset too small, never too large.
-        offset = max(self.wall_ns() - self._monotonic_ns() for _ in range(3))
-        step = offset - self._offset_ns
-        if abs(step) < CLOCK_STEP_NS:
+        before_ns = self._clock.set_by_ns
+        self._clock.now_ns()
+        step = self._clock.set_by_ns - before_ns
+        if not step:
             return
         log.info("the wall clock was set by %+.3f s; round-trip times go on without that", step / 1e9)
-        self._offset_ns = offset
         for flight in {*self.pending.values(), *self.earlier.values()}:
             flight.sent = [sent_ns + step for sent_ns in flight.sent]

@@ -21,6 +21,7 @@ from streamswarm_agent.net.departures import Departures
 from streamswarm_agent.net.icmp.errors import Kind, Label, Message, is_port_unreachable, read_icmp
 from streamswarm_agent.net.path import bpf
 from streamswarm_agent.net.path.flows import ECN_SETUP, MARKS, Flow
+from streamswarm_agent.net.steady import SteadyClock
 from streamswarm_core.probespecs import TraceMethod
 
 _SO_TIMESTAMPNS: Final = 35
@@ -77,7 +78,8 @@ class Sent:
         ttl: TTL or hop limit it left with.
         mark: tells it from the others.
         on_answer: called once, when there is an answer.
-        sent_ns: realtime clock; the kernel's transmit timestamp once there is an answer, if the interface makes one.
+        sent_ns: steady clock; the kernel's transmit timestamp once there is an answer, if the interface makes one.
+        received_ns: likewise, when the answer came.
         answer: None until there is one.
     """
 
@@ -86,13 +88,19 @@ class Sent:
     mark: int
     on_answer: "Callable[[Sent], None]"
     sent_ns: int = 0
+    received_ns: int = 0
     answer: Answer | None = None
 
 
 class HopListener:
-    """Sends and hears for all traces of an agent."""
+    """Sends and hears for all traces of an agent.
 
-    def __init__(self) -> None:
+    Args:
+        clock: by which packets are timed.
+    """
+
+    def __init__(self, clock: SteadyClock | None = None) -> None:
+        self._clock = clock or SteadyClock()
         self._channels: dict[socket.AddressFamily, _Channel] = {}
 
     def send(self, flow: Flow, ttl: int, on_answer: Callable[[Sent], None], *, size: int = 0) -> Sent:
@@ -110,7 +118,7 @@ class HopListener:
         """
         channel = self._channels.get(flow.family)
         if channel is None:
-            channel = self._channels[flow.family] = _Channel(flow.family)
+            channel = self._channels[flow.family] = _Channel(flow.family, self._clock)
         return channel.send(flow, ttl, on_answer, size)
 
     def forget(self, packets: Iterable[Sent]) -> None:
@@ -136,8 +144,9 @@ class _Arrival(NamedTuple):
 class _Channel:
     """The sockets of one address family, and the packets that wait for an answer."""
 
-    def __init__(self, family: socket.AddressFamily) -> None:
+    def __init__(self, family: socket.AddressFamily, clock: SteadyClock) -> None:
         self._family = family
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, Sent] = {}
         self._mark = secrets.choice(MARKS)
@@ -145,7 +154,7 @@ class _Channel:
         self._sender = _raw_socket(family, socket.IPPROTO_RAW)
         # Otherwise the kernel would refuse what is larger than a router once said, before it is on the wire.
         self._sender.setsockopt(*_MTU_DISCOVER[family], _PMTUDISC_PROBE)
-        self._departures = Departures(self._sender)
+        self._departures = Departures(self._sender, clock)
         self._heard: list[socket.socket] = []
         self._hears_tcp = False
         protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
@@ -166,7 +175,7 @@ class _Channel:
         raw = flow.packet(packet.mark, ttl, self._nonce, size)
         where = socket.inet_ntop(self._family, flow.destination)
         self._waiting[packet.mark] = packet
-        packet.sent_ns = time.time_ns()
+        packet.sent_ns = self._clock.now_ns()
         try:
             self._sender.sendto(raw, (where, 0) if self._family == socket.AF_INET else (where, 0, 0, flow.scope))
         except OSError as error:
@@ -265,11 +274,12 @@ class _Channel:
             and said.kind is Kind.UNREACHABLE
             and is_port_unreachable(self._family, said.code)
         )
+        packet.received_ns = self._clock.arrival(arrival.received_ns, packet.sent_ns)
         packet.answer = Answer(
             address=arrival.sender,
             kind=said.kind,
             code=said.code,
-            rtt=max(0, arrival.received_ns - packet.sent_ns) / 1e9,
+            rtt=(packet.received_ns - packet.sent_ns) / 1e9,
             reached=at_target and (said.kind is Kind.REPLY or refused_port),
             tos=said.tos,
             mtu=said.mtu,

@@ -10,7 +10,6 @@ import itertools
 import secrets
 import socket
 import struct
-import time
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -18,6 +17,7 @@ from streamswarm_agent.faults import from_os_error
 from streamswarm_agent.net.icmp.errors import Kind, unreachable_words
 from streamswarm_agent.net.path.flows import Flow
 from streamswarm_agent.net.path.hops import Answer, HopListener, Sent, arrival_time, traffic_class
+from streamswarm_agent.net.steady import SteadyClock
 from streamswarm_agent.net.targets import Address
 from streamswarm_core.probespecs import TraceMethod
 
@@ -49,7 +49,7 @@ class Request:
     Attributes:
         tos: traffic class it left with.
         size: bytes, IP header included.
-        sent_ns: realtime clock.
+        sent_ns: steady clock.
         received_ns: when the reply came; None while there is none.
         reply_tos: traffic class of the reply as it arrived.
         refusal: why there will be no reply, in words, if somebody said so.
@@ -122,7 +122,7 @@ class IcmpExchange:
         if request is None or answer is None:
             return
         if answer.reached:
-            request.received_ns = sent.sent_ns + round(answer.rtt * 1e9)
+            request.received_ns = sent.received_ns
             request.reply_tos = answer.own_tos
         else:
             request.refusal = f"{answer.address} says {self._words(answer, request.size)}"
@@ -138,11 +138,16 @@ class IcmpExchange:
 class UdpExchange:
     """UDP to a STAMP reflector, or to one that sends back what it gets.
 
+    Args:
+        address: of the reflector.
+        clock: by which packets are timed.
+
     Raises:
         ProbeFault: no socket can be had.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, clock: SteadyClock | None = None) -> None:
+        self._clock = clock or SteadyClock()
         self._room = _IP_AND_UDP[address.family]
         self._numbers = itertools.count(secrets.randbelow(1 << 31))
         self._open: dict[bytes, Request] = {}
@@ -168,7 +173,7 @@ class UdpExchange:
         if tos != self._tos:
             self._socket.setsockopt(self._tos_level, self._tos_name, tos)
             self._tos = tos
-        request = Request(tos, size, sent_ns=time.time_ns())
+        request = Request(tos, size, sent_ns=self._clock.now_ns())
         number = next(self._numbers) & 0xFFFFFFFF
         packet = _STAMP.pack(number, _ntp_time(request.sent_ns), _ERROR_ESTIMATE).ljust(size - self._room, b"\0")
         self._open[packet[:_NAME_BYTES]] = request
@@ -204,7 +209,7 @@ class UdpExchange:
             reflected = reply[_REFLECTED_SEQUENCE : _REFLECTED_SEQUENCE + _NAME_BYTES]
             request = self._open.get(reply[:_NAME_BYTES]) or self._open.get(reflected)
             if request is not None and request.received_ns is None:
-                request.received_ns = max(request.sent_ns, arrival_time(ancillary))
+                request.received_ns = self._clock.arrival(arrival_time(ancillary), request.sent_ns)
                 request.reply_tos = traffic_class(ancillary)
 
     def _refuse(self, why: str) -> None:

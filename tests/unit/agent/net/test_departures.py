@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from streamswarm_agent.net.departures import Departures
+from streamswarm_agent.net.steady import SteadyClock
 
 
 @dataclass
@@ -30,7 +31,7 @@ def send(sender: socket.socket, destination: str = "127.0.0.1") -> Packet:
 
 
 def test_a_packet_has_left_after_the_call_began_and_before_it_ended(sender: socket.socket) -> None:
-    departures = Departures(sender)
+    departures = Departures(sender, SteadyClock())
     before, packets = time.time_ns(), []
     for _ in range(5):
         packets.append(send(sender))
@@ -45,7 +46,7 @@ def test_a_packet_has_left_after_the_call_began_and_before_it_ended(sender: sock
 
 
 def test_after_a_failure_the_numbers_fit_again(sender: socket.socket) -> None:
-    departures = Departures(sender)
+    departures = Departures(sender, SteadyClock())
     departures.add(send(sender))
     with pytest.raises(OSError, match="Message too long"):
         sender.sendto(b"\x45" + bytes(65_535), ("127.0.0.1", 0))
@@ -59,7 +60,7 @@ def test_after_a_failure_the_numbers_fit_again(sender: socket.socket) -> None:
 
 
 def test_packets_that_nobody_asks_about_are_not_kept(sender: socket.socket) -> None:
-    departures = Departures(sender)
+    departures = Departures(sender, SteadyClock())
     for _ in range(1_000):
         departures.add(send(sender))
     assert len(departures._waiting) < 256
