@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from pydantic import BaseModel, ConfigDict
@@ -85,9 +85,19 @@ class Authenticator:
         token_path: file with the collector's own token, for introspection.
         cache_folder: keeps the published keys.
         client: for requests to the control plane.
+        whole: seconds for one of them.
     """
 
-    def __init__(self, controlplane_url: str, token_path: Path, cache_folder: Path, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        controlplane_url: str,
+        token_path: Path,
+        cache_folder: Path,
+        client: httpx.AsyncClient,
+        *,
+        whole: float = 10.0,
+    ) -> None:
+        self._whole = whole
         self._api = controlplane_url.rstrip("/") + "/api/v1"
         self._token_path = token_path
         self._client = client
@@ -121,9 +131,7 @@ class Authenticator:
         while True:
             # Whatever a portal or a proxy answers in the control plane's stead, the list stays as it was.
             with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
-                answer = await self._client.get(
-                    f"{self._api}/revocations", headers={"If-None-Match": self._revocations_etag}
-                )
+                answer = await self._ask("GET", "revocations", headers={"If-None-Match": self._revocations_etag})
                 if answer.status_code == httpx.codes.OK:
                     self._revoked = frozenset(answer.json()["revoked"])
                     self._revocations_etag = answer.headers.get("ETag", "")
@@ -180,8 +188,8 @@ class Authenticator:
     async def _introspect(self, token: str) -> Bearer | None:
         try:
             own = self._token_path.read_text(encoding="ascii").strip()
-            answer = await self._client.post(
-                f"{self._api}/tokens/introspect", json={"token": token}, headers={"Authorization": f"Bearer {own}"}
+            answer = await self._ask(
+                "POST", "tokens/introspect", json={"token": token}, headers={"Authorization": f"Bearer {own}"}
             )
             answer.raise_for_status()
             found = answer.json()
@@ -193,11 +201,22 @@ class Authenticator:
 
     async def _fetch_keys(self) -> None:
         try:
-            answer = await self._client.get(f"{self._api}/keys")
+            answer = await self._ask("GET", "keys")
             answer.raise_for_status()
             self._keys.take(answer.json())
         except (httpx.HTTPError, ValueError) as error:
             log.warning("the control plane's keys can't be fetched: %s", error)
+
+    async def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Ask the control plane; the client's own bound is for each piece, and a byte a second is never late.
+
+        Raises:
+            httpx.HTTPError: it can't be reached, or is too slow.
+        """
+        try:
+            return await asyncio.wait_for(self._client.request(method, f"{self._api}/{path}", **request), self._whole)
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"no whole answer within {self._whole:g} s") from None
 
 
 def _unknown() -> TokenError:

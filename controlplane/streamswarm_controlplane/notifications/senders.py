@@ -22,10 +22,12 @@ from streamswarm_core import __version__
 from streamswarm_core.clock import now
 from streamswarm_core.errors import StreamSwarmError
 from streamswarm_core.hostport import host_port
+from streamswarm_core.wholeexchange import within
 
 SECONDS: Final = 20.0
-"""A whole attempt by HTTP, and each step of one by SMTP."""
+"""A whole attempt by HTTP, and each piece of one by SMTP."""
 _MOST_WAIT: Final = 3600.0
+_READY: Final = 220
 _MOST_DETAIL: Final = 300
 
 
@@ -49,11 +51,13 @@ class Senders:
         guard: which addresses webhooks may reach.
         tls: certificates that are trusted.
         clock: seconds since the epoch, for signatures.
+        mail_seconds: for a whole attempt by SMTP; some servers make a stranger wait at each step.
     """
 
     guard: Guard
     tls: ssl.SSLContext
     clock: Callable[[], float] = time.time
+    mail_seconds: float = 120.0
 
     def send(
         self,
@@ -120,7 +124,13 @@ class Senders:
     def _mail(self, settings: Mapping[str, Any], password: str, message_id: str, payload: Mapping[str, Any]) -> str:
         host, port = settings["host"], settings["port"]
         try:
-            with self._connect(settings["security"], host, port) as server:
+            server = self._server(settings["security"], host)
+            with within(self.mail_seconds, lambda: server.sock), server:
+                code, said = server.connect(host, port)
+                if code != _READY:
+                    raise smtplib.SMTPConnectError(code, said)
+                if settings["security"] == "starttls":
+                    server.starttls(context=self.tls)
                 if settings["username"]:
                     server.login(settings["username"], password)
                 refused = server.send_message(_mail_of(settings, message_id, payload))
@@ -134,18 +144,16 @@ class Senders:
             raise DeliveryError(f"{host}:{port}: {error.strerror or _reason(error)}") from None
         return f"not accepted: {_refusals(refused)}" if refused else ""
 
-    def _connect(self, security: str, host: str, port: int) -> smtplib.SMTP:
+    def _server(self, security: str, host: str) -> smtplib.SMTP:
+        """A server that is still to be connected to."""
         # The name is given, because smtplib would ask a resolver for it.
         name = socket.gethostname() or "localhost"
         if security == "tls":
-            return smtplib.SMTP_SSL(host, port, local_hostname=name, timeout=SECONDS, context=self.tls)
-        server = smtplib.SMTP(host, port, local_hostname=name, timeout=SECONDS)
-        if security == "starttls":
-            try:
-                server.starttls(context=self.tls)
-            except BaseException:
-                server.close()
-                raise
+            server: smtplib.SMTP = smtplib.SMTP_SSL(local_hostname=name, timeout=SECONDS, context=self.tls)
+        else:
+            server = smtplib.SMTP(local_hostname=name, timeout=SECONDS)
+        # Whose certificate it must be is otherwise said by what connects at once.
+        server._host = host  # type: ignore[attr-defined] # noqa: SLF001
         return server
 
 

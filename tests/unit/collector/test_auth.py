@@ -15,6 +15,7 @@ from streamswarm_collector import auth
 from streamswarm_collector.auth import Authenticator, presented_token
 from streamswarm_core.errors import ScopeError, TokenError, Unavailable
 from streamswarm_core.tokens import Scope, SigningKey
+from tests.dripping import dripping
 from tests.support import find_free_port, serve_app, until
 
 
@@ -253,3 +254,13 @@ async def test_keys_that_the_disk_does_not_take_are_good_all_the_same(
 ) -> None:
     (tmp_path / "keys.json").mkdir()
     assert (await authenticator.check(agent_token(controlplane.key), Scope.WRITE)).name == "berlin-1"
+
+
+async def test_a_control_plane_that_answers_by_a_byte_is_one_that_cannot_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("own-token")
+    answer = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 600 + b"\r\n\r\n"
+    async with httpx.AsyncClient() as client:
+        with dripping(answer, drips=1) as port:
+            url = f"http://127.0.0.1:{port}"
+            with pytest.raises(Unavailable, match=r"no whole answer within 0\.3 s"):
+                await Authenticator(url, tmp_path / "own", tmp_path, client, whole=0.3).check("t", Scope.WRITE)

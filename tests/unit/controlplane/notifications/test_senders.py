@@ -5,7 +5,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -25,6 +25,7 @@ from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.notifications.routing import message
 from streamswarm_controlplane.notifications.senders import DeliveryError, Senders, trusted
 from streamswarm_controlplane.notifications.signing import verify
+from tests.dripping import dripping
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.notifications.tools import NOON, SECRET, SHAPE, Receiver, loopback_senders
 
@@ -267,3 +268,25 @@ def test_a_mail_that_some_recipients_do_not_get_is_delivered_with_a_remark(
     with pytest.raises(DeliveryError, match="no recipient was accepted"):
         senders.send("email", {**settings, "recipients": ["gone@example.test"]}, secrets, "m1", make_payload())
     assert len(box.envelopes) == 1
+
+
+@pytest.mark.parametrize("security", ["none", "tls"])
+def test_a_mail_server_that_speaks_by_a_byte_is_given_up_as_a_whole(tmp_path: Path, security: str) -> None:
+    authority = trustme.CA()
+    certificate = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    tls = certificate if security == "tls" else None
+    with dripping(b"220-" + b"x" * 600 + b"\r\n", drips=1, tls=tls, take=lambda _: None) as port:
+        settings = {
+            "host": "127.0.0.1",
+            "port": port,
+            "security": security,
+            "username": "",
+            "sender": "noc@streamswarm.test",
+            "recipients": ["one@example.test"],
+        }
+        senders = replace(loopback_senders(context), mail_seconds=0.3)
+        with pytest.raises(DeliveryError, match=r"127\.0\.0\.1:\d+: no whole answer within 0\.3 s"):
+            senders.send("email", settings, {}, "m1", make_payload())
