@@ -1,5 +1,6 @@
 """Time zones by their IANA names, and what is said of a name that is none."""
 
+from datetime import UTC, tzinfo
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Final
@@ -20,12 +21,14 @@ def zone_names() -> frozenset[str]:
 
 
 @lru_cache(maxsize=512)
-def find_zone(name: str) -> ZoneInfo:
+def find_zone(name: str) -> tzinfo:
     """A time zone.
 
     Raises:
         ValueError: there is none of this name.
     """
+    if name == UTC_NAME:
+        return UTC  # which needs no time zone data
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -33,21 +36,12 @@ def find_zone(name: str) -> ZoneInfo:
 
 
 def check_zone(name: str) -> str:
-    """Let the name of a time zone pass.
-
-    Raises:
-        ValueError: there is none of this name.
-    """
-    return find_zone(name).key
-
-
-def check_listed_zone(name: str) -> str:
     """Let a name pass that means the same on every machine.
 
     Raises:
         ValueError: it isn't one of `zone_names`.
 
-    >>> check_listed_zone("Europe/Berlin")
+    >>> check_zone("Europe/Berlin")
     'Europe/Berlin'
     """
     if name != UTC_NAME and name not in zone_names():
@@ -55,8 +49,7 @@ def check_listed_zone(name: str) -> str:
     return name
 
 
-ZoneName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(check_zone)]
-ListedZone = Annotated[str, Field(max_length=64), AfterValidator(check_listed_zone)]
+ZoneName = Annotated[str, Field(max_length=64), AfterValidator(check_zone)]
 
 
 def near_names(name: str) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.zones import UTC_NAME, check_listed_zone
+from streamswarm_core.zones import UTC_NAME, check_zone
 from streamswarm_ml.detectors import detect_anomalies
 
 
@@ -38,7 +38,7 @@ def score_csv(path: Path, *, false_alarms: float = 1.0, time_zone: str = UTC_NAM
         ConfigError: the file can't be read or lacks a column, or there is no such time zone.
     """
     try:
-        check_listed_zone(time_zone)
+        check_zone(time_zone)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     try:

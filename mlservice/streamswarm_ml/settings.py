@@ -4,7 +4,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from streamswarm_core.reader import StoreSettings
-from streamswarm_core.zones import UTC_NAME, ListedZone
+from streamswarm_core.zones import UTC_NAME, ZoneName
 from streamswarm_ml.maintenance import planned_window
 
 Limit = Annotated[float, Field(gt=0, le=3600)]
@@ -42,7 +42,7 @@ class MlSettings(StoreSettings, table="ml"):
         le=10,
         description="Anomalies of a healthy series in a week that are put up with; sets the threshold.",
     )
-    time_zone: ListedZone = Field(
+    time_zone: ZoneName = Field(
         UTC_NAME,
         description="IANA name of the clock by which hours of the day and of the week are counted, where a series has "
         "no site, or its site no time zone.",

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from streamswarm_controlplane.fields import ONE_LINE, SITE, Given
-from streamswarm_core.zones import ListedZone
+from streamswarm_core.zones import ZoneName
 
 NamedSite = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=63, pattern=SITE)]
 """A site's name as in agents' `site` tag."""
@@ -44,7 +44,7 @@ class SiteCreate(BaseModel):
     name: NamedSite = Field(description="What agents have as their site; it can't be changed afterwards.")
     latitude: Latitude | None = Field(None, description=_NORTH)
     longitude: Longitude | None = Field(None, description=_EAST)
-    time_zone: ListedZone | None = Field(None, description=_CLOCK)
+    time_zone: ZoneName | None = Field(None, description=_CLOCK)
     address: Address = Field("", description=_WHERE)
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ class SiteUpdate(BaseModel):
 
     latitude: Latitude | None = Field(None, description=_NORTH)
     longitude: Longitude | None = Field(None, description=_EAST)
-    time_zone: ListedZone | None = Field(None, description=_CLOCK)
+    time_zone: ZoneName | None = Field(None, description=_CLOCK)
     address: Given[Address] = Field(None, description=_WHERE)
 
 
