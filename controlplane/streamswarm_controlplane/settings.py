@@ -127,7 +127,9 @@ class ControlPlaneSettings(StoreSettings, table="controlplane"):
         except (ArgumentError, ValueError):
             driver = ""
         if driver not in _DRIVERS:
-            raise ValueError("takes postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:////FILE")
+            raise ValueError(
+                "takes postgresql+psycopg://HOST:PORT/DATABASE, with USER:PASSWORD@ before HOST, or sqlite:////FILE"
+            )
         return url
 
     @field_validator("trusted_proxies")

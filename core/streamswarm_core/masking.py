@@ -4,8 +4,7 @@ import re
 from typing import Final
 
 MASK: Final = "********"
-_PASSWORD: Final = re.compile(r"(://[^\s/?#@:]*):(?!PASSWORD@)[^\s/?#]*@")
-"""But not the word where one goes, in what would be accepted."""
+_PASSWORD: Final = re.compile(r"(://[^\s/?#@:]*):[^\s/?#]*@")
 
 
 def masked(text: str) -> str:
@@ -13,7 +12,7 @@ def masked(text: str) -> str:
 
     >>> masked("http://kim:p@ss@store.example:8086/query: refused"), masked("http://[::1]:8801/a@b:c@d")
     ('http://kim:********@store.example:8086/query: refused', 'http://[::1]:8801/a@b:c@d')
-    >>> masked("takes http://USER:PASSWORD@HOST")
-    'takes http://USER:PASSWORD@HOST'
+    >>> masked("http://kim:PASSWORD@store.example")
+    'http://kim:********@store.example'
     """
     return _PASSWORD.sub(rf"\1:{MASK}@", text)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, status
 from sqlalchemy import select
 
 from streamswarm_controlplane.deps import Admin, Operator, SessionDep, SettingsDep, Viewer
-from streamswarm_controlplane.dryrun import CAN_BE_TRIED
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED, is_dry_run
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.notifications.administration import alerts, channels, deliveries, rules, silences
@@ -54,10 +54,13 @@ def list_channels(
 
 
 @router.post("/channels", dependencies=CAN_BE_TRIED, status_code=status.HTTP_201_CREATED, summary="Add a channel")
-def create_channel(body: ChannelCreate, db: SessionDep, box: BoxDep, admin: Admin, _once: OnceDep) -> ChannelCreated:
+def create_channel(
+    request: Request, body: ChannelCreate, db: SessionDep, box: BoxDep, admin: Admin, _once: OnceDep
+) -> ChannelCreated:
     """A webhook's signing secret is in this answer if it was made here, and nowhere else."""
     channel, made = channels.create_channel(db, admin.actor, body, box)
-    return ChannelCreated(signing_secret=made, **channels.show_channel(channel, box).model_dump())
+    shown = None if is_dry_run(request) else made
+    return ChannelCreated(signing_secret=shown, **channels.show_channel(channel, box).model_dump())
 
 
 @router.get("/channels/{channel_id}", summary="One channel")

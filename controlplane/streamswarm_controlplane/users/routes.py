@@ -1,13 +1,13 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, Query, Request, status
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.auth import sessions, throttle
 from streamswarm_controlplane.auth.models import UserSession
 from streamswarm_controlplane.auth.schemas import SessionPublic
 from streamswarm_controlplane.deps import Admin, SessionDep
-from streamswarm_controlplane.dryrun import CAN_BE_TRIED
+from streamswarm_controlplane.dryrun import CAN_BE_TRIED, is_dry_run
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute, OnceDep
 from streamswarm_controlplane.pages import Page, PageDep
@@ -46,7 +46,7 @@ def list_users(
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, dependencies=CAN_BE_TRIED, summary="Add a user")
-def create_user(body: UserCreate, db: SessionDep, admin: Admin, _once: OnceDep) -> UserCreated:
+def create_user(request: Request, body: UserCreate, db: SessionDep, admin: Admin, _once: OnceDep) -> UserCreated:
     """The generated password is in the answer, and nowhere else."""
     user, password = service.create_user(
         db,
@@ -57,7 +57,8 @@ def create_user(body: UserCreate, db: SessionDep, admin: Admin, _once: OnceDep) 
         email=body.email,
         active=body.active,
     )
-    return UserCreated(**UserPublic.model_validate(user).model_dump(), password=password)
+    shown = "" if is_dry_run(request) else password
+    return UserCreated(**UserPublic.model_validate(user).model_dump(), password=shown)
 
 
 @router.get("/{user_id}", summary="One user")

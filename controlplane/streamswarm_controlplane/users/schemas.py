@@ -91,7 +91,7 @@ class UserWithBlock(UserPublic):
 class UserCreated(UserPublic):
     """A new user with the password that is shown only now."""
 
-    password: str = Field(description="Shown once; to be changed at the first login.")
+    password: str = Field(description="Shown once, and empty if it was only tried; to be changed at the first login.")
 
 
 class Identity(BaseModel):

@@ -32,6 +32,15 @@ def test_what_would_be_added_is_answered_and_not_added(admin: Client) -> None:
     assert everything(admin) == before
 
 
+def test_a_secret_that_nobody_keeps_is_not_shown(admin: Client) -> None:
+    user = {"username": "kim", "role": "viewer"}
+    channel = {"name": "NOC", "settings": {"kind": "webhook", "url": "https://hooks.example.com/x"}}
+    for tried, params in ((True, TRY), (False, {})):
+        added = admin.http.post("/users", json=user, params=params).json()
+        made = admin.http.post("/channels", json=channel, params=params).json()
+        assert (added["password"] == "", made["signing_secret"] is None) == (tried, tried)
+
+
 def test_what_would_be_changed_is_answered_and_not_changed(admin: Client) -> None:
     agent, _ = enrol_agent(admin)
     test = f"/tests/{admin.http.post('/tests', json=PING).json()['id']}"

@@ -215,7 +215,7 @@ def test_a_url_of_no_database_that_there_is_stops_the_start_with_one_line(tmp_pa
         wait(start(settings, STREAMSWARM_CONTROLPLANE_DATABASE_URL=url))
     log = str(told.value).partition("log:\n")[2].strip()
     assert log.startswith("error: STREAMSWARM_CONTROLPLANE_DATABASE_URL (or [controlplane] database_url): ")
-    assert "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:////FILE" in log
+    assert "postgresql+psycopg://HOST:PORT/DATABASE, with USER:PASSWORD@ before HOST, or sqlite:////FILE" in log
     assert "planted" not in log
     assert len(log.splitlines()) == 1
 
