@@ -1,7 +1,6 @@
 """One service to a folder."""
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ def alone(folder: Path, refusal: str) -> Iterator[None]:
     Raises:
         ConfigError: another one has it.
     """
+    import fcntl  # noqa: PLC0415 - Windows has none, and an admin's `--help` there imports this
+
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

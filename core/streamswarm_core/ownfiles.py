@@ -55,7 +55,9 @@ def _write(path: Path, content: bytes | memoryview, *, durable: bool) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without it a power cut may leave a file that is on disk without its name."""
+    """Without it a power cut may leave a file that is on disk without its name; Windows opens no folders."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Final
@@ -17,6 +18,7 @@ from streamswarm_cli.terminal import to_json
 from streamswarm_core.doctor.files import is_there, user_name
 from streamswarm_core.doctor.finding import Finding, State, broken, note
 from streamswarm_core.doctor.host import kept_in_step
+from streamswarm_core.errors import ConfigError
 from streamswarm_core.printable import one_line
 
 _STYLES: Final = {State.OK: "green", State.NOTE: "cyan", State.WARNING: "yellow", State.BROKEN: "bold red"}
@@ -48,6 +50,8 @@ def doctor(
     """
     if service is not None and service not in SERVICES:
         raise typer.BadParameter(f"no service {service!r}; one of {', '.join(SERVICES)}", param_hint="service")
+    if sys.platform != "linux":
+        raise ConfigError(f"what this looks at are services, which run on Linux, not on {sys.platform}")
     report = _Report(as_json=as_json)
     if as_it_is and service is not None:
         report.tell(service, "", look(replace(place_of(SERVICES[service]), unit=None, user="")))

@@ -2,12 +2,11 @@
 
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamswarm_cli.doctor.places import Place, environment_of, group_settings
 from streamswarm_cli.doctor.settings import load, not_installed
@@ -15,6 +14,9 @@ from streamswarm_cli.services import NotInstalledError
 from streamswarm_core.doctor.files import is_there, user_name
 from streamswarm_core.doctor.finding import Finding, State, broken, note, warning
 from streamswarm_core.settings import PREFIX
+
+if TYPE_CHECKING:
+    import pwd
 
 _CHILD_SECONDS: Final = 120
 
@@ -65,6 +67,8 @@ def examine(place: Place) -> Iterator[Finding]:
 
 def _as_user(place: Place) -> Iterator[Finding]:
     """Have the service's user look, with the rights that its unit gives it: root may read and write everything."""
+    import pwd  # noqa: PLC0415 - Windows has none, and an admin's `--help` there imports this
+
     try:
         entry = pwd.getpwnam(place.user)
     except KeyError:
@@ -96,7 +100,7 @@ def _as_user(place: Place) -> Iterator[Finding]:
         yield Finding(told["subject"], State(told["state"]), told["found"], told["remedy"])
 
 
-def _becoming(entry: pwd.struct_passwd, place: Place) -> list[str]:
+def _becoming(entry: "pwd.struct_passwd", place: Place) -> list[str]:
     names = [name.removeprefix("CAP_").lower() for name in place.unit.capabilities] if place.unit else []
     rights = ",".join(["-all", *(f"+{name}" for name in names)])
     limit = place.unit.open_files if place.unit else ""

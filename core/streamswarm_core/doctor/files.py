@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import stat
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -21,6 +20,8 @@ _MOUNTED: Final = Path("/run/secrets")
 
 def user_name(number: int | None = None) -> str:
     """What a user is called, this process's if no number is given."""
+    import pwd  # noqa: PLC0415 - Windows has none, and an admin's `--help` there imports this
+
     number = os.geteuid() if number is None else number
     try:
         return pwd.getpwuid(number).pw_name

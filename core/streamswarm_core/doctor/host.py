@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import resource
 from typing import Final
 
 from streamswarm_core.doctor.finding import Finding, note, ok, warning
@@ -38,6 +37,8 @@ def open_files(wanted: int, remedy: str = "", process: Process | None = None, *,
         process: the service, if it runs; what starts next has this process's limit.
         claims: whether the service raises its limit by itself, as far as it may.
     """
+    import resource  # noqa: PLC0415 - Windows has none, and an admin's `--help` there imports this
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if process is not None:
         with contextlib.suppress(OSError):
