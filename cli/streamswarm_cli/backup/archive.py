@@ -6,6 +6,7 @@ Any tar reads it. One that was cut short lacks the last member, so it is never t
 import contextlib
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -76,14 +77,13 @@ class ArchiveWriter:
                 self._tar.close()
             self._part.unlink(missing_ok=True)
 
-    def add(self, path: Path, name: str) -> None:
-        """Add a file as long as it is now; one that is gone by now is left out.
+    def add(self, file: IO[bytes], name: str) -> None:
+        """Add a file as long as it is now.
 
         Raises:
             OSError: it can't be read, or the archive can't be written.
         """
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            self._add(name, file, path.stat().st_size)
+        self._add(name, file, os.fstat(file.fileno()).st_size)
 
     def _add(self, name: str, file: IO[bytes], size: int) -> None:
         member = tarfile.TarInfo(name)

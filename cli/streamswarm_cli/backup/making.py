@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import sqlite3
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamswarm_cli.backup.archive import ArchiveWriter
+from streamswarm_cli.backup.othersfiles import acting_as_owner, plain_files
 from streamswarm_cli.services import COLLECTOR, CONTROLPLANE
 from streamswarm_core.errors import ConfigError
 
@@ -21,6 +23,7 @@ _LEFT_OUT: Final = frozenset({"logs", "up.lock", "collector/wal", "collector/sto
 """What is no state, or is taken from a snapshot."""
 _TAKEN_ELSEWHERE: Final = ("collector/store.duckdb", DATABASE)
 _UNFINISHED: Final = (".new", ".part", ".sock")
+_LONGEST_ANSWER: Final = 4_096
 
 
 def make_backup(data: Path, out: Path, *, points: bool) -> int:
@@ -44,27 +47,20 @@ def make_backup(data: Path, out: Path, *, points: bool) -> int:
         raise ConfigError(f"{out}: is in the data folder {data}; choose a place outside of it")
     with ArchiveWriter(out) as archive:
         # Before the collector's log: how far it was forwarded has to be no further than what the log still has.
-        for path in _plain_files(data, data):
-            archive.add(path, path.relative_to(data).as_posix())
+        for name, file in plain_files(data, _is_left_out):
+            archive.add(file, name)
         if (data / _CONTROLPLANE).is_dir():
-            with _database(out.parent) as copy:
-                archive.add(copy, DATABASE)
+            with _database(out.parent) as copy, copy.open("rb") as file:
+                archive.add(file, DATABASE)
         if points and (data / _COLLECTOR).is_dir():
-            with _snapshot(data / _COLLECTOR, out.parent) as snapshot:
-                for path in sorted(one for one in snapshot.rglob("*") if one.is_file()):
-                    archive.add(path, f"{_COLLECTOR}/{path.relative_to(snapshot).as_posix()}")
+            with _snapshot(data / _COLLECTOR) as snapshot:
+                for name, file in plain_files(snapshot):
+                    archive.add(file, f"{_COLLECTOR}/{name}")
     return archive.size
 
 
-def _plain_files(folder: Path, data: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        name = path.relative_to(data).as_posix()
-        if name in _LEFT_OUT or name.startswith(_TAKEN_ELSEWHERE) or path.suffix in _UNFINISHED or path.is_symlink():
-            continue
-        if path.is_dir():
-            yield from _plain_files(path, data)
-        elif path.is_file():
-            yield path
+def _is_left_out(name: str) -> bool:
+    return name in _LEFT_OUT or name.startswith(_TAKEN_ELSEWHERE) or name.endswith(_UNFINISHED)
 
 
 @contextlib.contextmanager
@@ -110,51 +106,65 @@ def _fold_log(copy: Path) -> None:
 
 
 @contextlib.contextmanager
-def _snapshot(folder: Path, room: Path) -> Iterator[Path]:
+def _snapshot(folder: Path) -> Iterator[Path]:
     """The collector's store and log at one moment: from the collector if it runs, or else from its files."""
     snapshots = COLLECTOR.module("snapshots")
     path = folder / snapshots.SOCKET
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+    with snapshots.short_name(path) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(_SNAPSHOT_SECONDS)
         try:
-            with snapshots.short_name(path) as name:
-                asking.connect(name)
+            asking.connect(name)
         except (FileNotFoundError, ConnectionRefusedError):
             pass
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; run this as the user of the collector") from None
         else:
-            with asking.makefile("rb") as answers:
-                answer = json.loads(answers.readline() or b'{"error": "the collector has ended"}')
-            if "error" in answer:
-                raise ConfigError(f"the collector gives no snapshot: {answer['error']}")
-            yield folder / answer["folder"]
+            _ask_for_snapshot(asking)
+            yield Path(name).with_name(snapshots.FOLDER)  # of the folder that was asked, whatever has its name now
             return
-    with _snapshot_of_files(folder, room) as taken:
+    with _snapshot_of_files(folder) as taken:
         yield taken
 
 
+def _ask_for_snapshot(asking: socket.socket) -> None:
+    """Let the collector make one, in the place that it has for it."""
+    with asking.makefile("rb") as answers:
+        line = answers.readline(_LONGEST_ANSWER)
+    if not line:
+        raise ConfigError("the collector gives no snapshot: it has ended")
+    try:
+        refusal = json.loads(line).get("error")
+    except (ValueError, AttributeError):
+        refusal = "its answer can't be read"
+    if refusal is not None:
+        raise ConfigError(f"the collector gives no snapshot: {refusal}")
+
+
 @contextlib.contextmanager
-def _snapshot_of_files(folder: Path, room: Path) -> Iterator[Path]:
+def _snapshot_of_files(folder: Path) -> Iterator[Path]:
     """The same of a collector that doesn't run; the store's lock keeps it from being started meanwhile."""
     settings: Any = COLLECTOR.load_settings()
+    opening, copying = COLLECTOR.module("store.opening"), COLLECTOR.module("store.snapshot")
     store = folder / "store.duckdb"
-    with tempfile.TemporaryDirectory(prefix=".streamswarm-", dir=room) as name:
-        taken = Path(name)
-        if store.exists():
-            connection = COLLECTOR.module("store.opening").open_file(store, settings.store_memory)
-            try:
-                COLLECTOR.module("store.snapshot").snapshot_store(connection, store, taken)
-                _link_log(folder / "wal", taken / "wal")
-                yield taken
-            finally:
-                connection.close()
-        else:
-            _link_log(folder / "wal", taken / "wal")
-            yield taken
+    with contextlib.ExitStack() as stack:
+        with acting_as_owner(folder):
+            taken = Path(tempfile.mkdtemp(prefix="snapshot.", suffix=".part", dir=folder))
+            stack.callback(_remove, folder, taken)
+            if store.exists():
+                connection = opening.open_file(store, settings.store_memory)
+                stack.callback(_close, folder, connection)
+                copying.snapshot_store(connection, store, taken)
+            (taken / "wal").mkdir(mode=0o700)
+            for segment in sorted((folder / "wal").glob("*.wal")):
+                copying.link_or_copy(segment, taken / "wal" / segment.name)
+        yield taken
 
 
-def _link_log(log: Path, target: Path) -> None:
-    target.mkdir(mode=0o700)
-    for segment in sorted(log.glob("*.wal")):
-        COLLECTOR.module("store.snapshot").link_or_copy(segment, target / segment.name)
+def _remove(folder: Path, taken: Path) -> None:
+    with acting_as_owner(folder):
+        shutil.rmtree(taken, ignore_errors=True)
+
+
+def _close(folder: Path, connection: Any) -> None:
+    with acting_as_owner(folder):
+        connection.close()

@@ -52,8 +52,8 @@ def test_what_is_no_backup_is_refused_in_one_line(tmp_path: Path, about: bytes, 
 def test_a_damaged_backup_is_refused_wherever_the_damage_is(tmp_path: Path, name: str) -> None:
     source, path, kept = random.Random(name), tmp_path / name, tmp_path / "kept"
     kept.write_bytes(source.randbytes(3000))
-    with ArchiveWriter(path) as writer:
-        writer.add(kept, "agent/credential.json")
+    with ArchiveWriter(path) as writer, kept.open("rb") as file:
+        writer.add(file, "agent/credential.json")
     whole = path.read_bytes()
     for number in range(500):
         damaged = bytearray(whole)
