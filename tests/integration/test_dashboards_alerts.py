@@ -188,7 +188,7 @@ def test_a_certificate_that_has_expired_is_not_said_to_expire_soon_only(tmp_path
         "exp_annotations": {
             "summary": "A certificate of shop.example:443 expires soon or has expired: -1d 0h 0m 0s left",
             "description": rule.about,
-            "dashboard": f"/d/{uid(PROMQL, rule.board)}",
+            "dashboard": f"/d/{uid(PROMQL, rule.board)}?var-target=shop.example%3A443",
         },
     }
     series = 'streamswarm_tls_chain_expires_in_seconds{target="shop.example:443"}'

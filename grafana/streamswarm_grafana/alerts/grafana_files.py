@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from streamswarm_grafana.alerts.rules import RULES, Rule
-from streamswarm_grafana.dialects import INFLUXQL, PROMQL
+from streamswarm_grafana.dialects import INFLUXQL, PROMQL, Dialect
 from streamswarm_grafana.links import uid
 
 INFLUXDB_UID: Final = "streamswarm-influxdb"
@@ -117,10 +117,15 @@ def worded(text: str, label: str, value: str) -> str:
     return text
 
 
+def leads_to(rule: Rule, dialect: Dialect) -> str:
+    """The dashboard's address, showing what the alert is about."""
+    chosen = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in rule.chosen)
+    return f"/d/{uid(dialect, rule.board)}{chosen and f'?{chosen}'}"
+
+
 def _rule(rule: Rule) -> dict[str, Any]:
     influxql = rule.influxql is not None
     steps = _from_influxdb(rule) if influxql else _from_prometheus(rule)
-    board = uid(INFLUXQL, rule.board)
     return {
         "uid": f"streamswarm-{rule.key}",
         "title": rule.title,
@@ -134,7 +139,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "annotations": {
             "summary": worded(rule.summary, "{{ $labels.%s }}", "$values.VALUE.Value"),
             "description": rule.about,
-            "dashboard": f"/d/{board}",
+            "dashboard": leads_to(rule, INFLUXQL),
         },
     }
 

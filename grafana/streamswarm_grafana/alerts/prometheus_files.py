@@ -1,11 +1,11 @@
 """The same rules as a Prometheus rule file, over what agents and services export."""
 
+from dataclasses import replace
 from typing import Any
 
-from streamswarm_grafana.alerts.grafana_files import worded
+from streamswarm_grafana.alerts.grafana_files import leads_to, worded
 from streamswarm_grafana.alerts.rules import RULES, Rule
 from streamswarm_grafana.dialects import PROMQL
-from streamswarm_grafana.links import uid
 
 
 def alert_name(rule: Rule) -> str:
@@ -23,7 +23,8 @@ def rules() -> dict[str, Any]:
     return {"groups": [{"name": "streamswarm", "interval": "1m", "rules": [_rule(one) for one in RULES if one.promql]}]}
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(of: Rule) -> dict[str, Any]:
+    rule = _known(of)
     value = PROMQL.fill_in(rule.promql or "", ())
     wrapped = f"({value})" if " or " in value or " and " in value or " unless " in value else value
     return {
@@ -32,14 +33,13 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "for": rule.hold,
         "labels": {"severity": rule.severity.value, "product": "streamswarm"},
         "annotations": {
-            "summary": worded(_known(rule), "{{ $labels.%s }}", "$value"),
+            "summary": worded(rule.summary, "{{ $labels.%s }}", "$value"),
             "description": rule.about,
-            "dashboard": f"/d/{uid(PROMQL, rule.board)}",
+            "dashboard": leads_to(rule, PROMQL),
         },
     }
 
 
-def _known(rule: Rule) -> str:
-    if rule.key == "anomaly":
-        return "{value} series are unusual"
-    return rule.summary
+def _known(rule: Rule) -> Rule:
+    """The rule with what Prometheus knows: of anomalies only how many there are."""
+    return replace(rule, summary="{value} series are unusual", chosen=()) if rule.key == "anomaly" else rule

@@ -33,6 +33,7 @@ class Rule:
         summary: one line, with labels as `{agent}` and the value as `{value}`, `{percent}` or `{duration}`.
         about: what it means and what to do.
         board: the dashboard to look at.
+        chosen: dashboard variables that the alert's own labels choose there.
         limit: the number.
         falling: whether below the limit is bad.
         promql: the value, with `<measurement.field>` for selectors; None where nothing scraped has it.
@@ -51,6 +52,7 @@ class Rule:
     summary: str
     about: str
     board: str
+    chosen: tuple[str, ...] = ()
     limit: float
     falling: bool = False
     promql: str | None = None
@@ -79,6 +81,7 @@ RULES: Final[tuple[Rule, ...]] = (
         about="Nothing of this agent arrives, nor of its tests: that they don't fail says nothing. Look at the "
         "agent's host and its way to the collector. The rule forgets an agent that has been silent for an hour.",
         board="platform",
+        chosen=("agent",),
         limit=0.9,
         promql="(max by (site, agent) (last_over_time(<agent.assignments>[1h])) >= bool 0) unless max by (site, agent) "
         "(last_over_time(<agent.assignments>[5m]))",
@@ -95,6 +98,7 @@ RULES: Final[tuple[Rule, ...]] = (
         about="The agent measures and keeps its points on disk, but the collector doesn't take them. They arrive later, unless "
         "the disk budget runs out first.",
         board="platform",
+        chosen=("agent",),
         limit=_bad("agent", "oldest_queued"),
         promql="min by (site, agent) (min_over_time(<agent.oldest_queued>[5m]))",
         influxql='SELECT min("oldest_queued") FROM "agent" WHERE $timeFilter GROUP BY "site", "agent"',
@@ -108,6 +112,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="{agent} at {site} gave up {value} points",
         about="The agent's disk budget was full, so the oldest waiting points were deleted. They are lost.",
         board="platform",
+        chosen=("agent",),
         limit=0,
         promql="sum by (site, agent) (increase(<agent.dropped_points>[15m]))",
         influxql='SELECT spread("dropped_points") FROM "agent" WHERE $timeFilter GROUP BY "site", "agent"',
@@ -121,6 +126,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="{target} answered {agent} in {percent} of the runs of the last ten minutes",
         about="Most runs of this test fail. Whether other agents see it too says whose fault it is.",
         board="overview",
+        chosen=("target",),  # on all agents: what the others see says whose fault it is
         limit=0.5,
         falling=True,
         promql="avg by (site, agent, test, target) (avg_over_time(<probes.up>[10m]))",
@@ -134,6 +140,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="{agent} loses {percent} of its packets to {target}",
         about="Mean loss of ten minutes. Paths shows the hop from which on packets are lost.",
         board="latency",
+        chosen=("agent", "target"),
         limit=_bad("icmp", "loss"),
         promql="avg by (site, agent, test, target) (avg_over_time(<icmp.loss>[10m]))",
         influxql=f'SELECT mean("loss") FROM "icmp" WHERE $timeFilter {_PAIR}',
@@ -146,6 +153,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="The round trip from {agent} to {target} is {value} times that of the last day",
         about="Mean round trip of ten minutes over that of a day, where it is at least 10 ms longer too.",
         board="latency",
+        chosen=("agent", "target"),
         limit=2,
         promql="(avg by (site, agent, test, target) (avg_over_time(<icmp.rtt_mean>[10m])) / "
         "avg by (site, agent, test, target) (avg_over_time(<icmp.rtt_mean>[1d]))) and "
@@ -164,6 +172,7 @@ RULES: Final[tuple[Rule, ...]] = (
         about="Mean of ten minutes; below 3.6 many users are dissatisfied (R below 70, ITU-T G.109). VoIP shows whether it is "
         "loss, jitter or delay, and in which direction.",
         board="voip",
+        chosen=("agent", "target"),
         limit=3.6,
         falling=True,
         promql="avg by (site, agent, test, target) (avg_over_time(<voip.mos>[10m]))",
@@ -178,6 +187,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="A certificate of {target} expires soon or has expired: {duration} left",
         about=_RENEW,
         board="web",
+        chosen=("target",),
         limit=_bad("tls", "chain_expires_in"),
         falling=True,
         promql="min by (target) (last_over_time(<tls.chain_expires_in>[1h]))",
@@ -194,6 +204,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="A certificate of {target} expires soon or has expired: {duration} left",
         about=_RENEW,
         board="web",
+        chosen=("target",),
         limit=_bad("http", "certificate_expires_in"),
         falling=True,
         promql="min by (target) (last_over_time(<http.certificate_expires_in>[1h]))",
@@ -211,6 +222,7 @@ RULES: Final[tuple[Rule, ...]] = (
         about="The ML service has flagged this series for ten minutes. Anomalies shows what it expected. Prometheus only knows "
         "how many series are flagged.",
         board="ml",
+        chosen=("agent", "target"),
         limit=0.5,
         promql="max by (instance) (streamswarm_ml_open_anomalies)",
         influxql='SELECT last("flag") FROM "anomaly" WHERE $timeFilter GROUP BY "site", "agent", "target", "measurement", "field"',
@@ -224,6 +236,7 @@ RULES: Final[tuple[Rule, ...]] = (
         summary="{path} of {agent} is {percent} full",
         about="A full disk stops the agent's queue, and with it delivery after an outage.",
         board="hosts",
+        chosen=("agent",),
         limit=_bad("host_disk", "usage"),
         promql="max by (site, agent, path) (last_over_time(<host_disk.usage>[10m]))",
         influxql='SELECT last("usage") FROM "host_disk" WHERE $timeFilter GROUP BY "site", "agent", "path"',

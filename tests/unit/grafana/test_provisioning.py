@@ -13,7 +13,7 @@ from streamswarm_grafana import influxdb
 from streamswarm_grafana.alerts.rules import RULES, Severity
 from streamswarm_grafana.assemble import dashboard
 from streamswarm_grafana.boards import BOARDS
-from streamswarm_grafana.dialects import DIALECTS
+from streamswarm_grafana.dialects import DIALECTS, VARIABLES
 from streamswarm_grafana.generate import ROOT
 
 GRAFANA: Final = ROOT / "provisioning/grafana"
@@ -64,7 +64,18 @@ def test_every_placeholder_of_a_summary_is_filled() -> None:
 def test_every_rule_leads_to_a_dashboard_that_exists() -> None:
     uids = {dashboard(board, dialect).uid for board in BOARDS for dialect in DIALECTS}
     rules = [*grafana_rules(), *load(PROMETHEUS)["groups"][0]["rules"]]
-    assert {rule["annotations"]["dashboard"].removeprefix("/d/") for rule in rules} <= uids
+    assert {rule["annotations"]["dashboard"].removeprefix("/d/").partition("?")[0] for rule in rules} <= uids
+
+
+def test_the_dashboard_shows_what_the_alert_is_about_by_labels_that_it_has() -> None:
+    asked = [(one, one["data"][0]["model"].get("query") or one["data"][0]["model"]["expr"]) for one in grafana_rules()]
+    asked += [(one, one["expr"]) for one in load(PROMETHEUS)["groups"][0]["rules"]]
+    for rule, query in asked:
+        grouped = query.split("GROUP BY")[-1] if "GROUP BY" in query else query.split("by (")[1].split(")")[0]
+        had = set(re.findall(r"\w+", grouped)) & set(VARIABLES)
+        chosen = re.findall(r"var-(\w+)={{ \$labels\.(\w+) \| urlquery }}", rule["annotations"]["dashboard"])
+        assert {variable for variable, label in chosen if variable == label} <= had
+        assert bool(chosen) == bool(had)
 
 
 def test_no_data_is_never_taken_for_well_unless_nothing_is_written_while_all_is_well() -> None:
