@@ -7,6 +7,7 @@ from sqlalchemy import select
 from streamswarm_controlplane.notifications.evaluation import Evaluator
 from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.testplans.models import TestPlan as Plan
+from streamswarm_core.catalogue.host import HOST_DISK
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.clock import to_ns
 from streamswarm_core.reader import InfluxQLReader
@@ -207,6 +208,41 @@ def test_each_agent_is_held_against_the_threshold_by_itself(rule: World) -> None
     )
     rule.run(20)
     assert [one.labels["agent"] for one in rule.alerts().values()] == [rule.own("b")]
+
+
+@decides
+def test_one_full_disk_among_several_is_beyond_the_threshold_and_named(rule: World) -> None:
+    rule.add_agent("a", "host")
+    limit = {"measurement": "host_disk", "field": "usage", "warn": 0.8, "bad": 0.95, "window": 60}
+    change_test(rule, "host", probe="system", target="", thresholds=[limit])
+
+    def measure(**usage: float) -> None:
+        for _ in range(7):
+            tags = {"agent": rule.own("a"), "test": rule.own("host")}
+            for path, used in usage.items():
+                disk = {**tags, "path": f"/{path}", "device": "sda"}
+                rule.store.write(HOST_DISK.point(disk, time_ns=to_ns(rule.clock.at), usage=used))
+            rule.run(10)
+
+    measure(home=0.2, data=0.3, var=0.99)
+    alert = rule.alerts()["threshold host"]
+    assert (alert.severity, alert.value) == ("critical", 0.99)
+    assert alert.detail.startswith("path /var, device sda: usage is above 95 % in ")
+    measure(home=0.2, data=0.9, var=0.99)
+    assert rule.alerts()["threshold host"].detail.endswith("; worst 99.0 %; 2 of 3 are beyond a limit")
+    measure(home=0.2, data=0.3)  # what was full has been unmounted
+    assert "threshold host" not in rule.alerts()
+
+
+@decides
+def test_a_failed_run_counts_among_the_others_although_it_has_other_tags(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    change_test(rule, "ping", thresholds=[{"field": "up", "comparison": "<", "bad": 1, "window": 60}])
+    rule.run(60)
+    unresolved = {"agent": rule.own("a"), "test": rule.own("ping"), "target": "192.0.2.1"}  # no name, no family
+    rule.store.write(ICMP.point(unresolved, time_ns=to_ns(rule.clock.at) - 1, up=0, error="dns"))
+    rule.run(10)
+    assert rule.alerts() == {}
 
 
 @decides
