@@ -153,10 +153,13 @@ def _onward(url: SplitResult, answer: Answer) -> SplitResult:
 
 
 def _after_redirects(run: HttpRun) -> str:
-    """Which server a fault is of, where it isn't the target."""
-    if not run.redirects or run.url is None or origin_of(run.url) == origin_of(urlsplit(run.target)):
+    """Which server's fault it is, or of which of its pages, such as a login's, where it isn't the target's."""
+    target = urlsplit(run.target)
+    if not run.redirects or run.url is None:
         return ""
-    return f"redirected to {run.url.scheme}://{run.url.netloc.rpartition('@')[2][:_MOST_SHOWN]}: "
+    if origin_of(run.url) != origin_of(target):
+        return f"redirected to {run.url.scheme}://{run.url.netloc.rpartition('@')[2][:_MOST_SHOWN]}: "
+    return f"redirected to {run.url.path[:_MOST_SHOWN]}: " if run.url.path != target.path else ""
 
 
 def _unfinished(run: HttpRun, wait: float) -> str:

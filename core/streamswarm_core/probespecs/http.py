@@ -70,7 +70,9 @@ class HttpParams(ProbeParams):
     )
     expect_tls: bool | None = Field(None, description="Whether the last answer has to come over TLS, or must not.")
     body_matches: tuple[Pattern, ...] = Field(
-        (), max_length=32, description="Regular expressions that each have to be found in the body."
+        (),
+        max_length=32,
+        description="Regular expressions that each have to be found in the body; without one, a login page is up, too.",
     )
     body_lacks: tuple[Pattern, ...] = Field(
         (), max_length=32, description="Regular expressions that must not be found in the body."
