@@ -8,16 +8,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from streamswarm_controlplane.notifications.anomalies import farthest, once_over, while_it_lasts
+from streamswarm_controlplane.notifications.dependence import Dependence
 from streamswarm_controlplane.notifications.events import DeliveryStatus, Event, Severity
 from streamswarm_controlplane.notifications.findings import Finding, Look, Verdict
 from streamswarm_controlplane.notifications.models import Alert, Delivery, Silence
 from streamswarm_controlplane.notifications.silences import Quiet
 from streamswarm_core.wording import format_length
 
-_OF_TESTS: Final = frozenset({Event.TEST_DOWN, Event.NO_DATA, Event.THRESHOLD, Event.ANOMALY})
 _RECOVERED: Final = "recovered"
 _TIMES: Final = 3
 """What opens so many times comes and goes."""
@@ -52,15 +53,20 @@ def reconcile(db: Session, look: Look, at: datetime, *, steady: timedelta = time
             _update(alert, finding, past.restless(alert), at)
         elif finding.verdict is not Verdict.GOOD or alert is None:
             continue
-        elif at - alert.seen_at >= steady or alert.held_back or not past.restless(alert):
-            _close(alert, at, _RECOVERED, quiet)
+        elif at - alert.seen_at >= steady or alert.held_back or finding.ending or not past.restless(alert):
+            if alert.value is not None and alert.event == Event.ANOMALY and alert.severity != Severity.INFO:
+                alert.detail = once_over(finding, alert.value)
+            _close(alert, at, finding.ending or _RECOVERED, quiet)
         else:
             alert.detail = f"well since {alert.seen_at:%H:%M:%S} UTC; {past.restless(alert)}"
     for fingerprint, alert in known.items():
         if alert.closed_at is None and fingerprint not in looked_at and not _watched(alert, look):
             _close(alert, at, _GONE, quiet)
     db.flush()
-    _hold_back(db, look, quiet, at)
+    # Say at each open alert why nobody is told of it, if so.
+    dependence = Dependence(db, look, at)
+    for alert in open_alerts(db):
+        alert.held_back = dependence.reason(alert) or quiet.reason(alert)
 
 
 class _Past:
@@ -106,12 +112,20 @@ def _open(db: Session, finding: Finding, at: datetime) -> Alert:
 
 
 def _update(alert: Alert, finding: Finding, remark: str, at: datetime) -> None:
+    severities = [finding.severity, Severity(alert.severity)]
     alert.labels = {**finding.more, **finding.labels}
-    # An anomaly that was one for the worse is no less when it swings to the other side on its way back.
-    severities = {finding.severity, Severity(alert.severity)} if alert.event == Event.ANOMALY else {finding.severity}
-    alert.severity, alert.summary = max(severities, key=list(Severity).index), finding.summary
-    alert.detail = "; ".join(filter(None, (finding.detail, remark)))
-    alert.value, alert.unit, alert.seen_at = finding.value, finding.unit, at
+    alert.severity, alert.summary = finding.severity, finding.summary
+    detail, value = finding.detail, finding.value
+    if alert.event == Event.ANOMALY:
+        # One that was for the worse is no less when it swings to the other side on its way back.
+        alert.severity = max(severities, key=list(Severity).index)
+        if alert.severity == Severity.INFO:
+            alert.summary += ", for the better"
+        else:
+            value = farthest(alert.value, finding)
+            detail = while_it_lasts(finding, value)
+    alert.detail = "; ".join(filter(None, (detail, remark)))
+    alert.value, alert.unit, alert.seen_at = value, finding.unit, at
 
 
 def _close(alert: Alert, at: datetime, reason: str, quiet: Quiet) -> None:
@@ -131,62 +145,6 @@ def _watched(alert: Alert, look: Look) -> bool:
     if alert.event == Event.NO_DATA and not test:
         return any(not agent or subject.agent == agent for subject in look.subjects.values())
     return (agent, test) in look.subjects
-
-
-def _hold_back(db: Session, look: Look, quiet: Quiet, at: datetime) -> None:
-    """Say at each open alert why nobody is told of it, if so."""
-    returns = _Returns(db, look, at)
-    for alert in open_alerts(db):
-        alert.held_back = _dependent(alert, look, returns) or quiet.reason(alert)
-
-
-class _Returns:
-    """Which agents have just come back, by themselves or with all others: their points have to arrive first."""
-
-    def __init__(self, db: Session, look: Look, at: datetime) -> None:
-        self._at = at
-        self._limits: dict[str, float] = defaultdict(float)
-        for subject in look.subjects.values():
-            self._limits[subject.agent] = max(self._limits[subject.agent], subject.limit)
-        longest = timedelta(seconds=max(self._limits.values(), default=0.0))
-        # One that comes and goes may be back although its alert is still open.
-        silent_until = func.coalesce(Alert.closed_at, Alert.seen_at)
-        found = db.execute(
-            select(Alert.event, Alert.labels, silent_until).where(
-                Alert.event.in_([Event.AGENT_OFFLINE, Event.NO_DATA]), silent_until > at - longest
-            )
-        )
-        self._found = [
-            (event, labels.get("agent", ""), until) for event, labels, until in found if "test" not in labels
-        ]
-
-    def reason(self, alert: Alert, limit: float | None) -> str:
-        """Why an alert about missing points of an agent has to wait; "" if it hasn't."""
-        agent, of_test = alert.labels["agent"], "test" in alert.labels
-        since = self._at - timedelta(seconds=self._limits[agent] if limit is None else limit)
-        for event, whose, until in self._found:
-            if until <= since:
-                continue
-            if event == Event.AGENT_OFFLINE and whose == agent:
-                return f"agent {agent} has just come back"
-            if event == Event.NO_DATA and (not whose or (of_test and whose == agent)):
-                return f"points of agent {agent} have just begun to arrive again"
-        return ""
-
-
-def _dependent(alert: Alert, look: Look, returns: _Returns) -> str:
-    """While an agent is silent nothing is known of its tests; once it is back its points have to arrive first."""
-    agent, test = alert.labels.get("agent", ""), alert.labels.get("test", "")
-    if alert.event not in _OF_TESTS or not agent:
-        return ""
-    if agent in look.unreachable or look.nothing:
-        return look.unreachable.get(agent, look.nothing)
-    if test and agent in look.undelivered:
-        return look.undelivered[agent]
-    subject = look.subjects.get((agent, test))
-    if alert.event != Event.NO_DATA or (test and subject is None):
-        return ""
-    return returns.reason(alert, subject.limit if subject else None)
 
 
 def purge(db: Session, keep: timedelta, at: datetime) -> None:

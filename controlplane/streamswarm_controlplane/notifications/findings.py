@@ -9,6 +9,7 @@ from enum import Enum
 
 from streamswarm_controlplane.notifications.events import Event, Severity
 from streamswarm_controlplane.testplans.models import TestPlan
+from streamswarm_core.catalogue import Field
 
 _DESCRIPTIVE = frozenset({"site", "target", "detector"})
 """Labels that may change while it is still the same thing that is wrong."""
@@ -36,6 +37,9 @@ class Finding:
         detail: more of it.
         value: what was measured, in `unit`.
         unit: base unit.
+        declared: the field that it is about.
+        expected: what an anomaly's value should have been.
+        ending: why it is over, where that is not because all is well again.
     """
 
     event: Event
@@ -46,6 +50,9 @@ class Finding:
     detail: str = ""
     value: float | None = None
     unit: str = ""
+    declared: Field | None = None
+    expected: float | None = None
+    ending: str = ""
     more: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -181,7 +181,7 @@ class AlertPublic(BaseModel):
     acknowledged_at: datetime | None
     acknowledged_by: str
     comment: str
-    held_back: str = Field(description="Why nobody is told: a silence, or an agent that is offline; else empty.")
+    held_back: str = Field(description="Why nobody is told: a silence, or what it follows from; else empty.")
 
 
 class Acknowledgement(BaseModel):

@@ -1,7 +1,7 @@
 """Looks at agents, at what their tests wrote, and at the ML service's scores. Reads only; `alerts` acts on it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.agents.schemas import AgentState
 from streamswarm_controlplane.agents.service import state_of
 from streamswarm_controlplane.assignments.models import AssignmentRow
+from streamswarm_controlplane.notifications.anomalies import look_at_anomalies
 from streamswarm_controlplane.notifications.arrivals import LONG_SECONDS, Arrivals, heard, is_silent
 from streamswarm_controlplane.notifications.events import Event, Severity
 from streamswarm_controlplane.notifications.findings import Finding, KnownAgent, Look, Subject, Verdict
@@ -19,19 +20,15 @@ from streamswarm_controlplane.notifications.limits import ThresholdWatch
 from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.testplans.models import TestPlan
-from streamswarm_core.catalogue import CATALOGUE, Field
 from streamswarm_core.catalogue.common import ERROR, ERROR_DETAIL, UP
-from streamswarm_core.catalogue.ml import ANOMALY
 from streamswarm_core.clock import NANOSECONDS, to_ns
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import Condition, Reader, Select
 from streamswarm_core.schedule import is_always, is_over, read_schedule
-from streamswarm_core.wording import format_length, format_value
+from streamswarm_core.wording import format_length
 
-_ANOMALY_SECONDS: Final = 900
 _SILENT: Final = {AgentState.LATE: "late", AgentState.OFFLINE: "offline", AgentState.NEVER_SEEN: "not seen yet"}
-_ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector", "measurement", "field"})
 
 
 def look_at_agents(db: Session, settings: ControlPlaneSettings, since: datetime, at: datetime) -> Look:
@@ -125,7 +122,11 @@ def look_at_results(
 ) -> None:
     """Add what the store has on the assignments; a store that can't be read is a finding, and all else is unknown."""
     try:
-        found = [*_runs(look, reader, settings, at), *_anomalies(look, reader, at), *limits.look(look, reader, at)]
+        found = [
+            *_runs(look, reader, settings, at),
+            *look_at_anomalies(look, reader, at),
+            *limits.look(look, reader, at),
+        ]
     except (Unavailable, Refused) as error:
         verdict, found, detail = Verdict.BAD, [], str(error)
     else:
@@ -214,64 +215,3 @@ def _down(subject: Subject, records: list[Mapping[str, Any]], verdict: Verdict, 
         detail="; ".join(filter(None, (words, others))),
         more=subject.more,
     )
-
-
-def _anomalies(look: Look, reader: Reader, at: datetime) -> Iterable[Finding]:
-    """Series that a detector flags; while several detectors watch a series, one that flags it is enough."""
-    statement = Select(
-        ANOMALY.name,
-        ["flag", "score", "threshold", "expected", "value", "view"],
-        start_ns=to_ns(at) - _ANOMALY_SECONDS * NANOSECONDS,
-        stop_ns=to_ns(at) + 1,
-        group_by=("*",),
-        descending=True,
-        limit=1,
-    )
-    worst: dict[str, Finding] = {}
-    for series in reader.select(statement):
-        subject = look.subjects.get((series.tags.get("agent", ""), series.tags.get("test", "")))
-        if subject is None or not series.rows:
-            continue
-        found = _anomaly(subject, series.tags, next(series.records()))
-        known = worst.get(found.fingerprint)
-        if known is None or found.verdict is Verdict.BAD:
-            worst[found.fingerprint] = found
-    return worst.values()
-
-
-def _anomaly(subject: Subject, tags: Mapping[str, str], record: Mapping[str, Any]) -> Finding:
-    measurement, field = tags.get("measurement", ""), tags.get("field", "")
-    known = CATALOGUE.get(measurement)
-    declared = known[field] if known is not None and field in known else None
-    unit = declared.unit if declared is not None else None
-    further = {key: value for key, value in tags.items() if value and key not in _ABOUT_SERIES}
-    value, expected = record.get("value"), record.get("expected")
-    detail = f"score {record.get('score') or 0:.2f}"
-    if value is not None and expected is not None:
-        measured, usual = (format_value(one, unit) if unit else f"{one:.6g}" for one in (value, expected))
-        detail = f"now {measured}, expected {usual}; {detail}"
-    elif record.get("view"):
-        detail = f"the farthest from usual: {record['view']}; {detail}"
-    which = ", ".join(f"{key} {tag}" for key, tag in further.items())
-    together = tags.get("detector") == "multivariate"
-    what = f"{measurement}, all fields together," if together else f"{measurement}.{field}"
-    better = declared is not None and _is_better(declared, value, expected)
-    return Finding(
-        Event.ANOMALY,
-        {**subject.labels, "measurement": measurement, "field": field, **further},
-        Verdict.BAD if record.get("flag") else Verdict.GOOD,
-        Severity.INFO if better else Severity.WARNING,
-        summary=f"{what}{which and f' ({which})'} of {subject.name} on {subject.agent} is unusual"
-        + (", for the better" if better else ""),
-        detail=detail,
-        value=None if value is None else float(value),
-        unit=unit.name if unit else "",
-        more=subject.more,
-    )
-
-
-def _is_better(field: Field, value: float | None, expected: float | None) -> bool:
-    """Whether a value is off to the side that is no fault; that is nothing to wake somebody for."""
-    if value is None or expected is None or field.worse is None:
-        return False
-    return value < expected if field.worse == "up" else value > expected

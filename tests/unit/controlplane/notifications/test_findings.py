@@ -102,11 +102,45 @@ def test_an_anomaly_opens_and_closes_by_the_scores_of_the_series(rule: World) ->
 def test_what_is_unusually_good_is_good_to_know_and_no_warning_unless_it_was_bad_before(rule: World) -> None:
     rule.add_agent("a", "ping")
     rule.run(30)
-    for value, severity, better in ((0.001, "info", True), (0.5, "warning", False), (0.001, "warning", True)):
+    for value, severity, better in ((0.001, "info", True), (0.5, "warning", False), (0.001, "warning", False)):
         rule.score("a", "ping", flag=1, value=value)
         rule.run(10)
         alert = rule.alerts()["anomaly ping"]
         assert (alert.severity, alert.summary.endswith("is unusual, for the better")) == (severity, better)
+
+
+@decides
+def test_an_anomaly_says_how_bad_it_was_not_how_well_it_is_at_its_end(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    for value in (0.08, 0.5, 0.06, 0.009):
+        rule.score("a", "ping", flag=1, value=value)
+        rule.run(10)
+    alert = rule.alerts()["anomaly ping"]
+    assert (alert.value, alert.summary.endswith("is unusual")) == (0.5, True)
+    assert alert.detail == "now 9.000 ms, expected 10.000 ms; score 0.90; at worst 500.000 ms"
+    rule.score("a", "ping", flag=0, value=0.01)
+    rule.run(10)
+    closed = rule.alerts(opened=False)["anomaly ping"]
+    assert (closed.detail, closed.close_reason) == ("at worst 500.000 ms, expected 10.000 ms", "recovered")
+
+
+@decides
+def test_an_anomaly_that_stayed_is_closed_as_the_new_normal_and_not_as_recovered(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    rule.score("a", "ping", flag=1, value=0.08)
+    rule.run(10)
+    rule.score("a", "ping", flag=0, value=0.08, kind="new normal")
+    rule.clock.pass_by(1)
+    rule.score("a", "ping", flag=0, value=0.081)  # the first after it
+    rule.run(10)
+    assert rule.alerts(opened=False)["anomaly ping"].close_reason == "new normal: it stayed as it is"
+    rule.score("a", "ping", flag=1, value=0.3)
+    rule.run(10)
+    rule.score("a", "ping", flag=0, value=0.08, kind="incident")
+    rule.run(10)
+    assert rule.messages()[-1]["alerts"][0]["close_reason"] == "recovered"
 
 
 @decides

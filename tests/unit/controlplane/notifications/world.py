@@ -126,9 +126,21 @@ class World:
             return ICMP.point(tags, time_ns=to_ns(at), up=1, rtt_mean=rtt)
         return ICMP.point(tags, time_ns=to_ns(at), up=0, error="timeout", error_detail="no reply")
 
-    def score(self, agent: str, test: str, *, flag: int, detector: str = "hst", value: float = 0.5) -> None:
-        values = {"score": 0.9, "threshold": 0.8, "expected": 0.01, "value": value}
-        tags = self._scored(agent, test, field="rtt_mean", detector=detector)
+    def score(
+        self,
+        agent: str,
+        test: str,
+        *,
+        flag: int,
+        field: str = "rtt_mean",
+        detector: str = "hst",
+        value: float = 0.5,
+        kind: str = "",
+    ) -> None:
+        values: dict[str, Any] = {"score": 0.9, "threshold": 0.8, "expected": 0.01, "value": value}
+        if kind:
+            values |= {"event": "close", "kind": kind}
+        tags = self._scored(agent, test, field=field, detector=detector)
         self.store.write(ANOMALY.point(tags, time_ns=to_ns(self.clock.at), flag=flag, **values))
 
     def score_together(self, agent: str, test: str, *, view: str) -> None:
