@@ -4,14 +4,17 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.notifications.events import Event
-from streamswarm_controlplane.notifications.findings import Look
+from streamswarm_controlplane.notifications.findings import Look, Subject
 from streamswarm_controlplane.notifications.models import Alert
+from streamswarm_core.catalogue.common import UP
 
 _OF_TESTS: Final = frozenset({Event.TEST_DOWN, Event.NO_DATA, Event.THRESHOLD, Event.ANOMALY})
+_CLOSING_RUNS: Final = 10
+"""So many good runs close an anomaly, mostly."""
 
 
 class Dependence:
@@ -20,6 +23,7 @@ class Dependence:
     def __init__(self, db: Session, look: Look, at: datetime) -> None:
         self._look = look
         self._returns = _Returns(db, look, at)
+        self._downs = _Downs(db, look, at)
 
     def reason(self, alert: Alert) -> str:
         """Why an open alert needs nobody's attention; "" if it does.
@@ -35,6 +39,8 @@ class Dependence:
         if test and agent in look.undelivered:
             return look.undelivered[agent]
         subject = look.subjects.get((agent, test))
+        if alert.event == Event.ANOMALY and subject is not None:
+            return self._downs.reason(alert, subject)
         if alert.event != Event.NO_DATA or (test and subject is None):
             return ""
         return self._returns.reason(alert, subject.limit if subject else None)
@@ -72,3 +78,39 @@ class _Returns:
             if event == Event.NO_DATA and (not whose or (of_test and whose == agent)):
                 return f"points of agent {agent} have just begun to arrive again"
         return ""
+
+
+class _Downs:
+    """Which tests are down, or were when the anomalies that are open began: one failure, seen by each of its fields."""
+
+    def __init__(self, db: Session, look: Look, at: datetime) -> None:
+        self._at = at
+        longest = max((_closing(subject) for subject in look.subjects.values()), default=timedelta())
+        found = db.execute(
+            select(Alert.labels, Alert.opened_at, Alert.closed_at).where(
+                Alert.event == Event.TEST_DOWN, or_(Alert.closed_at.is_(None), Alert.closed_at > at - longest)
+            )
+        )
+        self._spans: dict[tuple[str, str], list[tuple[datetime, datetime | None]]] = defaultdict(list)
+        for labels, opened_at, closed_at in found:
+            self._spans[labels.get("agent", ""), labels.get("test", "")].append((opened_at, closed_at))
+
+    def reason(self, alert: Alert, subject: Subject) -> str:
+        """Why an anomaly has to wait; "" if it hasn't."""
+        limit = timedelta(seconds=subject.limit)
+        for opened_at, closed_at in self._spans.get(subject.key, ()):
+            # The first failed run is an anomaly at once; the test is down after some of them.
+            if alert.opened_at <= opened_at - limit:
+                continue
+            if closed_at is None:
+                return f"{subject.name} is down, seen from {subject.agent}"
+            if alert.opened_at <= closed_at and self._at - closed_at < _closing(subject):
+                return f"{subject.name} has just come up again, seen from {subject.agent}"
+        if alert.labels.get("field") == UP.name and self._at - alert.opened_at < limit:
+            return "it is told if the test is not down soon"
+        return ""
+
+
+def _closing(subject: Subject) -> timedelta:
+    plan = subject.test_plan
+    return timedelta(seconds=_CLOSING_RUNS * plan.interval + plan.timeout)
