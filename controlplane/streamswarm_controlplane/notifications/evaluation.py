@@ -9,7 +9,7 @@ from streamswarm_controlplane.jobs.lease import hold, release
 from streamswarm_controlplane.notifications.alerts import open_alerts, purge, reconcile
 from streamswarm_controlplane.notifications.limits import ThresholdWatch
 from streamswarm_controlplane.notifications.routing import Route, route
-from streamswarm_controlplane.notifications.watch import look_at_agents, look_at_results
+from streamswarm_controlplane.notifications.watch import StoreWatch, look_at_agents, look_at_results
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig.service import effective
 from streamswarm_core.clock import now
@@ -44,6 +44,7 @@ class Evaluator:
         self._worker = worker
         self._clock = clock
         self._limits = ThresholdWatch()
+        self._store = StoreWatch()
 
     def evaluate(self) -> bool:
         """One round; whether it was this worker's to do.
@@ -63,7 +64,7 @@ class Evaluator:
         with self._database.session(reading=True) as db:
             settings = effective(db, self._settings)
             look = look_at_agents(db, settings, since, at)
-        look_at_results(look, self._reader, settings, at, self._limits)
+        look_at_results(look, self._reader, settings, at, self._limits, self._store)
         with self._database.session() as db:
             if hold(db, LEASE, self._worker, self._lease_seconds, self._clock()) is None:
                 return False

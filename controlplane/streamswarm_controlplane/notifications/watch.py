@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -28,6 +28,7 @@ from streamswarm_core.reader import Condition, Reader, Select
 from streamswarm_core.schedule import is_always, is_over, read_schedule
 from streamswarm_core.wording import format_length
 
+_RESTART: Final = timedelta(seconds=10)
 _SILENT: Final = {AgentState.LATE: "late", AgentState.OFFLINE: "offline", AgentState.NEVER_SEEN: "not seen yet"}
 
 
@@ -117,10 +118,36 @@ def _known(agent: Agent, settings: ControlPlaneSettings) -> KnownAgent:
     return KnownAgent(agent.site, agent.labels, agent.queued_points, clock)
 
 
+class StoreWatch:
+    """Tells a store that is gone from one that is started again, which nobody needs to hear of."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+
+    def judge(self, fault: str, at: datetime) -> Finding:
+        """What to tell of a store that could be read, or couldn't because of a fault."""
+        self._since = (self._since or at) if fault else None
+        gone = self._since is not None and at - self._since >= _RESTART
+        return Finding(
+            Event.STORE_UNAVAILABLE,
+            {},
+            Verdict.GOOD if not fault else Verdict.BAD if gone else Verdict.UNKNOWN,
+            Severity.CRITICAL,
+            summary="Results can't be read from the store",
+            detail=fault,
+        )
+
+
 def look_at_results(
-    look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime, limits: ThresholdWatch
+    look: Look,
+    reader: Reader,
+    settings: ControlPlaneSettings,
+    at: datetime,
+    limits: ThresholdWatch,
+    store: StoreWatch,
 ) -> None:
-    """Add what the store has on the assignments; a store that can't be read is a finding, and all else is unknown."""
+    """Add what the store has on the assignments; while it can't be read all of that is unknown."""
+    fault = ""
     try:
         found = [
             *_runs(look, reader, settings, at),
@@ -128,20 +155,10 @@ def look_at_results(
             *limits.look(look, reader, at),
         ]
     except (Unavailable, Refused) as error:
-        verdict, found, detail = Verdict.BAD, [], str(error)
+        fault = str(error)
     else:
-        verdict, detail = Verdict.GOOD, ""
-    look.findings += found
-    look.findings.append(
-        Finding(
-            Event.STORE_UNAVAILABLE,
-            {},
-            verdict,
-            Severity.CRITICAL,
-            summary="Results can't be read from the store",
-            detail=detail,
-        )
-    )
+        look.findings += found
+    look.findings.append(store.judge(fault, at))
 
 
 def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime) -> Iterator[Finding]:
