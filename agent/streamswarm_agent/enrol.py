@@ -14,7 +14,7 @@ from streamswarm_agent.faults import without_number
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core import __version__, problem
 from streamswarm_core.errors import ConfigError
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 from streamswarm_core.ownfiles import write_whole
 from streamswarm_core.settings import variable_name
 
@@ -106,7 +106,7 @@ def enrol(settings: AgentSettings, *, token: str) -> Credential:
     request = {"token": token.strip(), "name": settings.name, "version": __version__, "host": host_facts()}
     try:
         url = f"{settings.controlplane_url}/api/v1/agent/enrol"
-        answer = httpx.post(url, json=request, timeout=15, verify=trusted())
+        answer = httpx.post(url, json=request, timeout=patience(15), verify=trusted())
     except httpx.HTTPError as error:
         raise ConfigError(
             f"the control plane {settings.controlplane_url} can't be reached: {without_number(error)}"

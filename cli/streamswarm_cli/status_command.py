@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from streamswarm_cli.services import SERVICES, Service, complete_service
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.hostport import local_url
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 from streamswarm_core.printable import printable
 
 _WAIT_SECONDS: Final = 4.0
@@ -87,7 +87,7 @@ def ask(service: Service) -> ServiceHealth:
     url = local_url(settings.host, settings.port)
     started = time.monotonic()
     try:
-        answer = httpx.get(f"{url}/health", timeout=_WAIT_SECONDS, verify=trusted())
+        answer = httpx.get(f"{url}/health", timeout=patience(_WAIT_SECONDS), verify=trusted())
         body: dict[str, Any] = answer.json()
     except httpx.ConnectError:
         return ServiceHealth(url, "not running", well=False, runs=False)

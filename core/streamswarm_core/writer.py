@@ -11,7 +11,7 @@ from urllib3.util import make_headers
 
 from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import CONNECT_SECONDS, trusted
 from streamswarm_core.proxies import proxy_for
 from streamswarm_core.wholeexchange import WholeExchange
 from streamswarm_core.without import without
@@ -56,7 +56,7 @@ class LineWriter(Closing):
         self._url = url
         self._token = token
         self._bucket = bucket
-        self._timeout_ms = int(timeout * 1000)
+        self._timeouts_ms = tuple(int(seconds * 1000) for seconds in (min(timeout, CONNECT_SECONDS), timeout))
         self._whole = whole
         self._connection: tuple[InfluxDBClient, WholeExchange] | None = None
         self._client_token = ""
@@ -117,7 +117,7 @@ class LineWriter(Closing):
                 self._url,
                 token=token,
                 org=_ORG,
-                timeout=self._timeout_ms,
+                timeout=self._timeouts_ms,
                 retries=False,
                 ssl_context=trusted() if self._url.startswith("https:") else None,
                 proxy=proxy,

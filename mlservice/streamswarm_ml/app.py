@@ -14,7 +14,7 @@ from starlette.routing import Route
 from streamswarm_core import __version__
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.exposition import barred, expose
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 from streamswarm_core.reader import TokenFile, open_reader
 from streamswarm_core.writer import LineWriter
 from streamswarm_ml.access import Gatekeeper
@@ -41,7 +41,7 @@ def create_app(settings: MlSettings) -> Starlette:
     token = TokenFile(settings.token_path)
     try:
         state = StateFile(settings.folder)
-        client = httpx.Client(timeout=5.0, verify=trusted())
+        client = httpx.Client(timeout=patience(5.0), verify=trusted())
         expectations = ExpectationsClient(
             settings.controlplane_url, token, settings.folder / "expectations.json", client
         )

@@ -10,7 +10,7 @@ import httpx
 from streamswarm_cli.admin.credentials import Credentials
 from streamswarm_core.closing import Closing
 from streamswarm_core.errors import ConfigError, Refused, Unavailable
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 
 SESSION_COOKIE: Final = "streamswarm_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -43,7 +43,7 @@ class Api(Closing):
         self.url = credentials.url
         self._lists: dict[str, list[dict[str, Any]]] = {}
         self._http = httpx.Client(
-            base_url=f"{self.url}/api/v1", headers=headers, cookies=cookies, timeout=60, verify=trusted()
+            base_url=f"{self.url}/api/v1", headers=headers, cookies=cookies, timeout=patience(60), verify=trusted()
         )
 
     def close(self) -> None:

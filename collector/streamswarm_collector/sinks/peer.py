@@ -7,7 +7,7 @@ import httpx
 
 from streamswarm_collector.settings import InfluxSinkSettings
 from streamswarm_core.closing import Closing
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 from streamswarm_core.wholeexchange import within
 
 _SECONDS: Final = 15.0
@@ -29,7 +29,7 @@ class Peer(Closing):
         self._settings = settings
         self._whole = whole
         self._connection: Any = None
-        self._client = httpx.Client(base_url=str(settings.url), timeout=_SECONDS, verify=trusted())
+        self._client = httpx.Client(base_url=str(settings.url), timeout=patience(_SECONDS), verify=trusted())
 
     def write(self, database: str, lines: bytes) -> httpx.Response:
         """Send line protocol with nanosecond times.

@@ -24,6 +24,7 @@ from streamswarm_controlplane.db import delete_rows
 from streamswarm_controlplane.problems import ApiError
 from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.clock import now
+from streamswarm_core.outbound import patience
 from streamswarm_core.secret import hash_secret
 
 CALLBACK: Final = "/api/v1/auth/oidc/callback"
@@ -63,7 +64,7 @@ class Provider:
         """The provider, if the settings have one."""
         if not settings.oidc_issuer or not settings.oidc_client_id:
             return None
-        return cls(settings, httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=False))
+        return cls(settings, httpx.Client(timeout=patience(_TIMEOUT_SECONDS), follow_redirects=False))
 
     def close(self) -> None:
         """Drop the connections."""

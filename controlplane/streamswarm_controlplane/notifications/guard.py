@@ -76,18 +76,18 @@ class Guard:
             or address in ipaddress.IPv4Network("0.0.0.0/8")
         )
 
-    def pin(self, host: str, port: int) -> str:
-        """The address to connect to: the name is looked up once, and what was checked is what is used.
+    def pin(self, host: str, port: int) -> list[str]:
+        """The addresses to connect to: the name is looked up once, and what was checked is what is used.
 
         Raises:
             BlockedError: none may be reached.
             OSError: the name has no address.
         """
         found = self._resolve(host.strip("[]"), port)
-        for text in found:
-            # A link-local address may carry its interface, which ipaddress understands only for IPv6.
-            if self.permits(ipaddress.ip_address(text)):
-                return text
+        # A link-local address may carry its interface, which ipaddress understands only for IPv6.
+        pinned = [text for text in dict.fromkeys(found) if self.permits(ipaddress.ip_address(text))]
+        if pinned:
+            return pinned
         addresses = ", ".join(dict.fromkeys(found)) or "nowhere"
         what = host if addresses == host.strip("[]") else f"{host} is {addresses}, which"
         raise BlockedError(

@@ -1,6 +1,7 @@
 """Sends one message by one channel. Whoever calls knows nothing of HTTP or SMTP; errors never hold a secret."""
 
 import asyncio
+import contextlib
 import json
 import smtplib
 import socket
@@ -22,6 +23,7 @@ from streamswarm_core import __version__
 from streamswarm_core.clock import now
 from streamswarm_core.errors import StreamSwarmError
 from streamswarm_core.hostport import host_port
+from streamswarm_core.outbound import patience
 from streamswarm_core.wholeexchange import within
 
 SECONDS: Final = 20.0
@@ -101,7 +103,16 @@ class Senders:
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        address = await asyncio.to_thread(self.guard.pin, host, port)
+        *others, last = await asyncio.to_thread(self.guard.pin, host, port)
+        for address in others:
+            # Where IPv6 leads nowhere, IPv4 may lead there.
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._post_to(address, port, url, body, headers)
+        return await self._post_to(last, port, url, body, headers)
+
+    async def _post_to(self, address: str, port: int, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
         pinned = urlunsplit((parts.scheme, host_port(address, port), parts.path or "/", parts.query, ""))
         own = {
             "Host": parts.netloc,
@@ -111,7 +122,9 @@ class Senders:
         }
         # Proxies of the environment would connect for us, and to what they like.
         async with (
-            httpx.AsyncClient(verify=self.tls, timeout=SECONDS, trust_env=False, follow_redirects=False) as client,
+            httpx.AsyncClient(
+                verify=self.tls, timeout=patience(SECONDS), trust_env=False, follow_redirects=False
+            ) as client,
             client.stream(
                 "POST", pinned, content=body, headers={**headers, **own}, extensions={"sni_hostname": host}
             ) as answer,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 
 ANSWER_SECONDS: Final = 5.0
 _NUMBER: Final = re.compile(r"^\[(?:Errno -?\d+|SSL[^\]]*)\] | \(_ssl\.c:\d+\)")
@@ -63,7 +63,9 @@ def ask(url: str, method: str = "GET", **request: Any) -> Answer:
     """
     sent = time.time()
     try:
-        with httpx.stream(method, url, **{"timeout": ANSWER_SECONDS, "verify": trusted(), **request}) as response:
+        with httpx.stream(
+            method, url, **{"timeout": patience(ANSWER_SECONDS), "verify": trusted(), **request}
+        ) as response:
             # Before the body, whose end is later than the moment that the header tells.
             took = time.time() - sent
             expires = _end_of_certificate(response)

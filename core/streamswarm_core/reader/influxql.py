@@ -7,7 +7,7 @@ import httpx
 
 from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 from streamswarm_core.reader.select import Condition, Select, quote_identifier
 from streamswarm_core.reader.series import Series
 
@@ -33,7 +33,7 @@ class InfluxQLReader(Closing):
         self._url = url.rstrip("/") + "/query"
         self._database = database
         self._token = token
-        self._client = httpx.Client(timeout=timeout, verify=trusted())
+        self._client = httpx.Client(timeout=patience(timeout), verify=trusted())
 
     def select(self, statement: Select) -> list[Series]:
         """Answer one SELECT; no data is an empty list.

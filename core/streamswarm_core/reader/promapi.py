@@ -6,7 +6,7 @@ from typing import Any, Final
 import httpx
 
 from streamswarm_core.errors import Refused, Unavailable
-from streamswarm_core.outbound import trusted
+from streamswarm_core.outbound import patience, trusted
 
 _ALWAYS: Final = {
     # VictoriaMetrics: no moving of times for its cache's sake, and an error instead of half an answer of a cluster.
@@ -39,7 +39,7 @@ class PromApi:
         self._url = url.rstrip("/") + "/api/v1/"
         self._token = token
         self._tenant = tenant
-        self._client = client or httpx.Client(timeout=timeout, verify=trusted())
+        self._client = client or httpx.Client(timeout=patience(timeout), verify=trusted())
         self._closed_ranges: bool | None = None
 
     def instant(self, query: str, time_ms: int) -> Iterator[tuple[dict[str, str], Samples]]:

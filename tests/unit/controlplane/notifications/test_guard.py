@@ -49,17 +49,17 @@ def test_this_host_its_link_and_metadata_services_are_blocked_in_every_spelling(
     "address", ["192.0.2.10", "10.1.2.3", "192.168.1.1", "2001:db8::1", "fd12::1", "64:ff9b::c000:20a"]
 )
 def test_other_addresses_are_let_through_private_ones_too(address: str) -> None:
-    assert resolving(address).pin("hooks.test", 443) == address
+    assert resolving(address).pin("hooks.test", 443) == [address]
 
 
 def test_the_first_permitted_address_is_the_one_that_is_used() -> None:
-    assert resolving("127.0.0.1", "192.0.2.10").pin("hooks.test", 443) == "192.0.2.10"
+    assert resolving("127.0.0.1", "192.0.2.10").pin("hooks.test", 443) == ["192.0.2.10"]
 
 
 def test_a_name_is_looked_up_once_so_that_it_cannot_change_in_between() -> None:
     answers = [["192.0.2.10"], ["127.0.0.1"]]
     guard = Guard(resolver=lambda _host, _port: answers.pop(0))
-    assert guard.pin("rebind.test", 80) == "192.0.2.10"
+    assert guard.pin("rebind.test", 80) == ["192.0.2.10"]
     assert len(answers) == 1
 
 

@@ -25,6 +25,8 @@ from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.notifications.routing import message
 from streamswarm_controlplane.notifications.senders import DeliveryError, Senders, trusted
 from streamswarm_controlplane.notifications.signing import verify
+from streamswarm_core import outbound
+from tests.blackhole import leading_nowhere
 from tests.dripping import dripping
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.notifications.tools import NOON, SECRET, SHAPE, Receiver, loopback_senders
@@ -85,6 +87,16 @@ def test_a_webhook_to_this_host_is_refused_unless_it_is_allowed(receiver: Receiv
     with pytest.raises(DeliveryError, match="webhooks may not reach"):
         post(receiver, Senders(Guard(), ssl.create_default_context()))
     assert receiver.requests == []
+
+
+def test_a_webhook_whose_first_address_leads_nowhere_is_sent_to_the_next(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "CONNECT_SECONDS", 0.2)
+    port = int(receiver.url.rpartition(":")[2])
+    with leading_nowhere("hooks.test", port, monkeypatch):
+        post(replace(receiver, url=f"http://hooks.test:{port}"))
+    assert len(receiver.requests) == 1
 
 
 def test_an_answer_that_is_no_success_says_so_and_a_redirect_is_not_followed(receiver: Receiver) -> None:
