@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from streamswarm_agent.net.icmp.controls import ControlForms
 from streamswarm_agent.net.icmp.flight import Flight, Flights
 from streamswarm_agent.net.icmp.outlet import EchoOutlet
 from streamswarm_agent.net.icmp.packet import (
@@ -48,25 +49,12 @@ def _slot(form: str, size: int) -> struct.Struct:
     return struct.Struct(f"{form}{size - struct.calcsize(form)}x")
 
 
-# A struct cmsghdr is length, level, type; of that the type is read. How long the length is depends on the machine.
-_HEADER_BYTES: Final = socket.CMSG_LEN(0)
-_KIND: Final = f"{_HEADER_BYTES - struct.calcsize('@i')}xi"
-_STAMP_SPACE: Final = socket.CMSG_SPACE(struct.calcsize("@ll"))
-_STAMPING_SPACE: Final = socket.CMSG_SPACE(3 * struct.calcsize("@ll"))
-_STAMP: Final = f"@{_KIND}ll"
-_STAMP_SLOT: Final = _slot(_STAMP, _CONTROL_BYTES)
-_HOPS_SLOTS: Final = {
-    stamped: _slot(f"{_STAMP}{_HEADER_BYTES + _STAMPING_SPACE * stamped}xi", _CONTROL_BYTES)
-    for stamped in (False, True)
-}
+_CONTROLS: Final = ControlForms(_CONTROL_BYTES)
 _RAW_SLOT: Final = _slot(RAW_REPLY.format, _PACKET_BYTES)
 _PLAIN_SLOT: Final = _slot(REPLY.format, _PACKET_BYTES)
 
 # struct sock_extended_err: errno, origin, type, code, padding, info, data. Behind it the address of who sent the error.
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")
-_QUEUED_SLOT: Final = _slot(f"{_STAMP}{_STAMPING_SPACE}x{_KIND}4xB7xI", _CONTROL_BYTES)
-"""Stamp, then of the error behind it its cmsghdr's type, origin and data."""
-_QUEUED_BYTES: Final = _STAMP_SPACE + _STAMPING_SPACE + _HEADER_BYTES + _EXTENDED_ERROR.size
 _ERRQUEUE: Final = int(socket.MSG_ERRQUEUE)
 _RECVERR: Final = {IP_RECVERR, IPV6_RECVERR}
 _ORIGIN_ICMP, _ORIGIN_ICMP6, _ORIGIN_STAMP = 2, 3, 4
@@ -161,11 +149,11 @@ class EchoChannel:
         newest_ns = self._wall_ns() + STEP_NS
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor, _ERRQUEUE)
-            queued = zip(reader.control_lengths, reader.controls_as(_QUEUED_SLOT), strict=True)
+            queued = zip(reader.control_lengths, reader.controls_as(_CONTROLS.queued), strict=True)
             for slot, (length, (stamp, seconds, nanoseconds, kind, origin, key)) in enumerate(queued):
                 # Between stamps and error a router's error has other things, or it has no stamps: what the buffer holds
                 # from before must not be taken for part of it.
-                whole = raw or length >= _QUEUED_BYTES
+                whole = raw or length >= _CONTROLS.queued_bytes
                 if not (whole and stamp == SO_TIMESTAMPNS and kind in _RECVERR and origin == _ORIGIN_STAMP):
                     self._take_queued_error(slot)
                     continue
@@ -233,7 +221,7 @@ class EchoChannel:
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor)
             now_ns = self._wall_ns()
-            rows = zip(reader.lengths, reader.packets_as(_RAW_SLOT), reader.controls_as(_STAMP_SLOT), strict=True)
+            rows = zip(reader.lengths, reader.packets_as(_RAW_SLOT), reader.controls_as(_CONTROLS.stamp), strict=True)
             for slot, (length, packet, (stamp, seconds, nanoseconds)) in enumerate(rows):
                 if length < RAW_REPLY.size:
                     continue
@@ -265,7 +253,7 @@ class EchoChannel:
         """Read packets that begin with the ICMP header; returns how many."""
         flights, reader, total = self._flights, self._reader, 0
         answer = flights.answer
-        reply, errors, control = ECHO_REPLY[self.family], ERROR_TYPES[self.family], _HOPS_SLOTS[self._stamped]
+        reply, errors, control = ECHO_REPLY[self.family], ERROR_TYPES[self.family], _CONTROLS.hops[self._stamped]
         for _ in range(_MOST_BATCHES_PER_WAKE):
             count = reader.read(self._descriptor)
             now_ns = self._wall_ns()
