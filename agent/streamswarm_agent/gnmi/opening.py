@@ -145,7 +145,7 @@ async def _try(endpoint: Endpoint, address: Address, wait: float, phases: dict[s
         if context is None:
             return None
         started = time.monotonic()
-        name = endpoint.server_name or endpoint.host
+        name = (endpoint.server_name or endpoint.host).removesuffix(".")
         try:
             async with asyncio.timeout(wait):
                 tls = await wire.start_tls(context, name)

@@ -41,8 +41,10 @@ class Wire(Closing):
             OSError: also ssl.SSLError, and ssl.SSLCertVerificationError for a certificate that can't be verified.
             ProbeFault: the name can be no server's.
         """
+        # Certificates know no interfaces, and no dot at the end, which keeps a resolver from trying other domains.
+        name = server_name.partition("%")[0].removesuffix(".")
         try:
-            tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name, session=session)
+            tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
         except ValueError as error:
             raise ProbeFault(Fault.BAD_TARGET, f"{server_name!r} can be no server's name: {error}") from None
         while True:

@@ -51,6 +51,20 @@ async def test_the_facts_of_a_handshake_and_its_certificate(authority: Authority
     assert not {"resolve", "starttls", "certificate_fault", "ocsp_stapled", "resumed"} & set(point.fields)
 
 
+async def test_a_name_that_ends_with_a_dot_is_the_certificates_name(
+    authority: Authority, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *arguments, **more: look_up(HERE, *arguments, **more))
+    with http_server(certificate=authority.certificate("www.lab.test")) as server:
+        for probe, target in (
+            ("tls", f"www.lab.test.:{server.port}"),
+            ("http", f"https://www.lab.test.:{server.port}/"),
+        ):
+            point = await run(probe, target, context, ca_file=str(authority.path))
+            assert (point.fields["up"], point.fields.get("error_detail")) == (1, None)
+
+
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [

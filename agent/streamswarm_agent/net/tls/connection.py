@@ -168,8 +168,7 @@ async def _shake_hands(
         timings.prepare = time.monotonic() - started
         started = time.monotonic()
     # A session belongs to the context it was made with, so it is never offered without verification.
-    # Certificates know no interfaces.
-    tls = await wire.start_tls(context, server_name.partition("%")[0], session)
+    tls = await wire.start_tls(context, server_name, session)
     timings.handshake = time.monotonic() - started
     return tls
 

@@ -78,7 +78,7 @@ def status_of(response: bytes) -> str:
 
 
 def _client_hello(server_name: str) -> bytes:
-    name = server_name.encode("idna") if not _is_address(server_name) else b""
+    name = server_name.removesuffix(".").encode("idna") if not _is_address(server_name) else b""
     extensions = [
         (5, b"\x01" + bytes(4)),
         (10, _vector(2, _GROUPS)),
