@@ -17,6 +17,7 @@ _WORDS: Final = {
     "test": "Test",
 }
 _COLOURS: Final = {"critical": "#b3261e", "warning": "#8a5a00", "info": "#0b6b62"}
+_PAGE: Final = "look at"
 _CLOSED_COLOUR: Final = "#0a7a3d"
 
 
@@ -71,7 +72,7 @@ def markup(payload: Mapping[str, Any]) -> str:
     for alert in _worst_first(payload):
         colour = _CLOSED_COLOUR if alert["state"] == "closed" else _COLOURS.get(alert["severity"], "#17202a")
         rows = "".join(
-            f'<tr><td style="color:#5b6775">{html.escape(name)}</td><td>{html.escape(value)}</td></tr>'
+            f'<tr><td style="color:#5b6775">{html.escape(name)}</td><td>{_linked(name, value)}</td></tr>'
             for name, value in _facts(alert)
         )
         parts.append(
@@ -82,6 +83,11 @@ def markup(payload: Mapping[str, Any]) -> str:
         parts.append("<p>If you can read this, the channel works.</p>")
     parts.append(f'<p style="color:#5b6775">{html.escape(_footer(payload))}</p></div>')
     return "\n".join(parts)
+
+
+def _linked(name: str, value: str) -> str:
+    text = html.escape(value)
+    return f'<a href="{text}">{text}</a>' if name == _PAGE else text
 
 
 def chat(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +141,7 @@ def _facts(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
     if alert["state"] == "open" and alert["event"] in _NEXT:
         facts.append(("next", _NEXT[alert["event"]]))
     if "url" in alert:  # those written by the version before have none
-        facts.append(("look at", alert["url"]))
+        facts.append((_PAGE, alert["url"]))
     return [(name, " ".join(value.split())) for name, value in facts]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from streamswarm_controlplane.notifications.events import MessageKind, Severity
 from streamswarm_controlplane.notifications.matching import labels_of, rule_matches
 from streamswarm_controlplane.notifications.models import Alert, Channel, Rule, RuleGroup
 from streamswarm_controlplane.notifications.outbox import enqueue
+from streamswarm_core.catalogue import CATALOGUE
 
 _GATHER: Final = 10
 """What joins a group that has been told is gathered for so many waits, unless it is critical."""
@@ -157,10 +158,17 @@ def message(
 def _page(alert: Alert, url: str) -> str:
     """Where to look first."""
     if test := alert.labels.get("test"):
-        return f"{url}/results?test={quote(test)}"
+        shown = {"test": test, "agent": alert.labels.get("agent", ""), "field": _field(alert)}
+        chosen = {name: value for name, value in shown.items() if value}
+        return f"{url}/results?{urlencode({**chosen, 'since': _time(alert.opened_at)}, quote_via=quote)}"
     if agent := alert.labels.get("agent"):
         return f"{url}/agents?q={quote(agent)}"
     return f"{url}/alerts"
+
+
+def _field(alert: Alert) -> str:
+    measurement, field = (alert.labels.get(name, "") for name in ("measurement", "field"))
+    return f"{measurement}.{field}" if measurement in CATALOGUE and field in CATALOGUE[measurement] else ""
 
 
 def _alert(alert: Alert, url: str) -> dict[str, Any]:

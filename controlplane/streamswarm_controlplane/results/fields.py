@@ -18,7 +18,7 @@ class Selection:
 
 
 def select_fields(spec: ProbeSpec, names: Sequence[str]) -> list[Selection]:
-    """The fields with these names, by measurement; without names those that the ML service watches, and the headline.
+    """The fields with these names, by measurement; without names the headline, and those that the ML service watches.
 
     Args:
         spec: the probe.
@@ -93,10 +93,11 @@ def without_text(selection: Selection, names: Iterable[str]) -> Selection:
 
 
 def _usual(spec: ProbeSpec, measurement: Measurement) -> Iterator[Field]:
-    for field in measurement.fields:
-        headline = measurement is spec.measurements[0] and field.name == spec.headline
-        if field.feature or headline:
-            yield field
+    """The headline first: it is what people look at first."""
+    headline = spec.headline if measurement is spec.measurements[0] else None
+    if headline is not None:
+        yield measurement[headline]
+    yield from (field for field in measurement.features if field.name != headline)
 
 
 def _names(measurement: Measurement, field: Field) -> set[str]:

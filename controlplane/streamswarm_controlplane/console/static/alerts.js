@@ -62,8 +62,10 @@ function row(alert) {
 }
 
 function about(alert) {
-  const { test, agent } = alert.labels;
-  const page = test ? `/results?test=${encodeURIComponent(test)}` : agent && `/agents?q=${encodeURIComponent(agent)}`;
+  const { test, agent, measurement, field } = alert.labels;
+  // All fields together are none of the test's own.
+  const shown = { test, ...(agent && { agent }), ...(field && field !== "all" && { field: `${measurement}.${field}` }), since: alert.opened_at };
+  const page = test ? `/results?${new URLSearchParams(shown)}` : agent && `/agents?q=${encodeURIComponent(agent)}`;
   return page ? element("a", { class: "row-link", href: page }, alert.summary) : alert.summary;
 }
 

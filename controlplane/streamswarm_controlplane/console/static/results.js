@@ -6,19 +6,34 @@ import { describeSchedule } from "./schedule.js";
 
 const MOST_LINES = 16;
 const REFRESH = 10000;
+const LENGTHS = { "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000 };
 const STATES = { up: "✓ up", down: "✕ down", stale: "◌ no recent data", pending: "… no data", paused: "‖ paused" };
-const testId = await idOf(new URLSearchParams(location.search).get("test") || "");
+const link = new URLSearchParams(location.search);
+const testId = await idOf(link.get("test") || "");
 const base = `/tests/${encodeURIComponent(testId)}/results`;
 const place = (name) => document.getElementById(name);
 const controls = place("controls");
 let drawn = null;
 let asked = 0;
+let fieldsDrawn = false;
 
 // Links in messages name a test by its key.
 async function idOf(test) {
   if (!test || /^[0-9a-f]{32}$/.test(test)) return test;
   const found = await api.all(`/tests?q=${encodeURIComponent(test)}`).catch(() => []);
   return found.find((one) => one.key === test)?.id || test;
+}
+
+// An alert's link says what it is about: the field, the agent, and since when.
+function followLink() {
+  for (const name of ["field", "agent"]) {
+    const wanted = link.get(name);
+    if (wanted) controls[name].append(new Option(wanted, wanted, true, true));
+  }
+  const seconds = (Date.now() - Date.parse(link.get("since"))) / 1000;
+  if (!(seconds >= 0)) return;
+  const named = [...controls.range.options].map((one) => one.value).filter((one) => one !== "custom");
+  controls.range.value = named.find((one) => LENGTHS[one] >= 1.25 * seconds) || named.at(-1);
 }
 
 function range() {
@@ -44,7 +59,7 @@ async function load() {
       api.get(`${base}/runs?${query({ limit: 25 })}`)]);
     if (mine !== asked) return;
     showProblem(null);
-    if (!controls.field.options.length) drawFields(latest, history);
+    if (!fieldsDrawn) drawFields(latest, history);
     drawAgents(latest);
     drawLatest(latest);
     drawn = history;
@@ -66,8 +81,9 @@ function drawFields(latest, history) {
       one.field.replaceAll("_", " ")));
   }
   controls.field.replaceChildren(...[...groups].map(([name, options]) => element("optgroup", { label: name }, ...options)));
-  const first = history.fields.find((one) => one.unit === "seconds") || history.fields[0];
+  const first = history.fields[0];
   if (first) controls.field.value = `${first.measurement}.${first.field}`;
+  fieldsDrawn = true;
 }
 
 function drawAgents(latest) {
@@ -182,6 +198,7 @@ async function begin() {
   place("about").textContent = [test.probe, test.target || "the agent's own host", ...describeSchedule(test),
     test.paused ? "paused" : ""].filter(Boolean).join(" · ");
   place("zone").textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  followLink();
   await load();
   setInterval(() => { if (range().stop === "now" && !document.hidden) load(); }, REFRESH);
 }

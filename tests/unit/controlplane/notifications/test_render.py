@@ -1,5 +1,6 @@
 """What a message says to somebody who has just been woken up by it."""
 
+import html
 from datetime import timedelta
 from typing import Any
 
@@ -51,14 +52,20 @@ def test_what_is_open_says_what_to_do_next_and_what_is_over_how_long_it_lasted()
     found = payload(
         MessageKind.CHANGED,
         alert("test_down", "critical", "Web is down", test="web", agent="berlin-1"),
+        alert("threshold", "critical", "voip.mos is bad", test="call", agent="b-1", measurement="voip", field="mos"),
         alert("agent_offline", "critical", "Agent is offline", agent="berlin-1", seconds=300),
     )
     text = render.plain(found)
-    assert text.count("next: ") == 1
+    assert text.count("next: ") == 2
     assert "(recovered, lasted 5 min)" in text
-    for page in ("/results?test=web", "/agents?q=berlin-1"):
-        assert f"look at: {SHAPE.url}{page}" in text
-        assert f"{SHAPE.url}{page}" in render.markup(found)
+    since = "since=2026-03-01T12%3A00%3A00Z"
+    for page in (
+        f"/results?test=web&agent=berlin-1&{since}",
+        f"/results?test=call&agent=b-1&field=voip.mos&{since}",
+        "/agents?q=berlin-1",
+    ):
+        assert f"look at: {SHAPE.url}{page}\n" in text
+        assert f'<a href="{html.escape(SHAPE.url + page)}">' in render.markup(found)
 
 
 def test_a_message_of_the_version_before_is_still_sent() -> None:
