@@ -17,13 +17,16 @@ _WORDS: Final = {
     "test": "Test",
 }
 _COLOURS: Final = {"critical": "#b3261e", "warning": "#8a5a00", "info": "#0b6b62"}
+_IN_FULL: Final = 10
+_IN_LINES: Final = 50
 _PAGE: Final = "look at"
 _CLOSED_COLOUR: Final = "#0a7a3d"
 
 
 _NEXT: Final = {
     "agent_offline": "is its host up, and does it reach the control plane? there: streamswarm doctor",
-    "test_down": "down on all agents: look at the target; on this one only: at its way there",
+    "test_down": "down on all agents: look at the target; on this one only: at its way there; most of its tests: "
+    "at its own link",
     "no_data": "what the detail says; there: streamswarm doctor, and the agent's log",
     "threshold": "its results show since when, and which agents see it",
     "anomaly": "its results show what is unusual; the dashboard Anomalies, what was expected",
@@ -53,10 +56,12 @@ def subject(payload: Mapping[str, Any]) -> str:
 def plain(payload: Mapping[str, Any]) -> str:
     """The message as plain text."""
     lines = [subject(payload).removeprefix("[StreamSwarm] "), ""]
-    for alert in _worst_first(payload):
+    for alert in _worst_first(payload)[:_IN_FULL]:
         lines.append(f"{_mark(alert)} {alert['summary']}")
         lines += [f"    {name}: {value}" for name, value in _facts(alert)]
         lines.append("")
+    if others := _others(payload):
+        lines += [*others, ""]
     if payload["kind"] == "test":
         lines += ["If you can read this, the channel works.", ""]
     lines.append(_footer(payload))
@@ -69,7 +74,7 @@ def markup(payload: Mapping[str, Any]) -> str:
         '<div style="font:14px/1.5 sans-serif;color:#17202a">',
         f'<h2 style="font-size:16px">{html.escape(subject(payload).removeprefix("[StreamSwarm] "))}</h2>',
     ]
-    for alert in _worst_first(payload):
+    for alert in _worst_first(payload)[:_IN_FULL]:
         colour = _CLOSED_COLOUR if alert["state"] == "closed" else _COLOURS.get(alert["severity"], "#17202a")
         rows = "".join(
             f'<tr><td style="color:#5b6775">{html.escape(name)}</td><td>{_linked(name, value)}</td></tr>'
@@ -79,6 +84,8 @@ def markup(payload: Mapping[str, Any]) -> str:
             f'<div style="border-left:4px solid {colour};padding:2px 0 2px 12px;margin:12px 0">'
             f"<b>{html.escape(alert['summary'])}</b><table>{rows}</table></div>"
         )
+    if others := _others(payload):
+        parts.append(f"<p>{'<br>'.join(map(html.escape, others))}</p>")
     if payload["kind"] == "test":
         parts.append("<p>If you can read this, the channel works.</p>")
     parts.append(f'<p style="color:#5b6775">{html.escape(_footer(payload))}</p></div>')
@@ -99,8 +106,10 @@ def chat(payload: Mapping[str, Any]) -> dict[str, Any]:
             "title": escape_chat(f"{_mark(one)} {one['summary']}"),
             "text": escape_chat("\n".join(f"{name}: {value}" for name, value in _facts(one))),
         }
-        for one in _worst_first(payload)
+        for one in _worst_first(payload)[:_IN_FULL]
     ]
+    if others := _others(payload):
+        attachments.append({"color": "#5b6775", "text": escape_chat("\n".join(others))})
     if payload["kind"] == "test":
         attachments.append({"color": "#0b6b62", "text": "If you can read this, the channel works."})
     return {"text": escape_chat(subject(payload)), "attachments": attachments}
@@ -118,6 +127,17 @@ def escape_chat(text: str) -> str:
 def _worst_first(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     order = [*reversed(Severity), "closed"]
     return sorted(payload["alerts"], key=lambda alert: order.index(_level(alert)))
+
+
+def _others(payload: Mapping[str, Any]) -> list[str]:
+    """What is not told in full: a line each, and how many more there are.
+
+    Nobody reads a hundred alerts with all their facts, and Slack takes no message with as many.
+    """
+    others = _worst_first(payload)[_IN_FULL:]
+    lines = [" ".join(f"{_mark(one)} {one['summary']}, since {one['opened_at']}".split()) for one in others[:_IN_LINES]]
+    more = len(others) - len(lines)
+    return [*lines, f"… and {more} more: {payload['url']}"] if more > 0 else lines
 
 
 def _level(alert: Mapping[str, Any]) -> str:

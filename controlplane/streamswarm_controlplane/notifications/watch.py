@@ -165,6 +165,9 @@ def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: dateti
     """Tests that are down, and tests without data."""
     arrivals = Arrivals(look, heard(reader, settings.late_seconds, at))
     together: dict[tuple[str, str], list[Subject]] = defaultdict(list)
+    by_test: dict[str, list[bool]] = defaultdict(list)
+    by_agent: dict[str, list[bool]] = defaultdict(list)
+    down: list[tuple[Subject, list[Mapping[str, Any]], Verdict]] = []
     for subject in look.subjects.values():
         # One question for all tests of a probe that are always going; one for each that waits for its next occasion.
         alone = "" if is_always(read_schedule(subject.test_plan.schedule)) else subject.test
@@ -173,19 +176,18 @@ def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: dateti
         seconds = LONG_SECONDS if test else max(one.limit for one in subjects)
         newest = _newest(reader, probe, test, seconds, settings.down_runs, at)
         has_up = UP in SPECS[probe].measurements[0].fields
-        seen: dict[str, list[bool]] = defaultdict(list)
-        down: list[tuple[Subject, list[Mapping[str, Any]], Verdict]] = []
         for subject in subjects:
             records = newest.get(subject.key, [])
             silent = is_silent(subject, records, look.results_since, at)
             yield from arrivals.take(subject, silent)
             verdict = _up_verdict(records, settings.down_runs, silent=silent)
             if silent is False and records[0].get(UP.name) is not None:
-                seen[subject.test].append(not records[0][UP.name])
+                by_test[subject.test].append(not records[0][UP.name])
+                by_agent[subject.agent].append(not records[0][UP.name])
             if has_up and look.matters(Event.TEST_DOWN, subject, verdict):
                 down.append((subject, records, verdict))
-        for subject, records, verdict in down:
-            yield _down(subject, records, verdict, seen[subject.test])
+    for subject, records, verdict in down:
+        yield _down(subject, records, verdict, by_test[subject.test], by_agent[subject.agent])
     yield from arrivals.together()
 
 
@@ -217,18 +219,25 @@ def _up_verdict(records: list[Mapping[str, Any]], count: int, *, silent: bool | 
     return Verdict.BAD if len(ups) == count and not any(ups) else Verdict.UNKNOWN
 
 
-def _down(subject: Subject, records: list[Mapping[str, Any]], verdict: Verdict, seen: Sequence[bool]) -> Finding:
-    """A test that is down on an agent; `seen` is whether it is on each of all that measure it now."""
+def _down(
+    subject: Subject,
+    records: list[Mapping[str, Any]],
+    verdict: Verdict,
+    of_test: Sequence[bool],
+    of_agent: Sequence[bool],
+) -> Finding:
+    """A test that is down on an agent; with whether it is on each agent, and whether each of the agent's tests is."""
     newest = records[0] if records else {}
     words = ": ".join(filter(None, (str(newest.get(one.name) or "") for one in (ERROR, ERROR_DETAIL))))
-    # Whether it is the target's fault or the way's is what is asked first.
-    others = f"down on {sum(seen)} of {len(seen)} agents" if len(seen) > 1 else ""
+    # Whether it is the target's fault, the way's or the agent's is what is asked first.
+    others = f"down on {sum(of_test)} of {len(of_test)} agents" if len(of_test) > 1 else ""
+    besides = f"{sum(of_agent)} of the agent's {len(of_agent)} tests are down" if sum(of_agent) > 1 else ""
     return Finding(
         Event.TEST_DOWN,
         subject.labels,
         verdict,
         Severity.CRITICAL,
         summary=f"{subject.name} is down, seen from {subject.agent}",
-        detail="; ".join(filter(None, (words, others))),
+        detail="; ".join(filter(None, (words, others, besides))),
         more=subject.more,
     )

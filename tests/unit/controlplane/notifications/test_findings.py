@@ -56,6 +56,19 @@ def test_a_test_that_is_down_says_on_how_many_of_its_agents(rule: World) -> None
 
 
 @decides
+def test_a_test_that_is_down_says_how_many_of_its_agents_tests_are(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns", "web")
+    rule.run(30)
+    rule.down = {"ping"}
+    rule.run(20)
+    assert rule.alerts()["test_down ping"].detail == "timeout: no reply"
+    rule.down = {"ping", "web"}
+    rule.run(20)
+    for name in ("ping", "web"):
+        assert rule.alerts()[f"test_down {name}"].detail == "timeout: no reply; 2 of the agent's 3 tests are down"
+
+
+@decides
 def test_a_test_without_data_is_an_alert_of_its_own_and_never_good_news(rule: World) -> None:
     rule.add_agent("a", "ping", "other")
     rule.down = {"ping"}

@@ -68,6 +68,19 @@ def test_what_is_open_says_what_to_do_next_and_what_is_over_how_long_it_lasted()
         assert f'<a href="{html.escape(SHAPE.url + page)}">' in render.markup(found)
 
 
+def test_of_many_alerts_the_worst_are_told_in_full_and_the_others_in_a_line_each() -> None:
+    down = [alert("test_down", "critical", f"Test {number} is down", test=f"t{number}") for number in range(70)]
+    found = payload(MessageKind.OPENED, *down, alert("no_data", "warning", "No data"))
+    text = render.plain(found)
+    assert text.count("look at: ") == render.markup(found).count("<a href") == 10
+    assert "[critical] Test 10 is down, since 2026-03-01T12:00:00Z\n" in text
+    assert f"… and 11 more: {SHAPE.url}/alerts\n" in text
+    assert "Test 59 is down" in render.markup(found)
+    chat = render.chat(found)
+    assert len(chat["attachments"]) == 11  # Slack takes a hundred at most
+    assert "… and 11 more" in chat["attachments"][-1]["text"]
+
+
 def test_a_message_of_the_version_before_is_still_sent() -> None:
     found = payload(MessageKind.OPENED, alert("test_down", "critical", "Web is down", test="web"))
     del found["alerts"][0]["url"]
