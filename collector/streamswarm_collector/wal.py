@@ -201,15 +201,18 @@ class Wal:
     def _commit(self, waiting: list[_Waiting]) -> None:
         first = self._last_lsn + 1
         frames = b"".join(frame(first + offset, item.payload) for offset, item in enumerate(waiting))
+        changed_ns = os.fstat(self._segment.fileno()).st_mtime_ns
         try:
             self._write(frames)
             os.fdatasync(self._segment.fileno())
             self._check_link()
         except OSError as error:
-            self._undo(error)
+            self._undo(error, changed_ns)
             _refuse(waiting, self._failure or error)
             return
-        self._full = None
+        if self._full:
+            log.info("there is room for the log again; points are taken")
+            self._full = None
         self._landmarks.add(first, time.time())
         with self._appended:
             self._last_lsn = first + len(waiting) - 1
@@ -243,7 +246,7 @@ class Wal:
         if not os.fstat(self._segment.fileno()).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "deleted under the running collector", str(self._path))
 
-    def _undo(self, error: OSError) -> None:
+    def _undo(self, error: OSError, changed_ns: int) -> None:
         """Take back what was not acknowledged: a disk that is full takes the next batch when there is room again.
 
         After any other failure the kernel may have dropped pages: nothing may be acknowledged any more.
@@ -251,9 +254,13 @@ class Wal:
         if error.errno in _NO_ROOM:
             try:
                 os.ftruncate(self._segment.fileno(), self._current_bytes)
+                # Its time says when the last record was taken.
+                os.utime(self._segment.fileno(), ns=(changed_ns, changed_ns))
             except OSError as second:
                 error = second
             else:
+                if not self._full:
+                    log.error("no points are taken until there is room in %s: %s", self._folder, error.strerror)
                 self._full = (time.monotonic(), error)
                 return
         self._failure = OSError(f"{error}; restart the collector")

@@ -178,18 +178,23 @@ def no_file_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_written_again_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_written_again_when_there_is_room_and_said_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     wal = Wal(tmp_path)
     append(wal, b"one")
     (segment,) = segments(tmp_path)
-    whole = segment.read_bytes()
+    whole, changed = segment.read_bytes(), segment.stat().st_mtime_ns
     with no_file_larger_than(len(whole) + 500):
         for _ in range(2):
             with pytest.raises(Unavailable, match=r"log can't be written: .*File too large"):
                 append(wal, b"x" * 1_000)
-            assert segment.read_bytes() == whole
+            assert (segment.read_bytes(), segment.stat().st_mtime_ns) == (whole, changed)
         assert "File too large" in str(wal.failure)
+        assert caplog.messages == [f"no points are taken until there is room in {tmp_path}: File too large"]
         assert append(wal, b"two") == [2]  # it fits
+        assert caplog.messages[-1] == "there is room for the log again; points are taken"
         assert str(wal.failure) == "None"
         with pytest.raises(Unavailable):
             append(wal, b"x" * 1_000)
