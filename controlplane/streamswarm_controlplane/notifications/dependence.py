@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from streamswarm_controlplane.notifications.events import Event
+from streamswarm_controlplane.notifications.events import Event, Severity
 from streamswarm_controlplane.notifications.findings import Look, Subject
 from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_core.catalogue.common import UP
@@ -85,10 +85,13 @@ class _Downs:
 
     def __init__(self, db: Session, look: Look, at: datetime) -> None:
         self._at = at
-        longest = max((_closing(subject) for subject in look.subjects.values()), default=timedelta())
+        # Once all is well a detector may take its time, while what it finds unusual is that nothing is lost any more.
+        self._better = {one.fingerprint for one in look.findings if one.severity is Severity.INFO}
+        earliest = select(func.min(Alert.opened_at)).where(Alert.event == Event.ANOMALY, Alert.closed_at.is_(None))
         found = db.execute(
             select(Alert.labels, Alert.opened_at, Alert.closed_at).where(
-                Alert.event == Event.TEST_DOWN, or_(Alert.closed_at.is_(None), Alert.closed_at > at - longest)
+                Alert.event == Event.TEST_DOWN,
+                or_(Alert.closed_at.is_(None), Alert.closed_at >= earliest.scalar_subquery()),
             )
         )
         self._spans: dict[tuple[str, str], list[tuple[datetime, datetime | None]]] = defaultdict(list)
@@ -104,7 +107,8 @@ class _Downs:
                 continue
             if closed_at is None:
                 return f"{subject.name} is down, seen from {subject.agent}"
-            if alert.opened_at <= closed_at and self._at - closed_at < _closing(subject):
+            just_now = self._at - closed_at < _closing(subject)
+            if alert.opened_at <= closed_at and (just_now or alert.fingerprint in self._better):
                 return f"{subject.name} has just come up again, seen from {subject.agent}"
         if alert.labels.get("field") == UP.name and self._at - alert.opened_at < limit:
             return "it is told if the test is not down soon"

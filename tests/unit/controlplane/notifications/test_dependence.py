@@ -30,7 +30,11 @@ def test_what_goes_on_long_after_the_test_is_up_again_is_told(rule: World) -> No
     rule.score("a", "ping", field="up", flag=1, value=0)
     rule.run(30)
     rule.down = set()
+    rule.score("a", "ping", field="up", flag=1, value=1)  # that is no fault, however long the detector wonders
     rule.run(150)
+    assert len(rule.told()) == 2
+    rule.score("a", "ping", field="up", flag=1, value=0)
+    rule.run(10)
     assert rule.told() == [
         ("opened", ["test_down open"]),
         ("closed", ["test_down closed"]),

@@ -137,7 +137,12 @@ class World:
         value: float = 0.5,
         kind: str = "",
     ) -> None:
-        values: dict[str, Any] = {"score": 0.9, "threshold": 0.8, "expected": 0.01, "value": value}
+        values: dict[str, Any] = {
+            "score": 0.9,
+            "threshold": 0.8,
+            "expected": 0.01 if field != "up" else 0.9,
+            "value": value,
+        }
         if kind:
             values |= {"event": "close", "kind": kind}
         tags = self._scored(agent, test, field=field, detector=detector)
