@@ -12,6 +12,7 @@ from streamswarm_controlplane.agents.schemas import (
     Enrolment,
 )
 from streamswarm_controlplane.assignments.selection import reselect_agent
+from streamswarm_controlplane.assignments.turn import take_turn
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.enrolment import credentials
 from streamswarm_controlplane.enrolment import service as enrolment
@@ -33,6 +34,7 @@ def enrol(db: Session, request: Enrolment, address: str) -> tuple[Agent, str]:
         ApiError: 401 or 403 for the token, 409 if the name is taken.
     """
     token = enrolment.redeem(db, request.token, request.name)
+    take_turn(db)
     agent = db.scalar(select(Agent).where(Agent.name == request.name))
     if agent is not None and token.agent_name != request.name:
         raise ApiError(
@@ -150,4 +152,6 @@ def get_agent(db: Session, agent_id: str, *, lock: bool = False) -> Agent:
     Raises:
         ApiError: 404.
     """
+    if lock:
+        take_turn(db)
     return get_or_404(db, Agent, agent_id, "agent", lock=lock)

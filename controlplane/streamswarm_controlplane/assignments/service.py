@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments import limits
 from streamswarm_controlplane.assignments.models import AssignmentRow
+from streamswarm_controlplane.assignments.turn import take_turn
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.problems import ApiError
@@ -40,6 +41,7 @@ def assign(db: Session, actor: Actor, test: TestPlan, agent_id: str) -> Assignme
     Raises:
         ApiError: 404 for an unknown agent, 409 for one that can't bear it.
     """
+    take_turn(db)
     agent = db.get(Agent, agent_id)
     if agent is None:
         raise ApiError(404, f"no agent with the id {agent_id}", field="body.agent_id")
@@ -64,6 +66,8 @@ def get_assignment(db: Session, assignment_id: str, *, lock: bool = False) -> As
     Raises:
         ApiError: 404.
     """
+    if lock:
+        take_turn(db)
     return get_or_404(db, AssignmentRow, assignment_id, "assignment", lock=lock)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.models import Agent
 from streamswarm_controlplane.assignments.models import AssignmentRow
 from streamswarm_controlplane.assignments.service import OPEN, bump
+from streamswarm_controlplane.assignments.turn import take_turn
 from streamswarm_controlplane.audit.service import Actor, record
 from streamswarm_controlplane.db import new_id
 from streamswarm_controlplane.lookup import get_or_404
@@ -55,6 +56,8 @@ def get_run(db: Session, run_id: str, *, lock: bool = False) -> RunRecord:
     Raises:
         ApiError: 404.
     """
+    if lock:
+        take_turn(db)
     return get_or_404(db, RunRecord, run_id, "run record", lock=lock, hint="they are kept for a while only")
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.assignments import limits, selection
 from streamswarm_controlplane.assignments import service as assignments
 from streamswarm_controlplane.assignments.models import AssignmentRow
+from streamswarm_controlplane.assignments.turn import take_turn
 from streamswarm_controlplane.audit.service import Actor, record, with_secrets
 from streamswarm_controlplane.lookup import get_or_404
 from streamswarm_controlplane.pages import having
@@ -60,6 +61,8 @@ def get_test(db: Session, test_id: str, *, lock: bool = False) -> TestPlan:
     Raises:
         ApiError: 404.
     """
+    if lock:
+        take_turn(db)
     return get_or_404(db, TestPlan, test_id, "test", lock=lock)
 
 
@@ -70,6 +73,7 @@ def create_test(db: Session, actor: Actor, new: TestCreate) -> TestPlan:
         ApiError: 409 if its name or key is taken or an agent can't bear it, 422 for what the probe doesn't take, 404
             for an unknown agent.
     """
+    take_turn(db)
     spec = checks.find_spec(new.probe)
     checks.check_thresholds(spec, new.thresholds)
     key = new.key or free_key(db, new.name)

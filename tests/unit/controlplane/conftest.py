@@ -45,6 +45,7 @@ ON_BOTH = frozenset(
         "test_names",
         "test_outbox",
         "test_pages",
+        "test_planning",
         "test_problems",
         "test_runs",
         "test_selection",
