@@ -105,7 +105,7 @@ def _deselect(db: Session, actor: Actor, rows: Sequence[AssignmentRow]) -> None:
         row.selected = False
     for row in gone:
         record(db, actor, "assignment.deselect", f"{row.test.key}@{row.agent.name}")
-        end_runs(db, [row.id], "the agent matches the test's selector no more")
         db.delete(row)
     db.flush()
+    end_runs(db, [row.id for row in gone], "the agent matches the test's selector no more")
     bump(db, [row.agent_id for row in gone])

@@ -27,6 +27,7 @@ from streamswarm_core.secret import hash_secret
 
 FIRST_BLOCK_SECONDS: Final = 5.0
 ACCOUNT_BLOCK_SECONDS: Final = 60.0
+_ACCOUNT: Final = "account:"
 _FORGET: Final = timedelta(days=1)
 _KNOWN_FOR: Final = timedelta(days=90)
 
@@ -85,10 +86,19 @@ def succeeded(db: Session, attempt: Attempt, user: User, address: str) -> None:
     db.execute(delete(LoginThrottle).where(LoginThrottle.key.in_(free)))
 
 
-def account_blocked_until(db: Session, user: User) -> datetime | None:
-    """Until when a user has to wait at addresses that aren't known for them; None if they needn't."""
-    row = db.get(LoginThrottle, _account_key(user, ""))
-    return row.blocked_until if row and row.blocked_until > now() else None
+def blocked_accounts(db: Session, *users: User) -> dict[str, datetime]:
+    """Until when users have to wait at addresses that aren't known for them, by id; without those who needn't.
+
+    Args:
+        db: the database.
+        users: who is looked for; everybody if nobody is named.
+    """
+    waiting = select(LoginThrottle).where(LoginThrottle.blocked_until > now())
+    if users:
+        waiting = waiting.where(LoginThrottle.key.in_([_account_key(user, "") for user in users]))
+    else:
+        waiting = waiting.where(LoginThrottle.key.startswith(_ACCOUNT, autoescape=True))
+    return {row.key.removeprefix(_ACCOUNT): row.blocked_until for row in db.scalars(waiting)}
 
 
 def forgive(db: Session, user: User) -> None:
@@ -106,7 +116,7 @@ def unlock(db: Session, actor: Actor, user: User) -> None:
 
 
 def _account_key(user: User, known_address: str) -> str:
-    return f"known:{known_address} {user.id}" if known_address else f"account:{user.id}"
+    return f"known:{known_address} {user.id}" if known_address else f"{_ACCOUNT}{user.id}"
 
 
 def _nobodys_key(username: str) -> str:

@@ -1,16 +1,19 @@
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from streamswarm_controlplane.deps import Admin, BaseSettingsDep, SessionDep
 from streamswarm_controlplane.dryrun import CAN_BE_TRIED
 from streamswarm_controlplane.etags import ChangingDep, ReadingDep
 from streamswarm_controlplane.idempotency import ApiRoute
 from streamswarm_controlplane.pages import Page, PageDep
+from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_controlplane.sysconfig import service
-from streamswarm_controlplane.sysconfig.models import ConfigChange
+from streamswarm_controlplane.sysconfig.models import ConfigChange, ConfigValue
 
 router = APIRouter(prefix="/config", tags=["configuration"], route_class=ApiRoute)
 
@@ -48,9 +51,13 @@ class ConfigChanged(BaseModel):
     changed_at: datetime
 
 
-def _public(db: SessionDep, settings: BaseSettingsDep, key: str) -> ConfigPublic:
+def _public(db: Session, settings: ControlPlaneSettings, key: str) -> ConfigPublic:
+    return _shown(service.overrides(db), settings, key)
+
+
+def _shown(overrides: Mapping[str, ConfigValue], settings: ControlPlaneSettings, key: str) -> ConfigPublic:
     schema = service.schema(key)
-    row = service.overrides(db).get(key)
+    row = overrides.get(key)
     default = service.default(settings, key)
     return ConfigPublic(
         key=key,
@@ -67,7 +74,8 @@ def _public(db: SessionDep, settings: BaseSettingsDep, key: str) -> ConfigPublic
 @router.get("", summary="The system's configuration")
 def list_config(db: SessionDep, page: PageDep, settings: BaseSettingsDep, _admin: Admin) -> Page[ConfigPublic]:
     """Every key that can be changed while the system runs, with its bounds."""
-    return page.of([_public(db, settings, key) for key in service.KEYS], key=lambda one: one.key)
+    overrides = service.overrides(db)
+    return page.of([_shown(overrides, settings, key) for key in service.KEYS], key=lambda one: one.key)
 
 
 @router.get("/history", summary="Who changed what of the configuration")

@@ -90,15 +90,16 @@ def _expected(run: RunRecord, duration: float | None, interval: float, at: datet
 
 def _newest_runs(db: Session, test: TestPlan) -> Mapping[str, RunRecord]:
     """Of each assignment the record that is open, or the newest."""
-    found: dict[str, RunRecord] = {}
-    ids = list(db.scalars(select(AssignmentRow.id).where(AssignmentRow.test_id == test.id)))
-    for assignment_id in ids:
-        query = select(RunRecord).where(RunRecord.assignment_id == assignment_id)
-        open_first = RunRecord.finished_at.is_(None).desc()
-        run = db.scalar(query.order_by(open_first, RunRecord.created_at.desc(), RunRecord.id).limit(1))
-        if run is not None:
-            found[assignment_id] = run
-    return found
+    open_first = RunRecord.finished_at.is_(None).desc()
+    newest = (
+        select(RunRecord.id)
+        .where(RunRecord.assignment_id == AssignmentRow.id)
+        .order_by(open_first, RunRecord.created_at.desc(), RunRecord.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    of_each = select(newest).where(AssignmentRow.test_id == test.id)
+    return {run.assignment_id: run for run in db.scalars(select(RunRecord).where(RunRecord.id.in_(of_each)))}
 
 
 def _last_results(reader: Reader, test: TestPlan, at: datetime) -> dict[str, LastResult]:

@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, status
@@ -27,8 +29,11 @@ router = APIRouter(prefix="/users", tags=["users"], route_class=ApiRoute)
 
 
 def _shown(db: Session, user: User) -> UserWithBlock:
-    blocked = throttle.account_blocked_until(db, user)
-    return UserWithBlock(**UserPublic.model_validate(user).model_dump(), blocked_until=blocked)
+    return _with_block(user, throttle.blocked_accounts(db, user))
+
+
+def _with_block(user: User, blocked: Mapping[str, datetime]) -> UserWithBlock:
+    return UserWithBlock(**UserPublic.model_validate(user).model_dump(), blocked_until=blocked.get(user.id))
 
 
 @router.get("", summary="All users")
@@ -42,7 +47,8 @@ def list_users(
 ) -> Page[UserWithBlock]:
     """Ordered by name."""
     query = service.query_users(role=role, active=active, part=q)
-    return page.read(db, query, by=[User.username_key], show=lambda user: _shown(db, user))
+    blocked = throttle.blocked_accounts(db)
+    return page.read(db, query, by=[User.username_key], show=lambda user: _with_block(user, blocked))
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, dependencies=CAN_BE_TRIED, summary="Add a user")
