@@ -3,12 +3,12 @@
 import hmac
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from streamswarm_controlplane import development
@@ -175,7 +175,7 @@ def _by_token(request: Request, db: Session, address: str) -> Principal:
             headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
         )
     if token.last_used_at is None or now() - token.last_used_at > _TOUCH:
-        token.last_used_at = now()
+        _touch(db, token, last_used_at=now())
     request.state.caller = f"token:{token.id}"
     return Principal(user, address, token=token)
 
@@ -190,9 +190,14 @@ def _by_session(request: Request, db: Session, settings: ControlPlaneSettings, a
     ):
         raise ApiError(403, f"the header {CSRF_HEADER} is missing or wrong; its value is in GET /api/v1/auth/me")
     if now() - session.last_seen_at > _TOUCH:
-        session.last_seen_at = now()
+        _touch(db, session, last_seen_at=now())
     request.state.caller = f"user:{user.id}"
     return Principal(user, address, session=session)
+
+
+def _touch(db: Session, row: UserSession | ApiToken, **values: datetime) -> None:
+    """Note a use; of what somebody else ends right now there is nothing to note, and the answer is under way."""
+    db.execute(update(type(row)).where(type(row).id == row.id).values(values))
 
 
 def expired(session: UserSession, settings: ControlPlaneSettings) -> bool:

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import create_model
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
 from streamswarm_controlplane.complaints import explain
@@ -169,6 +170,11 @@ def _take_database_errors(app: FastAPI) -> None:
     def conflict(_request: Request, error: IntegrityError) -> JSONResponse:
         return respond(_conflict(error))
 
+    @app.exception_handler(StaleDataError)
+    def gone(_request: Request, _error: StaleDataError) -> JSONResponse:
+        detail = "something that it changes was removed at the same time; read it again"
+        return respond(Problem(title="Conflict", status=409, detail=detail))
+
     @app.exception_handler(DataError)
     def unusable(_request: Request, _error: DataError) -> JSONResponse:
         detail = "a value can't be stored: a text holds the character NUL, or a number is too large"
@@ -177,8 +183,8 @@ def _take_database_errors(app: FastAPI) -> None:
     def away(_request: Request, error: SQLAlchemyError) -> JSONResponse:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         log.warning("database: %s", reason)
-        locked = "locked" in reason
-        detail = "the database is busy" if locked else "the database can't be reached"
+        busy = "locked" in reason or "deadlock" in reason
+        detail = "the database is busy" if busy else "the database can't be reached"
         problem = Problem(title="Database unavailable", status=503, detail=f"{detail}; try again in a moment")
         return respond(problem, _RETRY)
 

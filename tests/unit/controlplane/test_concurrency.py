@@ -3,21 +3,23 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text, update
 from sqlalchemy.event import listen
 
 from streamswarm_controlplane import app as composition
 from streamswarm_controlplane import db
 from streamswarm_controlplane.app import create_app
+from streamswarm_controlplane.auth.models import UserSession
 from streamswarm_controlplane.db import TURNS, Database
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.tokens.models import ApiToken
 from tests.postgres import PostgreSQL
 from tests.support import serve_app
-from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
+from tests.unit.controlplane.conftest import PASSWORD, Client, database_of, enrol_agent
 
 MANY = 6 * TURNS
 
@@ -126,3 +128,32 @@ def test_a_poll_without_news_and_a_heartbeat_ask_the_database_little(
         httpx.post(f"{url}/api/v1/agent/heartbeat", headers=headers, json=beat).raise_for_status()
         kinds = [one.split()[0] for one in statements if not one.startswith("BEGIN")]
         assert kinds == (["UPDATE"] if app.state.database.engine.name == "postgresql" else ["UPDATE", "SELECT"])
+
+
+@pytest.mark.parametrize("table", [UserSession, ApiToken])
+def test_what_is_ended_while_it_is_used_still_gets_its_answer(
+    admin: Client, table: type[UserSession] | type[ApiToken]
+) -> None:
+    """Its last use is noted with a statement that then finds no row."""
+    database, begun = database_of(admin), threading.Event()
+    path, headers = f"{admin.url}/api/v1/auth/me", {}
+    if table is ApiToken:
+        made = admin.http.post("/auth/tokens", json={"name": "script", "scope": "read", "expires_in_days": 1}).json()
+        headers = {"Authorization": f"Bearer {made['token']}"}
+    with database.session() as db:
+        db.execute(update(UserSession).values(last_seen_at=datetime.now(UTC) - timedelta(minutes=2)))
+
+    def note(*about: object) -> None:
+        if "FROM users" in str(about[2]):  # whose it is, is read after it
+            begun.set()
+
+    with httpx.Client(cookies=None if headers else admin.http.cookies, headers=headers, timeout=60) as client:
+        client.get(f"{admin.url}/health")  # it is connected
+        with ThreadPoolExecutor(1) as pool:
+            with database.session() as db:
+                db.execute(delete(table))
+                listen(database.engine, "before_cursor_execute", note)
+                asked = pool.submit(client.get, path)
+                assert begun.wait(20)
+            assert asked.result().status_code == 200, asked.result().text
+        assert client.get(path).status_code == 401
