@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from streamswarm_controlplane.agents.models import Agent, RemovedAgent
 from streamswarm_controlplane.agents.schemas import AgentRemoved, AgentUpdate, SeriesChoice
 from streamswarm_controlplane.agents.series import drop_series
+from streamswarm_controlplane.agents.service import get_agent
 from streamswarm_controlplane.assignments.selection import reselect_agent
 from streamswarm_controlplane.assignments.service import bump, end_runs, ids_of_agent
 from streamswarm_controlplane.audit.service import Actor, record
@@ -87,13 +88,17 @@ def remove(
     Its access token may live on for some minutes; collectors learn that it is worth nothing, as for a revoked agent.
 
     Raises:
-        ApiError: 409 if its series are to be deleted while it may still write, or can't be deleted in this store.
+        ApiError: 409 if its series are to be deleted while it may still write, or can't be deleted in this store; 404
+            if somebody else has deleted it meanwhile.
         Unavailable, Refused: the store doesn't delete them; nothing is deleted then.
     """
     detail = "its series stay in the store"
     if series is SeriesChoice.DELETE:
         _check_silence(agent, settings)
+        # The store may take a minute, in which heartbeats and everybody else's changes would wait for this transaction.
+        db.commit()
         detail = drop_series(agent.name, settings, key)
+        agent = get_agent(db, agent.id, lock=True)
     db.execute(delete(RemovedAgent).where(RemovedAgent.removed_at < now() - _LONGEST_TOKEN))
     db.add(RemovedAgent(id=agent.id, name=agent.name, removed_at=now()))
     end_runs(db, ids_of_agent(db, agent), "the agent was deleted")

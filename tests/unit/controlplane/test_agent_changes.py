@@ -1,8 +1,11 @@
 """What users do to agents, and what agents hear of it."""
 
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -272,3 +275,19 @@ def test_when_the_store_is_away_neither_series_nor_agent_are_deleted(admin: Clie
     answer = admin.http.delete(f"/agents/{agent}", params={"series": "delete"})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert admin.http.get(f"/agents/{agent}").status_code == 200
+
+
+def test_nobody_waits_while_the_store_deletes_an_agents_series(admin: Client, settings: ControlPlaneSettings) -> None:
+    agent, _ = enrol_agent(admin)
+    place = urlsplit(settings.store_url)
+    with socket.create_server((place.hostname or "", place.port or 0)) as store, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(admin.http.delete, f"/agents/{agent}", params={"series": "delete"})
+        connection, _ = store.accept()
+        with connection:
+            connection.recv(65_536)
+            other, headers = enrol_agent(admin, "berlin-2")
+            beat(admin, headers)
+            body = b'{"results":[{"statement_id":0}]}'
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert asked.result().status_code == 200, asked.result().text
+    assert [one["id"] for one in admin.http.get("/agents").json()["items"]] == [other]
