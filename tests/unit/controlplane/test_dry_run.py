@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+import pytest
+
 from tests.unit.controlplane.conftest import Client, enrol_agent
 from tests.unit.controlplane.refusals import is_problem
 
@@ -76,6 +78,12 @@ def test_a_filter_that_a_list_does_not_have_is_refused(admin: Client) -> None:
     refused = is_problem(admin.http.get("/tests", params={"site": "berlin"}), 422, "query.site")
     assert refused["detail"] == "query.site: isn't known here; it takes probe, paused, q, limit, cursor"
     is_problem(admin.http.get("/auth/me", params={"x": "1"}), 422, "query.x")
+
+
+@pytest.mark.parametrize("path", ["/audit/export?q=", "/audit?actor=", "/agents?label=", "/users?q="])
+def test_the_character_nul_is_looked_for_nowhere(admin: Client, path: str) -> None:
+    refused = is_problem(admin.http.get(f"{path}a%00b"), 422)
+    assert "without the character NUL" in refused["detail"]
 
 
 def test_head_is_answered_as_get_without_a_body(admin: Client) -> None:
