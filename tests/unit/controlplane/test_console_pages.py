@@ -57,6 +57,7 @@ def test_pages_forbid_foreign_and_inline_code(admin: Client, path: str) -> None:
 
 def test_static_files_are_served_with_an_entity_tag(url: str) -> None:
     first = httpx.get(f"{url}/static/style.css")
+    assert first.headers["Cache-Control"] == "no-cache", "after an update nobody has old modules beside new ones"
     again = httpx.get(f"{url}/static/style.css", headers={"If-None-Match": first.headers["ETag"]})
     assert (first.status_code, again.status_code) == (200, 304)
 
