@@ -22,6 +22,14 @@ from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.source import Limits
 from streamswarm_collector.ingest import Parser
 from streamswarm_collector.store.embedded import EmbeddedStore
+from tests.integration.influxql_corners import (
+    beside_query,
+    bits_query,
+    joined_query,
+    newest_first_query,
+    sparse_points,
+    spread_query,
+)
 from tests.integration.influxql_queries import (
     DATABASES,
     SHOW,
@@ -71,11 +79,8 @@ def engine(
     for number in range(DATABASES):
         name = f"diff{number}"
         influxdb.create_database(name)
-        influxdb.write(name, f"{points(number)}\n{wider_points(number)}")
-    lines = {
-        f"diff{number}": [*points(number).splitlines(), *wider_points(number).splitlines()]
-        for number in range(DATABASES)
-    }
+        influxdb.write(name, all_points(number))
+    lines = {f"diff{number}": all_points(number).splitlines() for number in range(DATABASES)}
     for lsn, (name, part) in enumerate(((name, part) for part in (0, 1) for name in lines), start=1):
         own = lines[name]
         first, last = (0, len(own) * 2 // 3) if part == 0 else (len(own) * 2 // 3, len(own))
@@ -86,6 +91,10 @@ def engine(
     store.flush()
     yield Engine(store, limits=Limits(rollups_from=1))
     store.close()
+
+
+def all_points(number: int) -> str:
+    return "\n".join([points(number), wider_points(number), sparse_points(number)])
 
 
 def comparable(body: dict[str, Any]) -> Any:
@@ -191,6 +200,11 @@ def test_generated_queries_get_influxdbs_answers(
             moved_query(),
             turned_query(),
             show_query(),
+            joined_query(),
+            beside_query(),
+            spread_query(),
+            newest_first_query(),
+            bits_query(),
         ),
         st.integers(0, DATABASES - 1),
     )

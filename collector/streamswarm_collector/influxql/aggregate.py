@@ -1,8 +1,8 @@
 """SELECT of aggregates: what the store has for all groups and windows, then fill, expressions and limits."""
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.columns import AggregateAtom
 from streamswarm_collector.influxql.conditions import TimeRange
-from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed, look_back
+from streamswarm_collector.influxql.expressions import Atom, Node, evaluate, is_transformed, look_back, outline
 from streamswarm_collector.influxql.filling import fill_linear, fill_previous
 from streamswarm_collector.influxql.gathering import Found, Search
 from streamswarm_collector.influxql.source import (
@@ -21,10 +21,15 @@ from streamswarm_collector.influxql.source import (
     ResultSeries,
     limited,
 )
-from streamswarm_collector.store.schema import FieldType
 
-_EMPTY: Final[Mapping[FieldType, Any]] = {FieldType.STRING: "", FieldType.BOOLEAN: False}
-"""What InfluxDB makes of fill(number) where the values are of another type."""
+_FILLED_AS: Final[Mapping[type, Callable[[float], object]]] = {
+    str: lambda _number: "",
+    bool: lambda _number: False,
+    int: int,
+}
+"""What InfluxDB makes of fill(number) where the values are of another type than float."""
+_OF_ONE_TYPE: Final = frozenset({"count", "integral", "mean", "median", "stddev"})
+"""The type of others is that of the field; without one fill() doesn't fill them."""
 
 
 @dataclass
@@ -32,7 +37,7 @@ class Aggregation:
     """What becomes of what the store has.
 
     Attributes:
-        search: what is looked for, in the range of time that was asked for; run once, as the range may grow.
+        search: what is looked for, in the range of time that was asked for.
         now_ns: the time.
     """
 
@@ -51,14 +56,78 @@ class Aggregation:
         asked = self.search.time_range
         if self.search.statement.window and asked.stop is None:
             asked = TimeRange(asked.start, self.now_ns + 1)
-        self.search.time_range = self._with_look_back(asked)
-        found = self.search.found()
+        if self._is_transformed:
+            return self._transformed(asked)
+        found = replace(self.search, time_range=asked).found()
         if not found.gids:
             return []
-        windows = self._windows_to_fill(found)
+        windows = self._windows_to_fill(found, asked)
         if self._plain and windows is None and self._one_row_a_group(found):
             return [self._as_they_are(found)]
         answer: list[Answer] = []
+        for group, *of_group in self._by_group(found, windows):
+            answer += self._shown(group, self._evaluated(*of_group))
+        return answer
+
+    def _shown(self, group: int, columns: list[Column]) -> list[Answer]:
+        columns = limited(self.search.statement, columns)
+        if not columns[0]:
+            return []
+        names = ["time", *self.search.columns.names]
+        return [ResultSeries(self.search.measurement.name, self.search.groups.shown[group], names, columns)]
+
+    def _transformed(self, asked: TimeRange) -> list[Answer]:
+        """Answer a SELECT with transformations, each of which has values in some windows only.
+
+        As in InfluxDB a window is shown if anything has a value in it, and fill() fills what has none there.
+        """
+        leaves: list[Node] = []
+        nodes = [outline(node, leaves) for node in self.search.columns.nodes]
+        fill = self.search.statement.fill
+        empty = fill.value if isinstance(fill, ast.Number) else None
+        rows: dict[int, dict[int, Column]] = {}
+        for extra in {look_back([leaf]) for leaf in leaves}:
+            places = [place for place, leaf in enumerate(leaves) if look_back([leaf]) == extra]
+            for group, start, values in self._leaf_values([leaves[place] for place in places], asked, extra):
+                row = rows.setdefault(group, {}).setdefault(start, [empty] * len(leaves))
+                for place, value in zip(places, values, strict=True):
+                    row[place] = empty if value is None else value
+        answer: list[Answer] = []
+        for group in sorted(rows):
+            starts = sorted(rows[group], reverse=self.search.statement.descending)
+            columns = [list(column) for column in zip(*(rows[group][start] for start in starts), strict=True)]
+            if fill is ast.FillMode.PREVIOUS:
+                for column in columns:
+                    fill_previous(column)
+            answer += self._shown(group, [starts, *(evaluate(node, starts, columns) for node in nodes)])
+        return answer
+
+    def _leaf_values(self, leaves: Sequence[Node], asked: TimeRange, extra: int) -> Iterator[tuple[int, int, Column]]:
+        """Group, begin and values of the windows that were asked for, of those that anything has a value in.
+
+        Args:
+            leaves: of the columns.
+            asked: the range.
+            extra: how many windows outside of it they begin with.
+        """
+        time_range = self._with_look_back(asked, extra)
+        found = replace(self.search, time_range=time_range).found()
+        windows = self._windows_to_fill(found, time_range) if found.gids else None
+        first = self.search.windows.floor(asked.start) if self.search.windows and asked.start is not None else None
+        stop = asked.stop if self.search.windows else None
+        for group, starts, atoms, _ in self._by_group(found, windows):
+            columns = [evaluate(leaf, starts, atoms) for leaf in leaves]
+            filled = windows is not None and any(
+                isinstance(leaf, Atom) and any(value is not None for value in column)
+                for leaf, column in zip(leaves, columns, strict=True)
+            )
+            for start, *values in zip(starts, *columns, strict=True):
+                within = (first is None or start >= first) and (stop is None or start < stop)
+                if within and (filled or any(value is not None for value in values)):
+                    yield group, start, values
+
+    def _by_group(self, found: Found, windows: list[int] | None) -> Iterator[tuple[int, Column, list[Column], Column]]:
+        """Each group with the begins of its windows, its atoms and what stands beside, in the order of the answer."""
         for group, first, last in _spans(found.gids):
             starts = found.starts[first:last]
             atoms = [column[first:last] for column in found.atoms]
@@ -67,13 +136,11 @@ class Aggregation:
                 starts, beside, atoms = starts[::-1], beside[::-1], [column[::-1] for column in atoms]
             if windows is not None:
                 starts, atoms, beside = self._filled(starts, atoms, beside, windows)
-            result = limited(self.search.statement, self._evaluated(starts, atoms, beside, asked))
-            if result[0]:
-                tags = self.search.groups.shown[group]
-                answer.append(
-                    ResultSeries(self.search.measurement.name, tags, ["time", *self.search.columns.names], result)
-                )
-        return answer
+            yield group, starts, atoms, beside
+
+    @cached_property
+    def _is_transformed(self) -> bool:
+        return any(map(is_transformed, self.search.columns.nodes))
 
     @cached_property
     def _plain(self) -> bool:
@@ -83,12 +150,12 @@ class Aggregation:
         ]
         return not self.search.columns.beside and all(in_order)
 
-    def _with_look_back(self, asked: TimeRange) -> TimeRange:
-        """The range with the windows outside it that transformations begin with."""
-        extra = look_back(self.search.columns.nodes)
-        if self.search.statement.window is None or asked.start is None or asked.stop is None or not extra:
+    def _with_look_back(self, asked: TimeRange, extra: int) -> TimeRange:
+        """The range with as many windows more as transformations begin with."""
+        window = self.search.statement.window
+        if window is None or asked.start is None or asked.stop is None or not extra:
             return asked
-        more = extra * self.search.statement.window.every
+        more = extra * window.every
         if self.search.statement.descending:
             return TimeRange(asked.start, asked.stop + more)
         return TimeRange(asked.start - more, asked.stop)
@@ -103,13 +170,13 @@ class Aggregation:
             self.search.measurement.name, names, [tags[gid] for gid in found.gids], [found.starts, *found.atoms]
         )
 
-    def _windows_to_fill(self, found: Found) -> list[int] | None:
+    def _windows_to_fill(self, found: Found, time_range: TimeRange) -> list[int] | None:
         """Begins of the windows to be shown; None where only those with points are."""
         windows = self.search.windows
         streamed_only = all(atom.function.streamed for atom in self.search.columns.atoms)
         if windows is None or self.search.statement.fill is ast.FillMode.NONE or streamed_only:
             return None
-        start, stop = self.search.time_range.start, self.search.time_range.stop
+        start, stop = time_range.start, time_range.stop
         first = min(found.starts) if start is None else windows.floor(start)
         last = stop if stop is not None else self.now_ns + 1
         self.search.limits.check_windows(windows.count(first, last) * len(set(found.gids)))
@@ -143,50 +210,37 @@ class Aggregation:
     def _empty(self, atom: AggregateAtom, column: Column) -> Any:
         """What a window without points holds; a count is 0 only where the series has a point to count at all."""
         fill = self.search.statement.fill
+        shown = next((value for value in column if value is not None), None)
         if isinstance(fill, ast.Number):
-            shows_values = atom.name in {"mode", "first", "last"} and any(value is not None for value in column)
-            if atom.field and shows_values:
-                return _EMPTY.get(atom.field.type, fill.value)
-            return fill.value
-        if fill is ast.FillMode.NULL and any(value is not None for value in column):
-            return atom.function.empty
-        return None
+            if shown is None and (self._is_transformed or not (atom.field or atom.name in _OF_ONE_TYPE)):
+                return None
+            # InfluxDB turns the number into the type of the values, if there are any.
+            return _FILLED_AS.get(type(shown), float)(fill.value)
+        return atom.function.empty if fill is ast.FillMode.NULL and shown is not None else None
 
-    def _evaluated(self, starts: Column, atoms: list[Column], beside: Column, asked: TimeRange) -> list[Column]:
-        """Atoms to columns, in the order of the answer; rows that only a transformation needed are left out."""
-        nodes = self.search.columns.nodes
+    def _evaluated(self, starts: Column, atoms: list[Column], beside: Column) -> list[Column]:
+        """Atoms to columns, in the order of the answer."""
         if self._plain:
             return [starts, *atoms]
-        values = [evaluate(node, starts, atoms) for node in nodes]
+        values = [evaluate(node, starts, atoms) for node in self.search.columns.nodes]
         for order, (place, atom) in enumerate(self.search.columns.beside.items()):
             values[place] = [self._beside_value(point, order, atom.tag) for point in beside]
-        result = [starts, *values]
-        if any(map(is_transformed, nodes)):
-            result = self._within(result, asked)
-        return result
-
-    def _within(self, columns: list[Column], asked: TimeRange) -> list[Column]:
-        """Rows with a value, in the windows that were asked for."""
-        windows = self.search.windows
-        first = windows.floor(asked.start) if asked.start is not None and windows else None
-        stop = asked.stop if windows else None
-        kept = [
-            row
-            for row in zip(*columns, strict=True)
-            if any(value is not None for value in row[1:])
-            and (first is None or row[0] >= first)
-            and (stop is None or row[0] < stop)
-        ]
-        return [list(column) for column in zip(*kept, strict=True)] or [[] for _ in columns]
+            if self.search.windows and self.search.statement.fill is ast.FillMode.PREVIOUS:
+                fill_previous(values[place])
+        return [starts, *values]
 
     def _beside_value(self, point: Any, order: int, tag: str) -> Any:
-        if not isinstance(point, dict):
-            return None
-        return self.search.measurement.series[point["sid"]].get(tag) if tag else point.get(f"f{order}")
+        value = None
+        if isinstance(point, dict):
+            value = self.search.measurement.series[point["sid"]].get(tag) if tag else point.get(f"f{order}")
+        fill = self.search.statement.fill
+        return fill.value if value is None and isinstance(fill, ast.Number) else value
 
 
 def _spans(gids: Column) -> list[tuple[int, int, int]]:
     """Each group with the begin and end of its entries; they come in order."""
+    if not gids:
+        return []
     if gids[0] == gids[-1]:
         return [(gids[0], 0, len(gids))]
     changes = [0, *(np.flatnonzero(np.diff(np.array(gids))) + 1).tolist(), len(gids)]

@@ -1,7 +1,8 @@
 """The columns of a SELECT: wildcards replaced by what a measurement has, and the atoms that the store is asked for."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final, Generic, TypeVar
 
 from streamswarm_collector.influxql import ast
@@ -13,6 +14,7 @@ from streamswarm_collector.store.schema import FieldColumn, FieldType, Measureme
 
 A = TypeVar("A")
 _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
+_PREFERRED: Final = (FieldType.FLOAT, FieldType.INTEGER, FieldType.STRING, FieldType.BOOLEAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +35,31 @@ class AggregateAtom:
     field: FieldColumn | None
 
 
-@dataclass(slots=True)
+@dataclass
 class Columns(Generic[A]):
     """What a SELECT shows.
 
     Attributes:
-        names: of the columns, without `time`.
         nodes: what they are computed from, over the atoms.
         atoms: what the store is asked for.
         beside: fields and tags of the point that the one selector selects, by their place among the columns.
     """
 
-    names: list[str] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     atoms: list[A] = field(default_factory=list)
     beside: dict[int, RawAtom] = field(default_factory=dict)
+    _labels: list[tuple[str, str]] = field(default_factory=list)
     _places: dict[A, int] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the columns, without `time`; to be asked for when all are there."""
+        return column_names(self._labels)
+
+    def add(self, name: str, node: Node, alias: str = "") -> None:
+        """One more column."""
+        self._labels.append((name, alias))
+        self.nodes.append(node)
 
     def atom(self, atom: A) -> int:
         """The index of an atom, added if it is new."""
@@ -56,6 +67,31 @@ class Columns(Generic[A]):
         if place == len(self.atoms):
             self.atoms.append(atom)
         return place
+
+
+def column_names(labels: Iterable[tuple[str, str]]) -> list[str]:
+    """The names of columns, of which those that are taken get a number, as in InfluxDB.
+
+    Args:
+        labels: of each column what it would be called, and its alias, which is never changed.
+
+    >>> column_names([("v", ""), ("v", ""), ("n", "v")])
+    ['v_1', 'v_2', 'v']
+    """
+    labels = list(labels)
+    taken = dict.fromkeys((alias for _, alias in labels if alias), 1)
+    names = []
+    for name, alias in labels:
+        free = alias or name
+        if not alias and name in taken:
+            number = taken[name]
+            while (free := f"{name}_{number}") in taken:
+                number += 1
+            taken[name] = number + 1
+        if not alias:
+            taken[free] = taken.get(free, 0) + 1
+        names.append(free)
+    return names
 
 
 def is_aggregate(statement: ast.Select) -> bool:
@@ -88,11 +124,7 @@ def raw_columns(
         ParseError: a part is not understood.
     """
     columns: Columns[RawAtom] = Columns()
-    seen: dict[str, int] = {}
-    # As in InfluxDB, a dimension that is itself a wildcard or regular expression keeps all tags out of the columns.
-    by_name = all(isinstance(dimension.key, str) for dimension in statement.dimensions)
-    tag_keys = {key for one in all_measurements for key in one.tag_keys} - set(grouped)
-    shown_tags = tag_keys if by_name else set()
+    shown_tags = _shown_tags(statement, all_measurements, grouped)
 
     def atom(expression: ast.Expression) -> int | None:
         if not isinstance(expression, ast.Reference):
@@ -105,32 +137,31 @@ def raw_columns(
             _refuse_text(columns.atoms[index], expression)
         return index
 
-    def add(name: str, node: Node) -> None:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        columns.names.append(f"{name}_{count}" if count else name)
-        columns.nodes.append(node)
-
     for column in statement.columns:
         match column.expression:
             case ast.Reference(name) if name.lower() == "time":
                 continue
-            case ast.Reference(name) as reference if column.alias:
-                columns.names.append(column.alias)
-                columns.nodes.append(compile_expression(reference, atom, every=None))
             case ast.Reference(name) as reference:
-                add(name, compile_expression(reference, atom, every=None))
+                columns.add(name, compile_expression(reference, atom, every=None), column.alias)
             case ast.Wildcard() | ast.Regex() as wildcard:
                 for name, raw in _wildcard(wildcard, measurement, all_measurements, shown_tags):
-                    add(name, Atom(columns.atom(raw)))
+                    columns.add(name, Atom(columns.atom(raw)))
+            case ast.Call() as call if (spread := _spread(call, measurement, all_measurements)) is not None:
+                for name, one in spread:
+                    label = f"{column.alias or call.function}_{name}"
+                    columns.add(label, compile_expression(one, numeric_atom, every=None), label)
             case expression:
                 node = compile_expression(expression, numeric_atom, every=None)
-                if column.alias:
-                    columns.names.append(column.alias)
-                    columns.nodes.append(node)
-                else:
-                    add(expression_name(expression), node)
+                columns.add(expression_name(expression), node, column.alias)
     return columns
+
+
+def _shown_tags(
+    statement: ast.Select, measurements: Sequence[MeasurementSchema], grouped: Sequence[str]
+) -> Collection[str]:
+    # As in InfluxDB, a dimension that is itself a wildcard or regular expression keeps all tags out of the columns.
+    by_name = all(isinstance(dimension.key, str) for dimension in statement.dimensions)
+    return {key for one in measurements for key in one.tag_keys}.difference(grouped) if by_name else ()
 
 
 def _raw_atom(reference: ast.Reference, measurement: MeasurementSchema) -> RawAtom:
@@ -165,15 +196,54 @@ def _wildcard(
     return found
 
 
-def aggregate_columns(statement: ast.Select, measurement: MeasurementSchema) -> Columns[AggregateAtom]:
-    """The columns of a SELECT of aggregates.
+def _spread(
+    call: ast.Call, measurement: MeasurementSchema, all_measurements: Sequence[MeasurementSchema]
+) -> list[tuple[str, ast.Call]] | None:
+    """A function of `*` or a regular expression as one of each field that it takes; None if it is none of these."""
+    match call.arguments:
+        case (ast.Wildcard() | ast.Regex() as wildcard, *rest):
+            types = FUNCTIONS[call.function].types if call.function in FUNCTIONS else _NUMERIC
+            fields = merged_fields(all_measurements)
+            found = sorted(fields if isinstance(wildcard, ast.Wildcard) else wildcard.among(fields))
+            own = measurement.fields
+            return [
+                (name, replace(call, arguments=(ast.Reference(name, _cast(own.get(name), fields[name])), *rest)))
+                for name in found
+                if fields[name] in types
+            ]
+        case (ast.Call() as inner, *rest):
+            spread = _spread(inner, measurement, all_measurements)
+            return spread and [(name, replace(call, arguments=(one, *rest))) for name, one in spread]
+    return None
+
+
+def _cast(own: FieldColumn | None, merged: FieldType) -> str:
+    return "field" if own is None or own.type is merged else merged.value
+
+
+def merged_fields(measurements: Iterable[MeasurementSchema]) -> dict[str, FieldType]:
+    """The fields of several measurements; of one with several types the one that InfluxDB prefers counts."""
+    merged: dict[str, FieldType] = {}
+    for one in measurements:
+        for name, stored in one.fields.items():
+            merged[name] = min(merged.get(name, stored.type), stored.type, key=_PREFERRED.index)
+    return merged
+
+
+def aggregate_columns(
+    statement: ast.Select,
+    measurement: MeasurementSchema,
+    all_measurements: Sequence[MeasurementSchema],
+    grouped: Sequence[str],
+) -> Columns[AggregateAtom]:
+    """The columns of a SELECT of aggregates, for one of the measurements that it reads; see raw_columns.
 
     Raises:
         ParseError: a function isn't known or can't be applied, or a field stands beside anything but one selector.
     """
     columns: Columns[AggregateAtom] = Columns()
     every = statement.window.every if statement.window else None
-    seen: dict[str, int] = {}
+    shown_tags = _shown_tags(statement, all_measurements, grouped)
 
     def atom(expression: ast.Expression) -> int | None:
         match expression:
@@ -191,27 +261,23 @@ def aggregate_columns(statement: ast.Select, measurement: MeasurementSchema) -> 
             _refuse_text_of(columns.atoms[index])
         return index
 
-    def add(name: str, node: Node, *, aliased: bool = False) -> None:
-        count = 0 if aliased else seen.get(name, 0)
-        seen[name] = seen.get(name, 0) + 1
-        columns.names.append(f"{name}_{count}" if count else name)
-        columns.nodes.append(node)
-
     for column in statement.columns:
         match column.expression:
             case ast.Reference(name) as reference:
-                columns.beside[len(columns.names)] = _raw_atom(reference, measurement)
-                add(column.alias or name, Constant(0), aliased=bool(column.alias))
-            case ast.Call(function, (ast.Wildcard() | ast.Regex() as wildcard, *rest)) if function in FUNCTIONS:
-                for field_name, stored in sorted(measurement.fields.items()):
-                    wanted = isinstance(wildcard, ast.Wildcard) or wildcard.matches(field_name)
-                    if wanted and stored.type in FUNCTIONS[function].types:
-                        call = ast.Call(function, (ast.Reference(field_name, "field"), *rest))
-                        add(f"{column.alias or function}_{field_name}", compile_expression(call, atom, every=every))
+                columns.beside[len(columns.nodes)] = _raw_atom(reference, measurement)
+                columns.add(name, Constant(0), column.alias)
+            case ast.Wildcard() | ast.Regex() as wildcard:
+                for name, raw in _wildcard(wildcard, measurement, all_measurements, shown_tags):
+                    columns.beside[len(columns.nodes)] = raw
+                    columns.add(name, Constant(0))
+            case ast.Call() as call if (spread := _spread(call, measurement, all_measurements)) is not None:
+                for name, one in spread:
+                    label = f"{column.alias or call.function}_{name}"
+                    columns.add(label, compile_expression(one, atom, every=every), label)
             case expression:
                 alone = isinstance(expression, ast.Call) and expression.function in FUNCTIONS
                 node = compile_expression(expression, atom if alone else numeric_atom, every=every)
-                add(column.alias or expression_name(expression), node, aliased=bool(column.alias))
+                columns.add(expression_name(expression), node, column.alias)
     if columns.beside:
         _check_beside(statement, columns)
     return columns
@@ -225,7 +291,7 @@ def _refuse_text_of(atom: AggregateAtom) -> None:
 
 def _check_beside(statement: ast.Select, columns: Columns[AggregateAtom]) -> None:
     selectors = [column for column in statement.columns if isinstance(column.expression, ast.Call)]
-    lone = len(selectors) == 1 and len(selectors) + len(columns.beside) == len(columns.names)
+    lone = len(selectors) == 1 and len(selectors) + len(columns.beside) == len(columns.nodes)
     if not lone or len(columns.atoms) != 1 or columns.atoms[0].function.order_sql is None:
         raise ExecutionError("mixing aggregate and non-aggregate queries is not supported")
 

@@ -260,11 +260,29 @@ def _calculated(expression: ast.Expression, measurement: MeasurementSchema) -> s
         case ast.Binary("+" | "-" | "*" as sign, left, right):
             first = _calculated(left, measurement)
             return f"({first} {sign} {_calculated(right, measurement)})"
-        case ast.Binary("/", left, right):
+        case ast.Binary("/" | "%" as sign, left, right):
             first = _calculated(left, measurement)
             divisor = _calculated(right, measurement)
-            return f"CASE WHEN {divisor} = 0 THEN 0 ELSE {first} / {divisor} END"
-    raise ParseError("a comparison calculates with numeric fields, numbers, +, -, * and / only")
+            return f"CASE WHEN {divisor} = 0 THEN 0 * {first} ELSE {first} {sign} {divisor} END"
+        case ast.Binary("&" | "|" | "^" as sign, left, right):
+            first = _whole(left, measurement)
+            second = _whole(right, measurement)
+            return f"xor({first}, {second})" if sign == "^" else f"({first} {sign} {second})"
+    raise ParseError("a comparison calculates with numeric fields, numbers, +, -, *, /, %, &, | and ^ only")
+
+
+def _whole(expression: ast.Expression, measurement: MeasurementSchema) -> str:
+    """An operand of an operator that works on the bits of integers."""
+    match expression:
+        case ast.Number(int(value)):
+            return f"({value!r})::BIGINT"
+        case ast.Reference():
+            column = field_of(expression, measurement)
+            if column is not None and column.type is FieldType.INTEGER:
+                return column.column
+        case ast.Binary("&" | "|" | "^"):
+            return _calculated(expression, measurement)
+    raise ParseError("&, | and ^ in a comparison take fields that are integers, and whole numbers")
 
 
 def _field_condition(column: FieldColumn, sign: str, value: ast.Expression, parameters: list[object]) -> str:

@@ -10,6 +10,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import and_, or_, xor
 from typing import Any, Final
 
 from streamswarm_collector.influxql import ast
@@ -32,7 +33,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """`+ - * / %` of two expressions."""
+    """`+ - * / % & | ^` of two expressions."""
 
     operator: str
     left: "Node"
@@ -98,6 +99,7 @@ _TRANSFORMATIONS: Final = frozenset(
 _LOOK_BACK_ONE: Final = frozenset(
     {"derivative", "non_negative_derivative", "difference", "non_negative_difference", "elapsed", "moving_average"}
 )
+_OF_BITS: Final[Mapping[str, Callable[[int, int], int]]] = {"&": and_, "|": or_, "^": xor}
 _SECOND: Final = 1_000_000_000
 _INTEGERS: Final = 2**63
 
@@ -122,7 +124,7 @@ def compile_expression(
     match expression:
         case ast.Number(value):
             return Constant(value)
-        case ast.Binary("+" | "-" | "*" | "/" | "%" as operator, left, right):
+        case ast.Binary("+" | "-" | "*" | "/" | "%" | "&" | "|" | "^" as operator, left, right):
             return Arithmetic(
                 operator,
                 compile_expression(left, atom, every=every),
@@ -188,6 +190,25 @@ def look_back(nodes: Sequence[Node]) -> int:
     return windows
 
 
+def outline(node: Node, leaves: list[Node]) -> Node:
+    """An expression over its leaves: the transformations and atoms that have values of their own, not row by row.
+
+    Args:
+        node: the expression.
+        leaves: takes them; the n-th is Atom(n) of what is returned.
+    """
+    match node:
+        case Atom() | Transformation():
+            if node not in leaves:
+                leaves.append(node)
+            return Atom(leaves.index(node))
+        case Arithmetic(operator, left, right):
+            return Arithmetic(operator, outline(left, leaves), outline(right, leaves))
+        case Mathematics(function, arguments):
+            return Mathematics(function, tuple(outline(one, leaves) for one in arguments))
+    return node
+
+
 def is_transformed(node: Node) -> bool:
     """Whether a transformation is part of the expression, so that rows can be without a value."""
     match node:
@@ -220,6 +241,10 @@ def evaluate(node: Node, times: Sequence[int], atoms: Sequence[list[Any]]) -> li
 def _calculate(operator: str, left: Any, right: Any) -> Any:
     if left is None or right is None:
         return None
+    if operator in _OF_BITS:
+        if not isinstance(left, int) or not isinstance(right, int):
+            raise ExecutionError(f"type error: {operator} takes integers; cast with ::integer")
+        return _OF_BITS[operator](left, right)
     if operator in "/%" and right == 0:
         return 0 if isinstance(left, int) and isinstance(right, int) else 0.0
     match operator:
@@ -249,7 +274,7 @@ def _apply(function: Callable[..., float | int], values: Sequence[Any]) -> float
     if any(value is None for value in values):
         return None
     try:
-        return _finite(function(*values))
+        return _finite(_wrapped(function(*values)))
     except (ValueError, OverflowError, ZeroDivisionError):
         return None
 
@@ -280,7 +305,8 @@ def _transform(name: str, parameter: int, times: Sequence[int], values: Sequence
             change = _wrapped(values[after] - values[before])
             elapsed = abs(times[after] - times[before])
             if name == "elapsed":
-                result[after] = _wrapped(elapsed // parameter)
+                # From newest on InfluxDB's is negative.
+                result[after] = _wrapped(elapsed // parameter) * (1 if times[after] > times[before] else -1)
             elif name.endswith("difference"):
                 result[after] = change
             elif elapsed:

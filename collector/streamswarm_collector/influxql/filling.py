@@ -12,8 +12,10 @@ def fill_previous(values: list[Any]) -> None:
 
 
 def fill_linear(values: list[Any]) -> None:
-    """Draw a line between the neighbours, in place; integers stay integers."""
+    """Draw a line between the neighbours, in place; integers stay integers, and there is none between other types."""
     known = [place for place, value in enumerate(values) if value is not None]
+    if known and isinstance(values[known[0]], bool | str):
+        return
     for left, right in itertools.pairwise(known):
         low, high = values[left], values[right]
         for place in range(left + 1, right):

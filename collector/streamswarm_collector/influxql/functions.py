@@ -9,10 +9,8 @@ from streamswarm_collector.influxql.errors import ExecutionError
 from streamswarm_collector.store.schema import FieldColumn, FieldType
 
 _NUMERIC: Final = frozenset({FieldType.FLOAT, FieldType.INTEGER})
+_ORDERED: Final = _NUMERIC | {FieldType.BOOLEAN}
 _ANY: Final = frozenset(FieldType)
-_LEAST: Final = "arg_min({what}, struct_pack(v := {column}, t := time)) FILTER (WHERE {column} IS NOT NULL)"
-_GREATEST: Final = "arg_max({what}, struct_pack(v := {column}, t := -time)) FILTER (WHERE {column} IS NOT NULL)"
-"""Of several points with the extreme value, the earliest, as in InfluxDB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Function:
         types: the field types it takes.
         tied_sql: the same where several series may have points of one time, if that makes a difference.
         time_sql: for a selector, the time of the point it selects.
-        order_sql: for a selector, the aggregate that finds the row it selects, by `{column}` and time.
+        order_sql: for a selector, an expression of the row it selects, given the column, the arguments and it.
         empty: what it gives for a window without points (`count` is 0).
         arguments: how many numbers follow the field.
         sparse: whether a window with points can be without a value, and is then left out.
@@ -37,7 +35,7 @@ class Function:
     types: frozenset[FieldType] = _NUMERIC
     tied_sql: Callable[[FieldColumn, Sequence[float]], str] | None = None
     time_sql: Callable[[FieldColumn, Sequence[float]], str] | None = None
-    order_sql: str | None = None
+    order_sql: Callable[[FieldColumn, Sequence[float], str], str] | None = None
     empty: int | None = None
     arguments: int = 0
     sparse: bool = False
@@ -50,8 +48,20 @@ def _call(function: str) -> Callable[[FieldColumn, Sequence[float]], str]:
     return lambda column, _arguments: f"{function}({column.column})"
 
 
+def whole_sum(total: str, type_of_values: FieldType) -> str:
+    """SQL for a sum as an answer shows it; one of integers that leaves 64 bits goes on at their other end.
+
+    Args:
+        total: SQL for the sum.
+        type_of_values: what is added up.
+    """
+    if type_of_values is not FieldType.INTEGER:
+        return f"CAST({total} AS DOUBLE)"
+    return f"CAST((({total} + {2**63}) & {2**64 - 1}::HUGEINT) - {2**63} AS BIGINT)"
+
+
 def _sum(column: FieldColumn, _arguments: Sequence[float]) -> str:
-    return f"CAST(sum({column.column}) AS {'BIGINT' if column.type is FieldType.INTEGER else 'DOUBLE'})"
+    return whole_sum(f"sum({column.column})", column.type)
 
 
 def _stddev(column: FieldColumn, _arguments: Sequence[float]) -> str:
@@ -60,9 +70,13 @@ def _stddev(column: FieldColumn, _arguments: Sequence[float]) -> str:
     return f"CASE WHEN count({name}) = 1 THEN 'nan'::DOUBLE ELSE stddev_samp({name}) END"
 
 
+def _rank(column: FieldColumn, arguments: Sequence[float]) -> str:
+    """Nearest rank, floor(n·p/100 + 0.5), counted from 1; below 1 there is no value."""
+    return f"CAST(floor(count({column.column}) * {float(arguments[0])!r} / 100 + 0.5) AS BIGINT)"
+
+
 def _percentile(column: FieldColumn, arguments: Sequence[float]) -> str:
-    # Nearest rank, floor(n·p/100 + 0.5), counted from 1; below 1 there is no value.
-    rank = f"CAST(floor(count({column.column}) * {float(arguments[0])!r} / 100 + 0.5) AS BIGINT)"
+    rank = _rank(column, arguments)
     values = f"list_sort(list({column.column}) FILTER (WHERE {column.column} IS NOT NULL))"
     return f"CASE WHEN {rank} BETWEEN 1 AND count({column.column}) THEN {values}[{rank}] END"
 
@@ -80,9 +94,30 @@ def _last(column: FieldColumn, _arguments: Sequence[float]) -> str:
     return f"arg_max({column.column}, struct_pack(t := time, v := {column.column}))"
 
 
-def _percentile_time(column: FieldColumn, arguments: Sequence[float]) -> str:
-    rank = f"CAST(floor(count({column.column}) * {float(arguments[0])!r} / 100 + 0.5) AS BIGINT)"
-    ordered = f"list(time ORDER BY {column.column}, time) FILTER (WHERE {column.column} IS NOT NULL)"
+def _of_least(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
+    """Of several points with the extreme value, the earliest, as in InfluxDB."""
+    name = column.column
+    return f"arg_min({what}, struct_pack(v := {name}, t := time)) FILTER (WHERE {name} IS NOT NULL)"
+
+
+def _of_greatest(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
+    name = column.column
+    return f"arg_max({what}, struct_pack(v := {name}, t := -time)) FILTER (WHERE {name} IS NOT NULL)"
+
+
+def _of_first(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
+    name = column.column
+    return f"arg_max({what}, struct_pack(t := -time, v := {name})) FILTER (WHERE {name} IS NOT NULL)"
+
+
+def _of_last(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
+    name = column.column
+    return f"arg_max({what}, struct_pack(t := time, v := {name})) FILTER (WHERE {name} IS NOT NULL)"
+
+
+def _of_percentile(column: FieldColumn, arguments: Sequence[float], what: str) -> str:
+    ordered = f"list({what} ORDER BY {column.column}, time) FILTER (WHERE {column.column} IS NOT NULL)"
+    rank = _rank(column, arguments)
     return f"CASE WHEN {rank} BETWEEN 1 AND count({column.column}) THEN ({ordered})[{rank}] END"
 
 
@@ -125,14 +160,16 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "stddev": Function(_stddev, memory=True),
     "min": Function(
         _call("min"),
-        time_sql=lambda column, _: _LEAST.replace("{what}", "time").replace("{column}", column.column),
-        order_sql=_LEAST,
+        types=_ORDERED,
+        time_sql=lambda column, arguments: _of_least(column, arguments, "time"),
+        order_sql=_of_least,
         memory=True,
     ),
     "max": Function(
         _call("max"),
-        time_sql=lambda column, _: _GREATEST.replace("{what}", "time").replace("{column}", column.column),
-        order_sql=_GREATEST,
+        types=_ORDERED,
+        time_sql=lambda column, arguments: _of_greatest(column, arguments, "time"),
+        order_sql=_of_greatest,
         memory=True,
     ),
     "first": Function(
@@ -140,7 +177,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         types=_ANY,
         tied_sql=_first,
         time_sql=lambda column, _: f"min(time) FILTER (WHERE {column.column} IS NOT NULL)",
-        order_sql="arg_max({what}, struct_pack(t := -time, v := {column})) FILTER (WHERE {column} IS NOT NULL)",
+        order_sql=_of_first,
         memory=True,
     ),
     "last": Function(
@@ -148,10 +185,17 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         types=_ANY,
         tied_sql=_last,
         time_sql=lambda column, _: f"max(time) FILTER (WHERE {column.column} IS NOT NULL)",
-        order_sql="arg_max({what}, struct_pack(t := time, v := {column})) FILTER (WHERE {column} IS NOT NULL)",
+        order_sql=_of_last,
         memory=True,
     ),
-    "percentile": Function(_percentile, time_sql=_percentile_time, arguments=1, sparse=True, memory=True),
+    "percentile": Function(
+        _percentile,
+        time_sql=lambda column, arguments: _of_percentile(column, arguments, "time"),
+        order_sql=_of_percentile,
+        arguments=1,
+        sparse=True,
+        memory=True,
+    ),
 }
 
 

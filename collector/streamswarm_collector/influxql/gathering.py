@@ -229,12 +229,11 @@ class Search:
         atom = self.columns.atoms[0]
         if atom.field is None or atom.function.order_sql is None:
             return []
-        column = atom.field.column
         parts = [
             f"'f{order}': {one.field.column}" for order, one in enumerate(self.columns.beside.values()) if one.field
         ]
         what = "{" + ", ".join(["'sid': sid", *parts]) + "}"
-        return [atom.function.order_sql.replace("{what}", what).replace("{column}", column)]
+        return [atom.function.order_sql(atom.field, atom.arguments, what)]
 
     def _lone_selector(self) -> AggregateAtom | None:
         """Where there is one selector and no window, the answer's time is that of the selected point."""

@@ -1,9 +1,9 @@
 """Answers from the newest rows, which are in memory: the same rows and aggregates that SQL would give, with numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from streamswarm_collector.store.recent import NO_ROWS, Chunk, ColumnValues, Edg
 from streamswarm_collector.store.schema import MeasurementSchema
 
 _MOST_CELLS = 5_000_000
+_RANGES: Final[Mapping[str, tuple[Any, Any]]] = {
+    "f": (np.finfo(np.float64).min, np.finfo(np.float64).max),
+    "i": (np.iinfo(np.int64).min, np.iinfo(np.int64).max),
+    "b": (False, True),
+}
+"""The least and the greatest value of numpy's kinds of types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +215,7 @@ class _Cells:
             case "sum":
                 return self._sum()
             case "mean":
-                return self._sum() / np.maximum(self.counts, 1)
+                return self._mean()
             case "spread":
                 high, low = self._extreme(np.maximum), self._extreme(np.minimum)
                 # Where there is no value, the extremes are those of the type, and too far apart for it.
@@ -224,7 +230,7 @@ class _Cells:
 
     def _deviation(self) -> Any:
         """Sample standard deviation; NaN for one point, whose window is not empty, yet has none."""
-        mean = self._sum() / np.maximum(self.counts, 1)
+        mean = self._mean()
         squares = np.bincount(self.key, weights=(self.values - mean[self.key]) ** 2, minlength=len(self.counts))
         return np.where(self.counts > 1, np.sqrt(squares / np.maximum(self.counts - 1, 1)), np.nan)
 
@@ -265,6 +271,10 @@ class _Cells:
         place = np.cumsum(equal) - equal + self._rank(percentage) - 1 - below
         return self.times[rows[np.clip(place, 0, max(len(rows) - 1, 0))]]
 
+    def _mean(self) -> Any:
+        """Of floats, as DuckDB's: a sum of integers could leave 64 bits."""
+        return np.bincount(self.key, weights=self.values, minlength=len(self.counts)) / np.maximum(self.counts, 1)
+
     def _sum(self) -> Any:
         if self.values.dtype.kind == "f":
             return np.bincount(self.key, weights=self.values, minlength=len(self.counts))
@@ -273,8 +283,8 @@ class _Cells:
         return total
 
     def _extreme(self, function: Any) -> Any:
-        information = np.finfo(np.float64) if self.values.dtype.kind == "f" else np.iinfo(np.int64)
-        start = information.max if function is np.minimum else information.min
+        least, greatest = _RANGES[self.values.dtype.kind]
+        start = greatest if function is np.minimum else least
         result = np.full(len(self.counts), start, self.values.dtype)
         function.at(result, self.key, self.values)
         return result

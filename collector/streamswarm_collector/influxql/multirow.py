@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from streamswarm_collector.influxql import ast
-from streamswarm_collector.influxql.columns import raw_columns
+from streamswarm_collector.influxql.columns import column_names, raw_columns
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
 from streamswarm_collector.influxql.errors import ExecutionError
 from streamswarm_collector.influxql.raw import select_raw
@@ -83,7 +83,6 @@ class MultiRow:
             statement,
             columns=(present, *(ast.Column(one, f"beside {place}") for place, one in enumerate(self.beside))),
             window=None,
-            descending=False,
             limit=0,
             offset=0,
         )
@@ -100,26 +99,33 @@ class MultiRow:
                 for row in self._rows(start, list(own))
             ]
             columns_of_rows = [list(column) for column in zip(*kept, strict=True)] or [[] for _ in self.names]
+            if isinstance(statement.fill, ast.Number):
+                columns_of_rows = [
+                    [statement.fill.value if one is None else one for one in column] for column in columns_of_rows
+                ]
             result = limited(statement, columns_of_rows)
             if result[0]:
                 answer.append(ResultSeries(series.name, series.tags, list(self.names), result))
         return answer
 
     def _rows(self, start: int, points: Sequence[_Point]) -> Iterable[_Point]:
+        """Those of one window. As in InfluxDB ORDER BY turns the windows round, not the rows within one."""
         if self.function == "distinct":
-            return [(start, value) for value in dict.fromkeys(point[1] for point in points)]
+            first_met = {point[1]: point[0] for point in reversed(points)}
+            return [(start, value) for value in sorted(first_met, key=first_met.__getitem__)]
         sign = -1 if self.function == "top" else 1
-        candidates = points
+
+        def rank(point: _Point) -> tuple[Any, ...]:
+            return sign * point[1], point[0]
+
+        candidates: Iterable[_Point] = points
         if self.tags:
             best: dict[tuple[Any, ...], _Point] = {}
             for point in points:
                 key = point[2 : 2 + len(self.tags)]
-                if key not in best or sign * point[1] < sign * best[key][1]:
-                    best[key] = point
-            candidates = list(best.values())
-        return sorted(
-            heapq.nsmallest(self.count, candidates, key=lambda one: (sign * one[1], one[0])), key=lambda one: one[0]
-        )
+                best[key] = min(best.get(key, point), point, key=rank)
+            candidates = best.values()
+        return sorted(heapq.nsmallest(self.count, candidates, key=rank), key=lambda one: one[0])
 
 
 def _called(expression: ast.Expression) -> bool:
@@ -163,14 +169,12 @@ def _ranking(call: ast.Call, alias: str, others: Sequence[ast.Column], statement
             "in the select statement"
         )
     beside = [tag for tag in tags if isinstance(tag, ast.Reference)]
-    names: dict[str, int] = {}
-    shown = ["time", alias or name]
-    for reference, other in [*((tag, "") for tag in beside), *((column.expression, column.alias) for column in others)]:
-        if not isinstance(reference, ast.Reference):
+    labels = [(name, alias), *((tag.name, "") for tag in beside)]
+    for column in others:
+        if not isinstance(column.expression, ast.Reference):
             raise ExecutionError(f"selector function {name}() cannot be combined with other functions")
-        label = other or reference.name
-        repeated = names.get(label, 0)
-        names[label] = repeated + 1
-        shown.append(f"{label}_{repeated}" if repeated and not other else label)
+        labels.append((column.expression.name, column.alias))
     more = [column.expression for column in others if isinstance(column.expression, ast.Reference)]
-    return MultiRow(name, field, tuple(tag.name for tag in beside), count.value, tuple(shown), (*beside, *more))
+    return MultiRow(
+        name, field, tuple(tag.name for tag in beside), count.value, ("time", *column_names(labels)), (*beside, *more)
+    )

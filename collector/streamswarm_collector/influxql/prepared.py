@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamswarm_collector.influxql import ast
-from streamswarm_collector.influxql.columns import AggregateAtom, Columns, aggregate_columns
+from streamswarm_collector.influxql.columns import AggregateAtom, Columns, aggregate_columns, merged_fields
 from streamswarm_collector.influxql.conditions import RowFilter, filter_rows
 from streamswarm_collector.influxql.source import Groups, group_series
 from streamswarm_collector.store.schema import FieldColumn, MeasurementSchema
@@ -64,13 +64,16 @@ class Prepared:
             statement.series_limit,
             statement.series_offset,
             tag_keys,
+            None if len(measurements) == 1 else frozenset(merged_fields(measurements).items()),
         )
         found = remembered.get(key)
         if isinstance(found, Prepared) and found.fields is measurement.fields:
             return found
         rows = filter_rows(condition, measurement)
         groups = group_series(statement, measurement, rows, tag_keys)
-        columns = aggregate_columns(statement, measurement) if aggregate and groups.sids else None
+        columns = None
+        if aggregate and groups.sids:
+            columns = aggregate_columns(statement, measurement, measurements, groups.keys)
         made = Prepared(measurement.fields, rows, groups, columns)
         if len(groups.sids) > _MOST_SERIES:
             return made

@@ -10,7 +10,7 @@ from streamswarm_collector.influxql import ast
 from streamswarm_collector.influxql.columns import Columns, RawAtom
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
 from streamswarm_collector.influxql.errors import ExecutionError
-from streamswarm_collector.influxql.expressions import Atom, evaluate, is_transformed
+from streamswarm_collector.influxql.expressions import Atom, Node, evaluate, is_transformed, outline
 from streamswarm_collector.influxql.memory import RecentSource
 from streamswarm_collector.influxql.source import Column, Connect, Groups, Limits, ResultSeries, limited, source_sql
 from streamswarm_collector.store.schema import MeasurementSchema
@@ -37,6 +37,8 @@ def select_raw(
         return []
     calculated = any(not isinstance(node, Atom) for node in columns.nodes)
     transformed = any(map(is_transformed, columns.nodes))
+    leaves: list[Node] = []
+    nodes = [outline(node, leaves) for node in columns.nodes]
     wanted = None if calculated or not statement.limit else statement.limit + statement.offset
     recent = RecentSource.of(measurement, groups, rows, time_range, fields, limits)
     if recent is not None:
@@ -54,9 +56,10 @@ def select_raw(
     for first, last in bounds:
         own = [column[first:last] for column in atoms] if len(bounds) > 1 else atoms
         own_times = times[first:last] if len(bounds) > 1 else times
-        result: list[Column] = [own_times, *(evaluate(node, own_times, own) for node in columns.nodes)]
+        parts: list[Column] = [own_times, *(evaluate(leaf, own_times, own) for leaf in leaves)]
         if transformed:
-            result = _without_empty(result)
+            parts = _without_empty(parts)
+        result = [parts[0], *(evaluate(node, parts[0], parts[1:]) for node in nodes)]
         result = limited(statement, result)
         if result[0]:
             answer.append(ResultSeries(measurement.name, groups.shown[gids[first] if gids else 0], names, result))

@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from streamswarm_collector.influxql.columns import AggregateAtom
 from streamswarm_collector.influxql.conditions import RowFilter, TimeRange
+from streamswarm_collector.influxql.functions import whole_sum
 from streamswarm_collector.influxql.source import Groups, Limits, source_sql
 from streamswarm_collector.influxql.windows import Windows
 from streamswarm_collector.store.rollups import BEGINNING, STEP_NAMES, Rollup, Rollups
@@ -62,7 +63,7 @@ class Rolled:
         rollups = measurement.rollups
         if limits.rollups_from is None or rows.sql or not rollups.reached() > BEGINNING:
             return None
-        if any(atom.name not in _PARTIAL or not atom.field or not atom.field.column.isidentifier() for atom in atoms):
+        if not all(map(_is_rolled_up, atoms)):
             return None
         parts = [Part(None, time_range)]
         for rollup in reversed(rollups.steps):
@@ -139,13 +140,19 @@ def whole_value(atom: AggregateAtom) -> str:
         case "count":
             return f"CAST(sum({column}_n) AS BIGINT)"
         case "sum":
-            return f"CAST(sum({column}_sum) AS {'BIGINT' if atom.field.type is FieldType.INTEGER else 'DOUBLE'})"
+            return whole_sum(f"sum({column}_sum)", atom.field.type)
         case "mean":
             return f"CAST(sum({column}_sum) AS DOUBLE) / CAST(sum({column}_n) AS DOUBLE)"
         case "spread":
             return f"max({column}_high) - min({column}_low)"
         case name:
             return f"{name}({column}_{_PARTIAL[name][0]})"
+
+
+def _is_rolled_up(atom: AggregateAtom) -> bool:
+    if atom.name not in _PARTIAL or not atom.field or not atom.field.column.isidentifier():
+        return False
+    return not _PARTIAL[atom.name] or atom.field.type in {FieldType.FLOAT, FieldType.INTEGER}
 
 
 def any_present(atoms: Sequence[AggregateAtom]) -> str:

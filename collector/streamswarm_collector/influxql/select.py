@@ -111,7 +111,10 @@ def _from_first_window(asked: TimeRange, measurements: Sequence[MeasurementSchem
 
 
 def _inheriting(inner: ast.Select, outer: ast.Select) -> ast.Select:
-    """An inner SELECT as InfluxDB asks it: grouped by the tags that the outer one names, too, and in its windows."""
+    """An inner SELECT as InfluxDB asks it: grouped by the tags that the outer one names, too, and in its windows.
+
+    One that has no use for windows hands them on to its own inner ones.
+    """
     named = (one for one in outer.dimensions if isinstance(one.key, str))
     windowed = is_aggregate(inner) or MultiRow.of(inner) is not None
     return replace(
@@ -119,4 +122,7 @@ def _inheriting(inner: ast.Select, outer: ast.Select) -> ast.Select:
         zone=inner.zone or outer.zone,
         dimensions=tuple(dict.fromkeys((*inner.dimensions, *named))),
         window=inner.window or (outer.window if windowed else None),
+        sources=inner.sources
+        if windowed
+        else tuple(_inheriting(one, outer) if isinstance(one, ast.Select) else one for one in inner.sources),
     )

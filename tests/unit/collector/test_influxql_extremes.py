@@ -93,3 +93,16 @@ def test_a_time_of_more_than_292_years_is_refused_whatever_was_read_before() -> 
     parse("SELECT v FROM m WHERE time > 153000000m")
     with pytest.raises(ParseError, match="invalid duration 999000000m; at most 106751d"):
         parse("SELECT v FROM m WHERE time > 999000000m")
+
+
+def test_the_mean_of_great_integers_is_the_same_in_memory_and_in_the_file(store: EmbeddedStore, write: Write) -> None:
+    write(f"m n={2**62}i,o=1i 1\nm n={2**62}i,o=1i 2\nm n={2**62 + 1024}i,o=1i 3")
+    statement = "SELECT mean(n) FROM m; SELECT mean(n) FROM m WHERE o = 1"
+    reply = Engine(store).execute(statement, database="d", epoch="ns")
+    assert [list(result["series"][0]["values"]) for result in reply.body["results"]] == [[(0, float(2**62))]] * 2
+
+
+def test_no_answer_holds_an_integer_of_more_than_64_bits(store: EmbeddedStore, write: Write) -> None:
+    write(f"m n={-(2**63)}i 1")
+    reply = Engine(store).execute("SELECT abs(n) FROM m", database="d", epoch="ns")
+    assert list(reply.body["results"][0]["series"][0]["values"]) == [(1, -(2**63))]
