@@ -80,9 +80,13 @@ def while_it_lasts(finding: Finding, worst: float | None) -> str:
 
 
 def once_over(finding: Finding, worst: float) -> str:
-    """What is to be known of an anomaly that is over, whose farthest value was `worst`."""
-    usual = "" if finding.expected is None else f", expected {_in_words(finding.expected, finding.declared)}"
-    return f"at worst {_in_words(worst, finding.declared)}{usual}"
+    """What is to be known of an anomaly that is over, whose farthest value was `worst`.
+
+    It is over when a value is as expected, which it also is where the detector has got used to it.
+    """
+    told = [("now", finding.value), ("expected", finding.expected)]
+    rest = ", ".join(f"{word} {_in_words(value, finding.declared)}" for word, value in told if value is not None)
+    return f"at worst {_in_words(worst, finding.declared)}; {rest}"
 
 
 def _in_words(value: float, field: Field | None) -> str:

@@ -135,7 +135,10 @@ def test_an_anomaly_says_how_bad_it_was_not_how_well_it_is_at_its_end(rule: Worl
     rule.score("a", "ping", flag=0, value=0.01)
     rule.run(10)
     closed = rule.alerts(opened=False)["anomaly ping"]
-    assert (closed.detail, closed.close_reason) == ("at worst 500.000 ms, expected 10.000 ms", "recovered")
+    assert (closed.detail, closed.close_reason) == (
+        "at worst 500.000 ms; now 10.000 ms, expected 10.000 ms",
+        "recovered",
+    )
 
 
 @decides
