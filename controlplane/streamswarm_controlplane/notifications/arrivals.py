@@ -1,7 +1,7 @@
 """Whether points arrive: of a test, of an agent that is online, of any agent at all. One cause is one alert."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -29,10 +29,12 @@ class Arrivals:
     Args:
         look: what it saw before.
         heard: names of the agents of which any point came of late.
+        complaint: tells what the store says is wrong with itself.
     """
 
-    def __init__(self, look: Look, heard: Collection[str]) -> None:
+    def __init__(self, look: Look, heard: Collection[str], complaint: Callable[[], str]) -> None:
         self._look = look
+        self._complaint = complaint
         self._heard = set(heard)
         self._silent: dict[str, int] = defaultdict(int)
 
@@ -50,11 +52,13 @@ class Arrivals:
         online = dict.fromkeys(subject.agent for subject in look.subjects.values())
         verdicts = {agent: self._verdict(agent) for agent in online if agent not in look.unreachable}
         missing = [agent for agent, verdict in verdicts.items() if verdict is Verdict.BAD]
+        complaint = self._complaint() if missing else ""
+        store = complaint and f"; the store says: {complaint}"
         for agent, verdict in verdicts.items():
             if verdict is Verdict.BAD:
                 look.undelivered[agent] = f"nothing of agent {agent} arrives"
             if verdict is Verdict.BAD or (Event.NO_DATA, agent, "") in look.opened:
-                yield self._of_agent(agent, verdict)
+                yield self._of_agent(agent, verdict, store)
         overall = Verdict.UNKNOWN
         if Verdict.GOOD in verdicts.values():
             overall = Verdict.GOOD
@@ -62,14 +66,14 @@ class Arrivals:
             overall = Verdict.BAD
             look.nothing = "nothing of any agent arrives"
         if overall is Verdict.BAD or (Event.NO_DATA, "", "") in look.opened:
-            yield _of_all(look, missing, overall)
+            yield _of_all(look, missing, overall, store)
 
     def _verdict(self, agent: str) -> Verdict:
         if agent in self._heard:
             return Verdict.GOOD
         return Verdict.BAD if self._silent[agent] else Verdict.UNKNOWN
 
-    def _of_agent(self, agent: str, verdict: Verdict) -> Finding:
+    def _of_agent(self, agent: str, verdict: Verdict, store: str) -> Finding:
         known = self._look.agents[agent]
         return Finding(
             Event.NO_DATA,
@@ -77,12 +81,12 @@ class Arrivals:
             verdict,
             Severity.CRITICAL,
             summary=f"No data of agent {agent}",
-            detail=f"the agent is online, but {known.clock or known.queue}",
+            detail=f"the agent is online, but {known.clock or known.queue}{store}",
             more=known.labels,
         )
 
 
-def _of_all(look: Look, agents: Sequence[str], verdict: Verdict) -> Finding:
+def _of_all(look: Look, agents: Sequence[str], verdict: Verdict, store: str) -> Finding:
     waiting = sum(look.agents[agent].queued for agent in agents)
     return Finding(
         Event.NO_DATA,
@@ -91,7 +95,7 @@ def _of_all(look: Look, agents: Sequence[str], verdict: Verdict) -> Finding:
         Severity.CRITICAL,
         summary="No data of any agent",
         detail=f"{len(agents)} agents are online, but none of their points arrives, and {waiting:,} wait on them; "
-        "look at the collectors, what lies before them, and their store",
+        f"look at the collectors, what lies before them, and their store{store}",
     )
 
 

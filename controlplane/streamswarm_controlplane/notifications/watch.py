@@ -163,7 +163,7 @@ def look_at_results(
 
 def _runs(look: Look, reader: Reader, settings: ControlPlaneSettings, at: datetime) -> Iterator[Finding]:
     """Tests that are down, and tests without data."""
-    arrivals = Arrivals(look, heard(reader, settings.late_seconds, at))
+    arrivals = Arrivals(look, heard(reader, settings.late_seconds, at), reader.complaint)
     together: dict[tuple[str, str], list[Subject]] = defaultdict(list)
     by_test: dict[str, list[bool]] = defaultdict(list)
     by_agent: dict[str, list[bool]] = defaultdict(list)

@@ -1,15 +1,19 @@
 """The reader for every store that answers InfluxQL on `/query`: the embedded one and InfluxDB 1.x, 2.x and 3.x."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from streamswarm_core.closing import Closing
 from streamswarm_core.errors import Refused, Unavailable
 from streamswarm_core.outbound import patience, trusted
+from streamswarm_core.printable import one_line
 from streamswarm_core.reader.select import Condition, Select, quote_identifier
 from streamswarm_core.reader.series import Series
+
+_HEALTH_SECONDS: Final = 5.0
+_LONGEST_COMPLAINT: Final = 300
 
 
 class InfluxQLReader(Closing):
@@ -30,7 +34,8 @@ class InfluxQLReader(Closing):
         token: Callable[[], str] = lambda: "",
         timeout: float = 20.0,
     ) -> None:
-        self._url = url.rstrip("/") + "/query"
+        self._base = url.rstrip("/")
+        self._url = f"{self._base}/query"
         self._database = database
         self._token = token
         self._client = httpx.Client(timeout=patience(timeout), verify=trusted())
@@ -99,6 +104,20 @@ class InfluxQLReader(Closing):
         if response.status_code != 200:
             raise Refused(f"{self._url}: {_message(response)}", status=response.status_code)
         return list(_parse(response.json()))
+
+    def complaint(self) -> str:
+        """What the collector or store says is wrong with itself at /health; "" if nothing, or if it can't be asked."""
+        try:
+            document = self._client.get(f"{self._base}/health", timeout=_HEALTH_SECONDS).json()
+        except (httpx.HTTPError, ValueError):
+            return ""
+        if not isinstance(document, dict) or document.get("status") != "fail":
+            return ""
+        # The collector names its sinks, and its log as one of them; InfluxDB has a message.
+        sinks = document.get("sinks")
+        reasons = [f"{name}: {why}" for name, why in sinks.items()] if isinstance(sinks, dict) else []
+        said = "; ".join(reasons) or document.get("message") or "it isn't well"
+        return one_line(str(said)[:_LONGEST_COMPLAINT])
 
     def close(self) -> None:
         """Drop the connections."""

@@ -120,6 +120,10 @@ class PromQLReader(Closing):
             if any(self._naming.metric(measurement.name, field.name) in stored for field in measurement.fields)
         )
 
+    def complaint(self) -> str:
+        """Nothing: stores that speak PromQL say at /health that they run, and no more."""
+        return ""
+
     def close(self) -> None:
         """Drop the connections."""
         self._api.close()

@@ -39,5 +39,8 @@ class Reader(Protocol):
             Unavailable, Refused: as for `select`.
         """
 
+    def complaint(self) -> str:
+        """What the store says is wrong with itself, such as a full disk; "" if nothing, or if it can't be asked."""
+
     def close(self) -> None:
         """Drop the connections."""

@@ -1,11 +1,20 @@
 """Agents that are online and whose points don't arrive: one cause, one alert, with what is known of it."""
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
+import httpx
+import pytest
 from sqlalchemy import select
 
+from streamswarm_collector.app import create_app as create_collector
+from streamswarm_collector.settings import CollectorSettings
 from streamswarm_controlplane.agents.models import Agent
-from tests.unit.controlplane.notifications.world import World, decides
+from streamswarm_controlplane.notifications.evaluation import Evaluator
+from streamswarm_core.reader import InfluxQLReader
+from tests.support import serve_app
+from tests.unit.controlplane.notifications.world import DATABASE, Store, World, decides
 
 pytestmark = decides
 
@@ -55,6 +64,23 @@ def test_nothing_of_any_agent_is_one_alert_about_the_way_to_the_store(rule: Worl
         ("opened", ["no_data open"]),
     ]
     assert rule.messages()[-1]["alerts"][0]["labels"]["agent"] == rule.own("c")
+
+
+def test_what_the_collector_says_is_wrong_with_it_is_in_the_alert(rule: World, tmp_path: Path) -> None:
+    settings = CollectorSettings(data=tmp_path, auth=False, bucket=DATABASE, flush_seconds=0.01)
+    with serve_app(create_collector(settings)) as url, InfluxQLReader(url, database=DATABASE) as reader:
+        rule.store = Store(url)
+        rule.evaluator = Evaluator(rule.database, reader, rule.settings, "worker", rule.clock)
+        rule.add_agent("a", "ping")
+        rule.run(60)
+        assert reader.complaint() == ""
+        shutil.rmtree(settings.folder / "wal")
+        with pytest.raises(httpx.HTTPStatusError):
+            rule.store.write(rule.point(rule.own("a"), rule.own("ping"), rule.clock.at, up=True, rtt=0.01))
+        rule.stuck = {"a"}
+        rule.run(100)
+    assert "; the store says: log: " in rule.alerts()["no_data a"].detail
+    assert "restart the collector" in rule.alerts()["no_data a"].detail
 
 
 def test_an_agent_that_is_offline_is_not_called_without_data_as_well(rule: World) -> None:
