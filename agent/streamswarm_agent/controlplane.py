@@ -206,7 +206,7 @@ class ControlPlane:
         except TimeoutError:
             raise Unavailable(f"{self._api}{path}: no whole answer within {_WHOLE_SECONDS:g} s") from None
         except httpx.HTTPError as error:
-            raise Unavailable(f"{self._api}{path}: {error or type(error).__name__}") from None
+            raise Unavailable(f"{self._api}{path}: {str(error) or type(error).__name__}") from None
         if answer.status_code in {401, 403}:
             self.reject_token()
         if answer.is_success or answer.status_code == httpx.codes.NOT_MODIFIED:

@@ -197,7 +197,8 @@ class Authenticator:
         except OSError as error:
             raise Unavailable(f"the collector's own token can't be read: {error}") from None
         except (httpx.HTTPError, ValueError, AttributeError) as error:
-            raise Unavailable(f"the control plane can't say whether the token is good: {error}") from None
+            reason = str(error) or type(error).__name__
+            raise Unavailable(f"the control plane can't say whether the token is good: {reason}") from None
 
     async def _fetch_keys(self) -> None:
         try:

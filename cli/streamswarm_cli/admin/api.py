@@ -66,7 +66,7 @@ class Api(Closing):
         try:
             answer = self._http.request(method, path, json=body, params=query, headers=more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"{self.url}: {error or type(error).__name__}") from None
+            raise Unavailable(f"{self.url}: {str(error) or type(error).__name__}") from None
         if method != "GET":
             self._lists.pop(f"/{path.split('/')[1]}", None)
         if answer.is_success:

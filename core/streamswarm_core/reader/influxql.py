@@ -98,7 +98,7 @@ class InfluxQLReader(Closing):
                 headers={"Authorization": f"Token {token}"} if token else {},
             )
         except httpx.HTTPError as error:
-            raise Unavailable(f"{self._url}: {error or type(error).__name__}") from None
+            raise Unavailable(f"{self._url}: {str(error) or type(error).__name__}") from None
         if response.status_code >= 500 or response.status_code == 429:
             raise Unavailable(f"{self._url}: HTTP {response.status_code}: {response.text[:200]}")
         if response.status_code != 200:

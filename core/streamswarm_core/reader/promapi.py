@@ -97,7 +97,7 @@ class PromApi:
         except httpx.HTTPError as error:
             # Another version may run when it is back.
             self._closed_ranges = None
-            raise Unavailable(f"{url}: {error or type(error).__name__}") from None
+            raise Unavailable(f"{url}: {str(error) or type(error).__name__}") from None
         if response.status_code >= 500 or response.status_code == 429:
             raise Unavailable(f"{url}: HTTP {response.status_code}: {_message(response)}")
         if response.status_code != 200:

@@ -125,3 +125,16 @@ async def test_an_answer_that_never_ends_is_waited_for_with_a_bound(
     stranger.answer = StreamingResponse(drip(), media_type="application/json")
     with pytest.raises(Unavailable, match=r"/agent/token: no whole answer within 0\.2 s"):
         await controlplane.access_token()
+
+
+async def test_a_control_plane_that_is_silent_is_said_to_be(
+    stranger: Stranger, controlplane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        await asyncio.sleep(2)
+        yield b""
+
+    stranger.answer = StreamingResponse(nothing(), media_type="application/json")
+    monkeypatch.setattr(controlplane._client, "timeout", 0.1)
+    with pytest.raises(Unavailable, match=r"/agent/token: ReadTimeout$"):
+        await controlplane.access_token()
