@@ -58,7 +58,7 @@ class GnmiProbe:
         try:
             endpoint = _endpoint(target, params, context)
             asked = await _ask(endpoint, params, context, run)
-            rates = CounterRates(context.memory.get(_READINGS))
+            rates = CounterRates(context.memory.get(_READINGS), at=context.monotonic())
             points = await asyncio.to_thread(list, points_of(asked, params, rates, run))
             context.memory[_READINGS] = rates.readings
             run.fields["age"] = _age(asked, context.wall_ns())

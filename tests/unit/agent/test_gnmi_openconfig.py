@@ -66,7 +66,7 @@ def test_the_first_interfaces_by_the_numbers_in_their_names_are_written_and_all_
     found: dict[str, Any] = {}
     for name in ("Ethernet10", "Ethernet2", "Ethernet1", "Loopback0", "Management1"):
         found |= interface(name, state__oper_status="UP")
-    chosen = read_interfaces(leaves(found), params(max_interfaces=2, skip_interfaces=["Loopback*"]), CounterRates())
+    chosen = read_interfaces(leaves(found), params(max_interfaces=2, skip_interfaces=["Loopback*"]), CounterRates(at=0))
     assert list(chosen.fields) == ["Ethernet1", "Ethernet2"]
     assert chosen.there == 4
 
@@ -82,22 +82,24 @@ def test_the_first_interfaces_by_the_numbers_in_their_names_are_written_and_all_
     ],
 )
 def test_a_speed_is_the_ports_or_the_aggregates(given: dict[str, Any], bits: float | None) -> None:
-    found = read_interfaces(leaves(interface("e1", state__oper_status="UP", **given)), params(), CounterRates()).fields[
-        "e1"
-    ]
+    found = read_interfaces(
+        leaves(interface("e1", state__oper_status="UP", **given)), params(), CounterRates(at=0)
+    ).fields["e1"]
     assert found["speed"] == bits
 
 
 @pytest.mark.parametrize(("status", "up"), [("UP", 1), ("oc:LOWER_LAYER_DOWN", 0), ("DORMANT", 0)])
 def test_only_the_status_up_is_up(status: str, up: int) -> None:
-    found = read_interfaces(leaves(interface("e1", state__oper_status=status)), params(), CounterRates()).fields["e1"]
+    found = read_interfaces(leaves(interface("e1", state__oper_status=status)), params(), CounterRates(at=0)).fields[
+        "e1"
+    ]
     assert (found["oper_up"], found["oper_status"]) == (up, status.rpartition(":")[2])
 
 
 def rates_of(before: dict[str, Any], after: dict[str, Any], seconds: int = 10) -> dict[str, Any]:
-    first = CounterRates()
+    first = CounterRates(at=0)
     read_interfaces(leaves(interface("e1", **before)), params(), first)
-    second = CounterRates(first.readings)
+    second = CounterRates(first.readings, at=10)
     return read_interfaces(leaves(interface("e1", **after), NOW + seconds * SECOND), params(), second).fields["e1"]
 
 
@@ -197,14 +199,14 @@ def test_a_leaf_of_ones_own_is_scaled_named_by_its_entry_and_a_counter_has_a_rat
         "/bgp/neighbor[ip=192.0.2.1]/messages/sent": 10,
         "/bgp/neighbor[ip=192.0.2.1]/messages/received": 20,
     }
-    first = CounterRates()
+    first = CounterRates(at=0)
     assert list(read_values(leaves(values), params(**options), first)) == [
         ("power", "name=PSU 1", {"value": 4.5, "rate": None}),
         ("bgp", "ip=192.0.2.1 sent", {"value": 10.0, "rate": None}),
         ("bgp", "ip=192.0.2.1 received", {"value": 20.0, "rate": None}),
     ]
     values["/bgp/neighbor[ip=192.0.2.1]/messages/sent"] = 60
-    later = read_values(leaves(values, NOW + 10 * SECOND), params(**options), CounterRates(first.readings))
+    later = read_values(leaves(values, NOW + 10 * SECOND), params(**options), CounterRates(first.readings, at=10))
     assert [fields["rate"] for name, _, fields in later if name == "bgp"] == [5.0, 0.0]
 
 
@@ -241,7 +243,7 @@ def test_whatever_a_device_answers_becomes_points_or_nothing(first: Any, second:
     for tree, seconds in ((first, 0), (around(first), 10), (around(second), 20)):
         found = [Leaf(GnmiPath(path), value, NOW + seconds * SECOND) for path, value in flatten((), tree)]
         asked = Asked(Answer(found), "once", "json", 0.1, 8)
-        rates = CounterRates(readings)
+        rates = CounterRates(readings, at=0)
         run = Run({"target": "192.0.2.1"}, NOW)
         points = list(points_of(asked, options, rates, run))
         readings = rates.readings
