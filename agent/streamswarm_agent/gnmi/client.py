@@ -151,6 +151,9 @@ class GnmiClient:
 
     def close(self) -> None:
         """Close the connection; calls that are under way end."""
+        if self._standing is not None:
+            # What hasn't begun to watch can't any more, and would say so to nobody.
+            self._standing.cancel()
         _finish(self._channel.close())
 
     async def capabilities(self, wait: float) -> Capabilities:

@@ -1,6 +1,8 @@
 """One connection for each device, kept and closed."""
 
 import asyncio
+import gc
+import socket
 
 import psutil
 import pytest
@@ -78,3 +80,16 @@ async def test_a_run_that_is_ended_leaves_a_connection_that_works(context: Conte
         device.hangs = False
         assert told(await look(port, context, **PLAIN)) == (1, None)
     assert len(device.peers) == 1
+
+
+async def test_a_run_that_is_ended_while_it_connects_leaves_no_complaint_in_the_log(context: Context) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await look(port, context, **PLAIN)
+        await asyncio.sleep(0.1)
+        gc.collect()
+    assert not complaints
