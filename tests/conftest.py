@@ -9,6 +9,7 @@ import httpx._config as httpx_config
 import httpx._transports.default as httpx_transports
 import hypothesis
 import pytest
+from argon2 import PasswordHasher
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from tests.support import RunningInfluxDB, run_influxdb
@@ -80,4 +81,13 @@ def _certificates_read_once() -> Iterator[None]:
     made = functools.cache(httpx_config.create_ssl_context)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpx_transports, "create_ssl_context", made)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Argon2id with the least cost: half of what tests of the control plane take would be hashing, which is its use."""
+    with pytest.MonkeyPatch.context() as patch:
+        time_memory_parallelism, others = (1, 8, 1), PasswordHasher.__init__.__defaults__ or ()
+        patch.setattr(PasswordHasher.__init__, "__defaults__", time_memory_parallelism + others[3:])
         yield

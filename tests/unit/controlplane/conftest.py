@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import Select, select
@@ -102,15 +101,6 @@ def _close_clients() -> Iterator[None]:
     yield
     while Client.opened:
         Client.opened.pop().close()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _cheap_passwords() -> Iterator[None]:
-    """Argon2id with the least cost: half of these tests' time would be hashing, which is what it is for."""
-    with pytest.MonkeyPatch.context() as patch:
-        time_memory_parallelism, others = (1, 8, 1), PasswordHasher.__init__.__defaults__ or ()
-        patch.setattr(PasswordHasher.__init__, "__defaults__", time_memory_parallelism + others[3:])
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
