@@ -120,9 +120,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def reader(kind: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Counting]:
     if kind == "influxdb":
-        server = request.getfixturevalue("influxdb")
-        httpx.post(f"{server.url}/query", data={"q": f'DROP DATABASE "{stores.DATABASE}"'})
-        with stores.influxdb(server, POINTS) as opened:
+        with stores.influxdb(request.getfixturevalue("influxdb"), POINTS) as opened:
             yield Counting(opened)
     else:
         with getattr(stores, kind)(tmp_path_factory.mktemp(kind) / "store", POINTS) as opened:
