@@ -81,6 +81,14 @@ def test_a_collector_that_answers_nonsense_gives_no_snapshot(place: Path, answer
     assert "the collector gives no snapshot" in done.stderr
 
 
+def test_a_snapshot_that_is_a_link_is_none(place: Path) -> None:
+    (place / "data/collector/snapshot").symlink_to(place / "secret")
+    with answering(place / "data/collector", b'{"folder": "snapshot"}\n'):
+        done = backup(place)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert not (place / "x.tar").exists()
+
+
 def test_links_and_pipes_are_left_out_wherever_they_are(place: Path) -> None:
     (place / "data/collector/snapshot").mkdir()
     for folder in ("data/collector", "data/collector/snapshot"):

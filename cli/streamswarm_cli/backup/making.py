@@ -47,7 +47,7 @@ def make_backup(data: Path, out: Path, *, points: bool) -> int:
         raise ConfigError(f"{out}: is in the data folder {data}; choose a place outside of it")
     with ArchiveWriter(out) as archive:
         # Before the collector's log: how far it was forwarded has to be no further than what the log still has.
-        for name, file in plain_files(data, _is_left_out):
+        for name, file in plain_files(data.resolve(), _is_left_out):
             archive.add(file, name)
         if (data / _CONTROLPLANE).is_dir():
             with _database(out.parent) as copy, copy.open("rb") as file:

@@ -15,12 +15,12 @@ _NONE_OF_OURS: Final = {errno.ELOOP, errno.ENOENT, errno.ENXIO}
 def plain_files(folder: Path, is_left_out: Callable[[str], bool] = lambda _: False) -> Iterator[tuple[str, IO[bytes]]]:
     """The plain files below a folder with their names in it; each is open until the next is asked for.
 
-    No link is followed: where one leads, root would go, too.
+    No link is followed, nor is the folder one: where one leads, root would go, too.
 
     Raises:
         OSError: one can't be read.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     with _closing(descriptor):
         yield from _files_in(descriptor, folder, "", is_left_out)
 
