@@ -17,6 +17,7 @@ _WORDS: Final = {
     "test": "Test",
 }
 _COLOURS: Final = {"critical": "#b3261e", "warning": "#8a5a00", "info": "#0b6b62"}
+_LEVELS: Final = (*reversed(Severity), "closed")
 _IN_FULL: Final = 10
 _IN_LINES: Final = 50
 _PAGE: Final = "look at"
@@ -36,27 +37,28 @@ _NEXT: Final = {
 
 
 def subject(payload: Mapping[str, Any]) -> str:
-    """One line without line breaks, at most 200 characters: how many, how bad, where, and the worst of them."""
-    alerts = _worst_first(payload)
+    """One line without line breaks, at most 200 characters: how many, how bad, where, and the worst that is new."""
+    alerts = _news_first(payload)
     word = _WORDS[payload["kind"]]
     if payload["kind"] == "test":
         text = "Test message of StreamSwarm"
     elif len(alerts) == 1:
         text = f"{word}: {alerts[0]['summary']}"
     else:
-        counts = Counter(_level(one) for one in alerts)
+        counts = Counter(sorted(map(_level, alerts), key=_LEVELS.index))
         if payload["kind"] == "closed":
             counts = Counter({"alerts": len(alerts)})
         place = ", ".join(f"{value}" for value in payload["group"].values() if value)
         many = ", ".join(f"{count} {level}" for level, count in counts.items())
-        text = f"{word}: {many}{place and f' ({place})'}: {alerts[0]['summary']}, …" if alerts else word
+        over = "closed: " if payload["kind"] == "changed" and alerts and alerts[0]["state"] == "closed" else ""
+        text = f"{word}: {many}{place and f' ({place})'}: {over}{alerts[0]['summary']}, …" if alerts else word
     return " ".join(f"[StreamSwarm] {text}".split())[:200]
 
 
 def plain(payload: Mapping[str, Any]) -> str:
     """The message as plain text."""
     lines = [subject(payload).removeprefix("[StreamSwarm] "), ""]
-    for alert in _worst_first(payload)[:_IN_FULL]:
+    for alert in _news_first(payload)[:_IN_FULL]:
         lines.append(f"{_mark(alert)} {alert['summary']}")
         lines += [f"    {name}: {value}" for name, value in _facts(alert)]
         lines.append("")
@@ -74,7 +76,7 @@ def markup(payload: Mapping[str, Any]) -> str:
         '<div style="font:14px/1.5 sans-serif;color:#17202a">',
         f'<h2 style="font-size:16px">{html.escape(subject(payload).removeprefix("[StreamSwarm] "))}</h2>',
     ]
-    for alert in _worst_first(payload)[:_IN_FULL]:
+    for alert in _news_first(payload)[:_IN_FULL]:
         colour = _CLOSED_COLOUR if alert["state"] == "closed" else _COLOURS.get(alert["severity"], "#17202a")
         rows = "".join(
             f'<tr><td style="color:#5b6775">{html.escape(name)}</td><td>{_linked(name, value)}</td></tr>'
@@ -106,7 +108,7 @@ def chat(payload: Mapping[str, Any]) -> dict[str, Any]:
             "title": escape_chat(f"{_mark(one)} {one['summary']}"),
             "text": escape_chat("\n".join(f"{name}: {value}" for name, value in _facts(one))),
         }
-        for one in _worst_first(payload)[:_IN_FULL]
+        for one in _news_first(payload)[:_IN_FULL]
     ]
     if others := _others(payload):
         attachments.append({"color": "#5b6775", "text": escape_chat("\n".join(others))})
@@ -124,9 +126,13 @@ def escape_chat(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _worst_first(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    order = [*reversed(Severity), "closed"]
-    return sorted(payload["alerts"], key=lambda alert: order.index(_level(alert)))
+def _news_first(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the message is sent for, then what was told before and is still open; of each the worst first."""
+    return sorted(payload["alerts"], key=lambda alert: (not _is_news(alert), _LEVELS.index(_level(alert))))
+
+
+def _is_news(alert: Mapping[str, Any]) -> bool:
+    return bool(alert.get("news", True))  # those written by the version before don't say
 
 
 def _others(payload: Mapping[str, Any]) -> list[str]:
@@ -134,7 +140,7 @@ def _others(payload: Mapping[str, Any]) -> list[str]:
 
     Nobody reads a hundred alerts with all their facts, and Slack takes no message with as many.
     """
-    others = _worst_first(payload)[_IN_FULL:]
+    others = _news_first(payload)[_IN_FULL:]
     lines = [" ".join(f"{_mark(one)} {one['summary']}, since {one['opened_at']}".split()) for one in others[:_IN_LINES]]
     more = len(others) - len(lines)
     return [*lines, f"… and {more} more: {payload['url']}"] if more > 0 else lines
@@ -145,7 +151,7 @@ def _level(alert: Mapping[str, Any]) -> str:
 
 
 def _mark(alert: Mapping[str, Any]) -> str:
-    return f"[{_level(alert)}]"
+    return f"[{_level(alert)}]" if _is_news(alert) else f"[{_level(alert)}, still open]"
 
 
 def _facts(alert: Mapping[str, Any]) -> list[tuple[str, str]]:

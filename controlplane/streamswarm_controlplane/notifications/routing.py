@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -107,7 +107,14 @@ class _Group:
     def _send(self, kind: MessageKind, alerts: Sequence[Alert], shape: Route, at: datetime) -> None:
         thread = hashlib.sha256(f"{self._rule.id} {self._group.key}".encode()).hexdigest()[:32]
         payload = message(
-            kind, alerts, shape, at, rule=self._rule.name, group=json.loads(self._group.key), thread=thread
+            kind,
+            alerts,
+            shape,
+            at,
+            rule=self._rule.name,
+            group=json.loads(self._group.key),
+            thread=thread,
+            known={alert.id for alert in self._audible} - {alert.id for alert in self._new},
         )
         for channel in self._channels:
             enqueue(
@@ -140,8 +147,9 @@ def message(
     rule: str = "",
     group: Mapping[str, str] | None = None,
     thread: str = "",
+    known: Collection[str] = (),
 ) -> dict[str, Any]:
-    """A message as webhooks get it, and as the others are made from."""
+    """A message as webhooks get it, and as the others are made from; of alerts that are `known` nothing is new."""
     return {
         "type": "streamswarm.alerts",
         "version": 1,
@@ -151,7 +159,7 @@ def message(
         "group": dict(group or {}),
         "thread": thread,
         "url": f"{shape.url}/alerts",
-        "alerts": [_alert(alert, shape.url) for alert in alerts],
+        "alerts": [{**_alert(alert, shape.url), "news": alert.id not in known} for alert in alerts],
     }
 
 

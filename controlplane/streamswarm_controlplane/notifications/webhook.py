@@ -31,6 +31,7 @@ class WebhookAlert(BaseModel):
     closed_at: datetime | None
     close_reason: str
     acknowledged_by: str
+    news: bool = Field(description="Whether this message is the first to say that it is open, worse, or closed.")
     url: str = Field(description="Where to look first: the results of its test, or its agent.")
 
 

@@ -94,6 +94,20 @@ def test_warnings_that_join_one_after_another_are_gathered_and_what_is_critical_
 
 
 @decides
+def test_a_message_says_what_is_new_in_it(rule: World) -> None:
+    rule.add_agent("a", "ping", "dns")
+    rule.run(30)
+    for name in ("ping", "dns"):
+        rule.down |= {name}
+        rule.run(30)
+    news = [[(one["summary"][:3], one["news"]) for one in message["alerts"]] for message in rule.messages()]
+    assert news == [[("pin", True)], [("pin", False), ("dns", True)]]
+    rule.down = {"dns"}
+    rule.run(10)
+    assert [(one["state"], one["news"]) for one in rule.messages()[-1]["alerts"]] == [("open", False), ("closed", True)]
+
+
+@decides
 def test_open_alerts_are_repeated_until_somebody_takes_care(world: World) -> None:
     add_rule(world, "insistent", repeat=120)
     world.add_agent("a", "ping")
@@ -180,6 +194,9 @@ def test_a_worker_that_lost_its_lease_while_it_looked_writes_nothing(rule: World
 
                 hold(db, LEASE, "other", 10, rule.clock.at)
             return rule.reader.select(statement)
+
+        def complaint(self) -> str:
+            return ""
 
     slow: Any = Slow()
     assert not Evaluator(rule.database, slow, rule.settings, "worker", rule.clock).evaluate()

@@ -1,6 +1,7 @@
 """What a message says to somebody who has just been woken up by it."""
 
 import html
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -28,8 +29,9 @@ def alert(event: str, severity: str, summary: str, *, seconds: float | None = No
     )
 
 
-def payload(kind: MessageKind, *alerts: Alert) -> dict[str, Any]:
-    return message(kind, alerts, SHAPE, NOON, rule="NOC", group={"agent": "berlin-1"}, thread="t1")
+def payload(kind: MessageKind, *alerts: Alert, known: Collection[str] = ()) -> dict[str, Any]:
+    group = {"agent": "berlin-1"}
+    return message(kind, alerts, SHAPE, NOON, rule="NOC", group=group, thread="t1", known=known)
 
 
 def test_a_subject_says_how_bad_it_is_and_names_the_worst() -> None:
@@ -66,6 +68,22 @@ def test_what_is_open_says_what_to_do_next_and_what_is_over_how_long_it_lasted()
     ):
         assert f"look at: {SHAPE.url}{page}\n" in text
         assert f'<a href="{html.escape(SHAPE.url + page)}">' in render.markup(found)
+
+
+def test_what_is_new_comes_before_what_was_told_already() -> None:
+    web = alert("test_down", "critical", "Web is down, seen from berlin-1")
+    told = payload(MessageKind.OPENED, web, alert("no_data", "warning", "No data of DNS on berlin-1"), known={web.id})
+    assert [one["news"] for one in told["alerts"]] == [False, True]
+    assert render.subject(told) == (
+        "[StreamSwarm] Open: 1 critical, 1 warning (berlin-1): No data of DNS on berlin-1, …"
+    )
+    text = render.plain(told)
+    assert text.index("[warning] No data") < text.index("[critical, still open] Web is down")
+    over = alert("test_down", "critical", "Ping is down, seen from berlin-1", seconds=60)
+    changed = payload(MessageKind.CHANGED, web, over, known={web.id})
+    assert render.subject(changed) == (
+        "[StreamSwarm] Changed: 1 critical, 1 closed (berlin-1): closed: Ping is down, seen from berlin-1, …"
+    )
 
 
 def test_of_many_alerts_the_worst_are_told_in_full_and_the_others_in_a_line_each() -> None:
