@@ -1,5 +1,6 @@
 """What the ML service flags, and how it reads while it lasts and once it is over."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -9,11 +10,13 @@ from streamswarm_controlplane.notifications.events import Event, Severity
 from streamswarm_controlplane.notifications.findings import Finding, Look, Subject, Verdict
 from streamswarm_core.catalogue import CATALOGUE, Field
 from streamswarm_core.catalogue.ml import ANOMALY
-from streamswarm_core.clock import NANOSECONDS, to_ns
+from streamswarm_core.catalogue.path import TRACEROUTE
+from streamswarm_core.clock import NANOSECONDS, from_ns, to_ns
 from streamswarm_core.reader import Reader, Select, Series
 from streamswarm_core.wording import format_value
 
 NEW_NORMAL: Final = "new normal: it stayed as it is"
+_ABOUT_THE_SAME: Final = 0.1
 _SECONDS: Final = 900
 _ABOUT_SERIES: Final = frozenset({"agent", "site", "test", "target", "detector", "measurement", "field"})
 
@@ -32,7 +35,33 @@ def look_at_anomalies(look: Look, reader: Reader, at: datetime) -> Iterable[Find
     if any(event == Event.ANOMALY for event, _, _ in look.opened):
         for fingerprint in _normal_now(look, reader, at) & worst.keys():
             worst[fingerprint] = replace(worst[fingerprint], ending=NEW_NORMAL)
+    if any(one.verdict is Verdict.BAD for one in worst.values()):
+        ways = _new_ways(reader, at)
+        for fingerprint, one in worst.items():
+            if way := ways.get((one.labels.get("agent", ""), one.labels.get("target", ""))):
+                worst[fingerprint] = replace(one, detail=f"{one.detail}; {way}")
     return worst.values()
+
+
+def _new_ways(reader: Reader, at: datetime) -> dict[tuple[str, str], str]:
+    """In words, where the way from an agent to a target has become another one of late: often the cause of the rest."""
+    statement = Select(
+        TRACEROUTE.name,
+        ["changed_hop", "changed_from", "changed_to"],
+        start_ns=to_ns(at) - _SECONDS * NANOSECONDS,
+        stop_ns=to_ns(at) + 1,
+        group_by=("agent", "target"),
+        descending=True,
+        limit=1,
+    )
+    found = {}
+    for series in reader.select(statement):
+        for record in series.records():
+            hops = f": {record['changed_from']} → {record['changed_to']}" if record["changed_to"] else ""
+            told = f"the way there changed at {from_ns(int(record['time'] or 0)):%H:%M:%S} UTC"
+            where = f" at hop {record['changed_hop']:.0f}{hops}" if record["changed_hop"] else ""
+            found[series.tags.get("agent", ""), series.tags.get("target", "")] = told + where
+    return found
 
 
 def _normal_now(look: Look, reader: Reader, at: datetime) -> set[str]:
@@ -74,7 +103,7 @@ def farthest(known: float | None, finding: Finding) -> float | None:
 
 def while_it_lasts(finding: Finding, worst: float | None) -> str:
     """What is known of a series in an anomaly, `worst` being its farthest value."""
-    if worst is None or worst == finding.value:
+    if worst is None or finding.value is None or math.isclose(worst, finding.value, rel_tol=_ABOUT_THE_SAME):
         return finding.detail
     return f"{finding.detail}; at worst {_in_words(worst, finding.declared)}"
 

@@ -9,6 +9,7 @@ from streamswarm_controlplane.notifications.models import Alert
 from streamswarm_controlplane.testplans.models import TestPlan as Plan
 from streamswarm_core.catalogue.host import HOST_DISK
 from streamswarm_core.catalogue.network import ICMP
+from streamswarm_core.catalogue.path import TRACEROUTE
 from streamswarm_core.clock import to_ns
 from streamswarm_core.reader import InfluxQLReader
 from tests.support import find_free_port
@@ -138,6 +139,25 @@ def test_an_anomaly_says_how_bad_it_was_not_how_well_it_is_at_its_end(rule: Worl
     assert (closed.detail, closed.close_reason) == (
         "at worst 500.000 ms; now 10.000 ms, expected 10.000 ms",
         "recovered",
+    )
+
+
+@decides
+def test_an_anomaly_says_that_the_way_to_its_target_has_changed(rule: World) -> None:
+    rule.add_agent("a", "ping")
+    rule.run(30)
+    for target, hop in (("192.0.2.1", 2), ("192.0.2.9", 5)):
+        tags = {"agent": rule.own("a"), "test": "path", "target": target}
+        ends = {"changed_from": "198.51.100.1", "changed_to": "203.0.113.1"}
+        changed = TRACEROUTE.point(tags, time_ns=to_ns(rule.clock.at), path_changed=1, changed_hop=hop, **ends)
+        rule.store.write(changed)
+        same = to_ns(rule.clock.at + timedelta(seconds=5))
+        rule.store.write(TRACEROUTE.point(tags, time_ns=same, path_changed=0))
+    rule.score("a", "ping", flag=1, value=0.05)
+    rule.run(10)
+    assert rule.alerts()["anomaly ping"].detail == (
+        "now 50.000 ms, expected 10.000 ms; score 0.90; "
+        "the way there changed at 12:00:30 UTC at hop 2: 198.51.100.1 → 203.0.113.1"
     )
 
 
