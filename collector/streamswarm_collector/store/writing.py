@@ -193,21 +193,23 @@ def load_recent(connection: DuckDBPyConnection, table: Table, most_bytes: int) -
     columns = [column.column for column in table.columns.values()]
     cold_until = table.view.cold.last_time(connection, stored)
     start = ALL_TIME if cold_until is None else cold_until + 1
-    row = connection.execute(
-        f"SELECT count(*), min(time), max(time) FROM {stored} WHERE time >= ?",  # noqa: S608 - our own name
-        [start],
-    ).fetchone()
-    if row is None or not row[0]:
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {stored} WHERE time >= ?", [start]).fetchall()  # noqa: S608 - our own name
+    if not count:
         return RecentRows(start)
-    count, first, last = row
     most_rows = max(1, most_bytes // (12 + 10 * len(columns)))
     if count > most_rows:
-        # Rows come at about the same rate, so the wanted share of rows is the same share of time.
-        start = last - (last - first) * most_rows // count
+        # By rows, not by share of the time: one point of a wrong clock, years off, makes that anything.
+        ((older,),) = connection.execute(
+            f"SELECT time FROM {stored} WHERE time >= ? ORDER BY time DESC LIMIT 1 OFFSET ?",  # noqa: S608 - our own name
+            [start, most_rows],
+        ).fetchall()
+        start = older + 1
     found: dict[str, Any] = connection.execute(
         f"SELECT {', '.join(['time', 'sid', *columns])} FROM {stored} WHERE time >= ?",  # noqa: S608 - our own names
         [start],
     ).fetchnumpy()
+    if not len(found["time"]):
+        return RecentRows(start)  # all rows have one time
     arrays = {name: _column_values(found[name]) for name in columns}
     return RecentRows(start, (Chunk.of(found["time"].astype(np.int64), found["sid"].astype(np.int32), arrays),))
 

@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from streamswarm_collector.batch import Block, Row
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.schema import RefusedError
 from streamswarm_core.errors import ConfigError, Unavailable
+from streamswarm_core.lineprotocol import MAX_TIME_NS
 from tests.unit.collector.conftest import Write, rows_of
 
 
@@ -48,6 +50,19 @@ def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> None:
     store.add(5, "d", [Row("m,h=a", 1, {"v": 2.0}), Row("m,h=b", 1, {"v": 3.0})])
     assert rows_of(store, "m") == [Row("m,h=a", 1, {"v": 2.0}), Row("m,h=b", 1, {"v": 3.0})]
     store.close()
+
+
+@pytest.mark.parametrize("wrong", [0, MAX_TIME_NS])
+def test_a_point_of_a_wrong_clock_changes_little_of_what_is_kept_in_memory(tmp_path: Path, wrong: int) -> None:
+    day = 1_704_067_200 * 10**9
+    rows = [Row("m,h=a", day + number, {"v": 1.0}) for number in range(1000)]
+    with closing(EmbeddedStore(tmp_path / "s.duckdb")) as store:
+        store.add(1, "d", [*rows, Row("m,h=b", wrong, {"v": 2.0})])
+    with closing(EmbeddedStore(tmp_path / "s.duckdb", recent_bytes=2200)) as store:
+        recent = store.database("d").measurements["m"].recent
+        assert recent.nbytes <= 2200
+        assert recent.covers(day + 901)
+        assert not recent.covers(day + 899)
 
 
 def test_a_second_process_or_store_on_the_file_is_refused_in_one_line(tmp_path: Path) -> None:
