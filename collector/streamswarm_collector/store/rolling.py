@@ -91,14 +91,17 @@ class Roller:
             return 0
         # From here on late rows leave marks; those that were taken before have to be in what is read.
         self.flush()
+        failure: duckdb.Error | None = None
         for work in works:
             try:
                 self._carry_out(work, stopping)
             except _GoneError:
                 continue
-            except duckdb.Error:
+            except duckdb.Error as error:
                 if self.catalog.find(work.bucket, work.table.view.name) is work.table:
-                    raise
+                    failure = error  # what is wrong with one measurement keeps no other waiting
+        if failure is not None:
+            raise failure
         return len(works)
 
     def _carry_out(self, work: _Work, stopping: Callable[[], bool]) -> None:
@@ -126,7 +129,7 @@ class Roller:
                     f"SELECT min(time) FROM {rows} WHERE time >= ? AND time < ?",  # noqa: S608 - our own names
                     [start, stop],
                 ).fetchone()
-                end = stop if row is None or row[0] is None else min(stop, step.floor(row[0]) + _AT_ONCE)
+                end = stop if row is None or row[0] is None else min(stop, row[0] - row[0] % length + _AT_ONCE)
                 density = self._read(work, step, rows, start, end)
             self._store(work, step, start, end, density)
             start = end
@@ -154,8 +157,8 @@ class Roller:
         known = [field for field in work.fields.values() if not from_finer or field.column in finer.columns]
         columns = [part for field in known for part in parts(field)]
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE rolled AS SELECT time - (time % {step.step} + {step.step}) % {step.step} "  # noqa: S608 - our own names
-            f"AS time, sid, count(*) AS n, {', '.join(columns)} FROM {source} "
+            f"CREATE OR REPLACE TEMP TABLE rolled AS SELECT {_window_of_time(step)} AS time, sid, "  # noqa: S608 - our own names
+            f"count(*) AS n, {', '.join(columns)} FROM {source} "
             "WHERE time >= ? AND time < ? GROUP BY 1, 2 ORDER BY 1, 2",
             [start, stop],
         )
@@ -252,6 +255,13 @@ def _plan(bucket: str, table: Table, horizon: int) -> _Work | None:
     # Reading what lies between two marks takes less time than one more transaction.
     marked = merged(((mark.start, mark.stop) for mark in rollups.marks), gap=HOUR)
     return _Work(bucket, table, table.view.fields, tuple(marked), tuple(goals))
+
+
+def _window_of_time(step: Rollup) -> str:
+    """SQL for the begin of the window that a time is in; where that is before 64 bits, as `floor` says."""
+    first = step.ceiling(BEGINNING)
+    within = f"time - (time % {step.step} + {step.step}) % {step.step}"
+    return f"CASE WHEN time < {first} THEN {BEGINNING} ELSE {within} END"
 
 
 def _part_types(field: FieldColumn) -> dict[str, str]:

@@ -12,6 +12,7 @@ from streamswarm_collector.batch import Row
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.store.rolling import Roller
 from streamswarm_collector.store.rollups import HOUR, MINUTE
+from streamswarm_core.lineprotocol import MIN_TIME_NS
 from tests.unit.collector.rollup_stores import START, asked, at, every_ten_seconds, opened
 
 # Multiples of a quarter: their sums are exact, so answers can be compared exactly.
@@ -273,6 +274,31 @@ def test_a_store_without_roll_ups_removes_those_of_the_file(tmp_path: Path) -> N
         found, said = asked(store, "SELECT count(x) FROM m")
         assert found[0]["values"][0][1] == 1081
         assert "roll-ups" in said
+
+
+def test_a_point_at_the_first_of_all_times_keeps_no_measurement_from_being_rolled_up(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        store.add(1, "d", [Row("early,host=a", MIN_TIME_NS + more, {"x": 1.0}) for more in range(0, 2 * HOUR, MINUTE)])
+        store.add(2, "d", every_ten_seconds(3, "early,host=a"))
+        store.add(3, "d", every_ten_seconds(3))
+        store.refresh_rollups(at(9000))
+        for name, count in (("early", 1080 + 120), ("m", 1080)):
+            found, said = asked(store, f"SELECT count(x) FROM {name} WHERE time < {START + 9000 + 1800}s")
+            assert (found[0]["values"][0][1], "roll-ups" in said) == (count, True)
+
+
+def test_a_measurement_that_can_not_be_rolled_up_keeps_no_other_waiting(tmp_path: Path) -> None:
+    with opened(tmp_path / "s.duckdb") as store:
+        for lsn, name in enumerate(("a", "b", "c"), start=1):
+            store.add(lsn, "d", every_ten_seconds(3, f"{name},host=a"))
+        store.flush()
+        with store.rewriting() as connection:
+            connection.execute("CREATE TABLE m2_1m (nothing INTEGER)")
+        with pytest.raises(duckdb.Error):
+            store.refresh_rollups(at(9000))
+        for name, rolled in (("a", True), ("b", False), ("c", True)):
+            found, said = asked(store, f"SELECT count(x) FROM {name}")
+            assert (found[0]["values"][0][1], "roll-ups" in said) == (1080, rolled)
 
 
 def tables(store: EmbeddedStore) -> set[str]:
