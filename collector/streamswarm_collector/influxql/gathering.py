@@ -154,7 +154,13 @@ class Search:
             self.notes.append(rolled.note())
         else:
             source, parameters = source_sql(
-                self.measurement, self.groups, self.rows, self.time_range, connection, zone_windows=zone_windows
+                self.measurement,
+                self.groups,
+                self.rows,
+                self.time_range,
+                connection,
+                zone_windows=zone_windows,
+                shows_series=bool(self.columns.beside),
             )
             shared = len(self.groups.sids) > len(self.groups.tags)
             values = [_value(atom, atom.field, shared=shared) for atom in atoms if atom.field]

@@ -77,7 +77,7 @@ def _from_file(
     limits: Limits,
     connection: DuckDBPyConnection,
 ) -> list[Column]:
-    source, parameters = source_sql(measurement, groups, rows, time_range, connection)
+    source, parameters = source_sql(measurement, groups, rows, time_range, connection, shows_series=True)
     present = " OR ".join(f"{field} IS NOT NULL" for field in fields)
     source += f"{' AND' if ' WHERE ' in source else ' WHERE'} ({present})"
     order = "DESC" if statement.descending else "ASC"

@@ -228,11 +228,13 @@ def source_sql(
     *,
     zone_windows: Sequence[int] = (),
     table: str | None = None,
+    shows_series: bool = False,
 ) -> tuple[str, list[object]]:
     """`FROM … WHERE …` that yields the matching rows, and its bound values; with several groups a row has its `gid`.
 
     With `zone_windows`, begins of windows, a row has the begin of its window as `window_start`. `table` is read
-    in place of the measurement's own.
+    in place of the measurement's own. `shows_series` says that the rows' series will be looked up: those that have
+    come since the statement began are not known to it.
     """
     parameters: list[object] = []
     conditions = []
@@ -241,6 +243,9 @@ def source_sql(
         if len(groups.sids) < len(measurement.series):
             conditions.append("sid IN (SELECT unnest(?))" if len(groups.sids) > 1 else "sid = ?")
             parameters.append(groups.sids if len(groups.sids) > 1 else groups.sids[0])
+        elif shows_series:
+            conditions.append("sid <= ?")
+            parameters.append(max(groups.sids))
     else:
         mapping = {"gsid": np.array(groups.sids, np.int32), "gid": np.array(groups.group_of, np.int32)}
         connection.register("series_groups", mapping)

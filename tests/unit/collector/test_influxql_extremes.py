@@ -1,8 +1,14 @@
 """Questions and values at the far end of what there is are answered or refused, never a failure."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
 import orjson
 import pytest
+from duckdb import DuckDBPyConnection
 
+from streamswarm_collector.batch import Row
 from streamswarm_collector.influxql.admin import Administrator
 from streamswarm_collector.influxql.engine import Engine
 from streamswarm_collector.influxql.errors import ParseError
@@ -106,3 +112,29 @@ def test_no_answer_holds_an_integer_of_more_than_64_bits(store: EmbeddedStore, w
     write(f"m n={-(2**63)}i 1")
     reply = Engine(store).execute("SELECT abs(n) FROM m", database="d", epoch="ns")
     assert list(reply.body["results"][0]["series"][0]["values"]) == [(1, -(2**63))]
+
+
+class GrowingStore(EmbeddedStore):
+    """In which a new series comes between a statement's look at the series and its look at the file."""
+
+    @contextmanager
+    def cursor(self) -> Iterator[DuckDBPyConnection]:
+        """The same, a moment later."""
+        self.add(2, "d", [Row("m,h=new", 3, {"v": 9.0})])
+        with super().cursor() as cursor:
+            yield cursor
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT v, h FROM m WHERE v > 0 ORDER BY time DESC LIMIT 1",
+        "SELECT last(v), h FROM m",
+        "SELECT top(v, h, 1) FROM m WHERE v > 0",
+    ],
+)
+def test_a_series_that_is_newer_than_the_question_is_no_failure(tmp_path: Path, statement: str) -> None:
+    with closing(GrowingStore(tmp_path / "s.duckdb")) as store:
+        store.add(1, "d", [Row("m,h=old", 1, {"v": 1.0})])
+        reply = Engine(store).execute(statement, database="d", epoch="ns")
+        assert list(reply.body["results"][0]["series"][0]["values"]) == [(1, 1.0, "old")]
