@@ -1,12 +1,17 @@
 import logging
 from collections import deque
+from typing import Final
 
 from streamswarm_collector.batch import Batch, split_payload
 from streamswarm_collector.ingest import parse_rows
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.wal import Wal
+from streamswarm_core.errors import Unavailable
 
 log = logging.getLogger(__name__)
+
+_REPLAYED_AT_ONCE: Final = 16_000_000
+"""Bytes of the log that are in memory as points at a time; they take ten times as much there."""
 
 
 class EmbeddedSink:
@@ -38,17 +43,36 @@ class EmbeddedSink:
         return self._store.failure
 
     def replay(self) -> int:
-        """Bring the store up to the log after a start; returns how many points were missing."""
-        points = 0
+        """Bring the store up to the log after a start; returns how many points were missing.
+
+        Raises:
+            Unavailable: the disk refuses.
+        """
+        points = waiting = 0
         for record in self._wal.read(self._store.stored_lsn):
             database, lines = split_payload(record.payload)
             rows = list(parse_rows(lines.decode()))
             self._store.add(record.lsn, database, rows)
             points += len(rows)
-        self._store.flush()
+            waiting += len(lines)
+            if waiting > _REPLAYED_AT_ONCE:
+                self._wait_until_stored()
+                waiting = 0
+        self._wait_until_stored()
         if points:
             log.info("took %d points from the log that the store did not have yet", points)
         return points
+
+    def _wait_until_stored(self) -> None:
+        """However long it takes: if a start gave up the slow way, the next one would have the same before it."""
+        while True:
+            try:
+                self._store.flush()
+            except Unavailable:
+                if self._store.failure:
+                    raise
+            else:
+                return
 
     def add(self, lsn: int, batch: Batch, size: int) -> None:
         """Take a batch that has just become durable, of so many bytes in the log."""
