@@ -23,7 +23,7 @@ def new_page(zone: str = "UTC") -> Iterator[Page]:
     """An empty page of a browser of its own, somewhere in this time zone."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS)
-        yield browser.new_page(viewport={"width": 1280, "height": 900}, timezone_id=zone)
+        yield browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id=zone).new_page()
         browser.close()
 
 

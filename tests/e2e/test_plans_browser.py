@@ -96,7 +96,7 @@ def test_a_test_is_planned_run_on_request_changed_copied_and_deleted(
     page.click("[data-bulk=run]")
     expect(page.locator("#notice")).to_contain_text("1 of 2 tests asked to run. By day (copy): by-day-copy is paused")
     page.click("[data-bulk=delete]")
-    page.click("#confirm .danger")
+    page.click("dialog .danger")
     expect(page.locator("#notice")).to_have_text("2 of 2 tests deleted.")
     expect(row).to_have_count(0)
 

@@ -52,7 +52,7 @@ def mount(app: FastAPI) -> None:
     pages = Environment(loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=StrictUndefined)
 
     def render(
-        name: str, title: str, principal: Principal | None, *, until: datetime | None = None, oidc_name: str = ""
+        name: str, title: str, principal: Principal | None, *, until: datetime | None = None, **more: str | int
     ) -> HTMLResponse:
         user = principal.user if principal else None
         role = principal.role if principal else None
@@ -63,11 +63,11 @@ def mount(app: FastAPI) -> None:
             navigation={path: entry for path, entry in _PAGES.items() if path not in _OF_A_THING},
             administration=guarded,
             development_until=until,
-            oidc_name=oidc_name,
             username=user.username if user else "",
             role=user.role if user else "",
             may_change=bool(user and Role(user.role).includes(Role.OPERATOR)),
             version=__version__,
+            **more,
         )
         return HTMLResponse(content, headers=_HEADERS)
 
@@ -78,7 +78,9 @@ def mount(app: FastAPI) -> None:
 
     def password(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Response:
         principal = _principal(request, db, settings, address)
-        return render("password", "Change password", principal) if principal else _to_login(request)
+        if principal is None:
+            return _to_login(request)
+        return render("password", "Change password", principal, shortest=settings.password_length)
 
     def page(request: Request, db: SessionDep, settings: SettingsDep, address: AddressDep) -> Response:
         principal = _principal(request, db, settings, address)

@@ -89,3 +89,10 @@ def test_single_sign_on_is_offered_where_there_is_a_provider(settings: ControlPl
     with serve_app(create_app(settings.model_copy(update=changes))) as url:
         page = httpx.get(f"{url}/login").text
     assert "Log in with Example &amp; Co" in page
+
+
+def test_the_password_page_asks_for_the_length_that_the_configuration_does(admin: Client) -> None:
+    admin.http.put("/config/password_length", json={"value": 17}).raise_for_status()
+    page = admin.http.get(f"{admin.url}/password").text
+    assert 'minlength="17"' in page
+    assert "at least 17 characters" in page

@@ -1,11 +1,12 @@
 import { api, showProblem } from "./api.js";
-import { copied, element, ready, refill } from "./dom.js";
+import { copied, element, onSubmit, ready, refill } from "./dom.js";
 import { formatAge, formatLocal, formatMoment, formatSeconds } from "./format.js";
 import { readLabels } from "./labels.js";
 
 const form = document.getElementById("form");
 const editor = document.getElementById("editor");
 const search = document.getElementById("search");
+const copy = document.getElementById("copy");
 const role = document.body.dataset.role;
 const mayChange = role === "operator" || role === "admin";
 const ICONS = { online: "✓", late: "◌", offline: "✕", draining: "‖", revoked: "✕", "never seen": "…" };
@@ -57,7 +58,7 @@ function row(agent) {
       element("span", { "aria-hidden": "true" }, ICONS[agent.state]), agent.state),
       agent.restart_requested_at ? element("span", { class: "sub" }, "restart is wanted") : null,
       agent.draining && agent.state !== "draining" ? element("span", { class: "sub" }, "drained") : null),
-    element("td", { class: "name" }, agent.name, element("span", { class: "sub" }, agent.site || "no site")),
+    element("td", { class: "name wide" }, agent.name, element("span", { class: "sub" }, agent.site || "no site")),
     element("td", { class: "wide" }, ...labels(agent)),
     element("td", {}, agent.version || "–",
       element("span", { class: "sub" }, agent.uptime === null ? "" : `up ${formatSeconds(agent.uptime)}`)),
@@ -181,9 +182,8 @@ function showEditProblem(text) {
 }
 
 document.getElementById("cancel-edit").addEventListener("click", () => editor.close());
-document.getElementById("edit").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const fields = event.target.elements;
+onSubmit(document.getElementById("edit"), async () => {
+  const fields = document.getElementById("edit").elements;
   try {
     const change = {
       name: fields.namedItem("new_name").value, site: fields.namedItem("new_site").value,
@@ -199,8 +199,7 @@ document.getElementById("edit").addEventListener("submit", async (event) => {
 
 ready("add", () => { form.hidden = false; form.site.focus(); });
 form.addEventListener("reset", () => { form.hidden = true; showProblem(null); });
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
+onSubmit(form, async () => {
   showProblem(null);
   try {
     const token = await api.post("/enrolment-tokens", { site: form.site.value, agent_name: form.agent_name.value });
@@ -208,12 +207,13 @@ form.addEventListener("submit", async (event) => {
     document.getElementById("expires").textContent = formatLocal(token.expires_at);
     document.getElementById("token").hidden = false;
     form.hidden = true;
+    copy.textContent = "Copy";
+    copy.focus();
   } catch (problem) {
     showProblem(problem);
   }
 });
-document.getElementById("copy").addEventListener("click", (event) =>
-  copied(document.getElementById("command").textContent, event.target));
+copy.addEventListener("click", () => copied(document.getElementById("command").textContent, copy));
 search.addEventListener("input", draw);
 search.value = new URLSearchParams(location.search).get("q") || "";
 

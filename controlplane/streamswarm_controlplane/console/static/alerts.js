@@ -7,25 +7,27 @@ const EVENTS = {
   agent_offline: "Agent offline", test_down: "Down", no_data: "No data", threshold: "Threshold", anomaly: "Anomaly",
   store_unavailable: "Store",
 };
+const PAGE = 100;
 const ICONS = { critical: "✕", warning: "!", info: "i" };
 const mayChange = ["operator", "admin"].includes(document.body.dataset.role);
 const tabs = [...document.querySelectorAll("[data-state]")];
 const place = (name) => document.getElementById(name);
 let state = "open";
-let cursor = null;
+let wanted = PAGE;
 let failed = false;
 
 async function load() {
   try {
-    const page = await api.get(`/alerts?limit=100&state=${state}`);
-    cursor = page.next_cursor;
-    refill(place("rows"), page.items.map(row));
+    const asked = state;
+    const { found, rest } = await newest();
+    if (asked !== state) return;
+    refill(place("rows"), found.map(row));
     if (failed) showProblem(null);
     failed = false;
-    place("empty").hidden = page.items.length > 0;
-    place("table").hidden = page.items.length === 0;
+    place("empty").hidden = found.length > 0;
+    place("table").hidden = found.length === 0;
     place("empty").textContent = state === "open" ? "Nothing is wrong." : "No alert has been closed yet.";
-    place("more-box").hidden = cursor === null;
+    place("more-box").hidden = !rest;
     await loadSilences();
   } catch (problem) {
     failed = true;
@@ -33,11 +35,16 @@ async function load() {
   }
 }
 
-async function more() {
-  const page = await api.get(`/alerts?limit=100&state=${state}&cursor=${encodeURIComponent(cursor)}`);
-  cursor = page.next_cursor;
-  place("rows").append(...page.items.map(row));
-  place("more-box").hidden = cursor === null;
+// As many as are shown, so that those that somebody has asked for don't go with the next look.
+async function newest() {
+  const found = [];
+  let cursor = "";
+  while (cursor !== null && found.length < wanted) {
+    const page = await api.get(`/alerts?${new URLSearchParams({ limit: PAGE, state, ...(cursor && { cursor }) })}`);
+    found.push(...page.items);
+    cursor = page.next_cursor;
+  }
+  return { found, rest: cursor !== null };
 }
 
 function row(alert) {
@@ -135,10 +142,11 @@ async function loadSilences() {
 for (const tab of tabs) {
   tab.addEventListener("click", () => {
     state = tab.dataset.state;
+    wanted = PAGE;
     for (const other of tabs) other.setAttribute("aria-pressed", String(other === tab));
     load();
   });
 }
-place("more").addEventListener("click", more);
+place("more").addEventListener("click", () => { wanted += PAGE; load(); });
 await load();
 setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]") && state === "open") load(); }, 5000);

@@ -24,7 +24,7 @@ async function exchange(method, path, body, etag) {
     body: body === undefined ? undefined : JSON.stringify(body),
     signal: AbortSignal.timeout(15000),
   }).catch(unanswered);
-  if (lostSince) { lostSince = null; warn(""); }
+  if (lostSince || (ended && response.ok)) { lostSince = null; ended = false; warn(""); }
   if (response.status === 204) return { body: null, etag: "" };
   const document = await response.json().catch(() => ({}));
   if (response.ok) return { body: document, etag: response.headers.get("ETag") };
@@ -33,14 +33,36 @@ async function exchange(method, path, body, etag) {
     problem.message = "Somebody else has changed it since you opened it, so nothing is saved. Cancel, open it again and look at theirs.";
   }
   if (problem.status === 401 && !location.pathname.startsWith("/login")) {
-    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    endSession(problem);
+  } else if (response.status === 403 && method !== "GET" && csrfToken && await renewed()) {
+    return exchange(method, path, body, etag);
   } else if (problem.type.endsWith("password-change-required")) {
     location.assign("/password");
   }
   throw problem;
 }
 
+// Whoever is filling in a form keeps what they have entered; others are led to the login, and back.
+function endSession(problem) {
+  csrfToken = null;
+  if (!document.querySelector("dialog[open], form.panel:not([hidden])")) {
+    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    return;
+  }
+  ended = true;
+  problem.message = "Your session has ended. What you have entered is still here: log in in another tab, then send it again.";
+  warn(problem.message);
+}
+
+// Another login in this browser has another token.
+async function renewed() {
+  const old = csrfToken;
+  csrfToken = null;
+  return await csrf() !== old;
+}
+
 let lostSince = null;
+let ended = false;
 let leaving = false;
 addEventListener("pagehide", () => { leaving = true; });
 

@@ -1,4 +1,4 @@
-import { copied, element } from "./dom.js";
+import { copied, element, onSubmit } from "./dom.js";
 import { formatLocal } from "./format.js";
 
 function open(...children) {
@@ -34,8 +34,7 @@ export function edit(title, fields, save, action = "Save") {
   const form = element("form", {}, element("h2", {}, title), ...fields, problem,
     element("button", { type: "submit" }, action), " ", cancel);
   const dialog = open(form);
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  onSubmit(form, async () => {
     problem.hidden = true;
     try {
       await save(form.elements);

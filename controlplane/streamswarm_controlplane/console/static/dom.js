@@ -19,6 +19,21 @@ export function ready(id, act) {
   button.disabled = false;
 }
 
+// What a form does when it is sent; once at a time, as a second click would do it again.
+export function onSubmit(form, send) {
+  let sending = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (sending) return;
+    sending = true;
+    try {
+      await send();
+    } finally {
+      sending = false;
+    }
+  });
+}
+
 // Puts new rows in place of the old ones; whoever is at one of them with the keyboard stays there.
 export function refill(body, rows) {
   const places = (row) => [...row.querySelectorAll("a[href], button, input, select, summary")];

@@ -1,5 +1,7 @@
 // Values travel in base units; people read them in others.
 
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
 const SCALES = [["", 1], ["k", 1e3], ["M", 1e6], ["G", 1e9], ["T", 1e12]];
 
 const SYMBOLS = { "per second": "/s", "degrees Celsius": " °C", watts: " W", volts: " V", "decibels above one milliwatt": " dBm",

@@ -1,11 +1,10 @@
 import { api, showProblem } from "./api.js";
 import { ask } from "./dialogs.js";
-import { element } from "./dom.js";
-import { formatLength, formatLocal } from "./format.js";
+import { element, onSubmit } from "./dom.js";
+import { formatLength, formatLocal, ZONE } from "./format.js";
 import { fillZones, readMoment, writeMoment } from "./schedule.js";
 
 const byId = (id) => document.getElementById(id);
-const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 const form = byId("form");
 const add = byId("add");
 const mayChange = Boolean(add);
@@ -112,13 +111,9 @@ async function end(window) {
 }
 
 async function remove(window) {
-  const dialog = byId("confirm");
-  byId("question").textContent = `Delete the window ${window.name}?`;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  dialog.addEventListener("close", () => {
-    if (dialog.returnValue === "yes") attempt(() => api.delete(`/maintenance/${window.id}`), `${window.name} deleted.`);
-  }, { once: true });
+  if (await ask(`Delete the window ${window.name}?`, "Delete")) {
+    await attempt(() => api.delete(`/maintenance/${window.id}`), `${window.name} deleted.`);
+  }
 }
 
 async function attempt(change, done) {
@@ -147,8 +142,7 @@ if (mayChange) {
   });
   form.everything.addEventListener("change", draw);
   form.addEventListener("reset", () => { form.hidden = true; showProblem(null); });
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  onSubmit(form, async () => {
     showProblem(null);
     try {
       const made = edited ? await api.put(`/maintenance/${edited.id}`, read(), etag) : await api.post("/maintenance", read());

@@ -1,5 +1,6 @@
 import { api, showProblem } from "./api.js";
-import { element, ready, refill } from "./dom.js";
+import { ask } from "./dialogs.js";
+import { element, onSubmit, ready, refill } from "./dom.js";
 import { formatAge, formatLength, formatMoment } from "./format.js";
 
 const EVENTS = ["agent_offline", "test_down", "no_data", "threshold", "anomaly", "store_unavailable"];
@@ -109,11 +110,7 @@ async function reread(path, edit) {
 }
 
 async function remove(path, question) {
-  const dialog = place("confirm");
-  place("question").textContent = question;
-  dialog.returnValue = "";
-  dialog.showModal();
-  dialog.addEventListener("close", () => { if (dialog.returnValue === "yes") act(() => api.delete(path)); }, { once: true });
+  if (await ask(question, "Delete")) await act(() => api.delete(path));
 }
 
 async function test(channel) {
@@ -235,16 +232,14 @@ place("add-rule")?.addEventListener("click", () => editRule(null));
 for (const form of [channelForm, ruleForm]) {
   form.querySelector("[data-cancel]").addEventListener("click", () => { form.hidden = true; });
 }
-channelForm.addEventListener("submit", (event) => {
-  event.preventDefault();
+onSubmit(channelForm, () => {
   const body = channelBody();
-  submit(channelForm, place("channel-problem"), () => (editedChannel
+  return submit(channelForm, place("channel-problem"), () => (editedChannel
     ? api.patch(`/channels/${editedChannel.id}`, body, etag) : api.post("/channels", body)));
 });
-ruleForm.addEventListener("submit", (event) => {
-  event.preventDefault();
+onSubmit(ruleForm, () => {
   const body = ruleBody();
-  submit(ruleForm, place("rule-problem"), () => (editedRule ? api.patch(`/rules/${editedRule.id}`, body, etag) : api.post("/rules", body)));
+  return submit(ruleForm, place("rule-problem"), () => (editedRule ? api.patch(`/rules/${editedRule.id}`, body, etag) : api.post("/rules", body)));
 });
 place("secret-done").addEventListener("click", () => { place("secret").hidden = true; place("secret-value").textContent = ""; });
 

@@ -4,6 +4,7 @@ import { formatAge, formatMoment, formatValue } from "./format.js";
 
 const REFRESH = 2000;
 const LONGEST_DELAY = 30000;
+const FEW = 200; // more than anybody reads, and as many as a phone can draw anew every two seconds
 const STATES = {
   down: ["✕", "down"], stale: ["◌", "no recent data"], pending: ["…", "waiting for data"], up: ["✓", "up"],
   paused: ["‖", "paused"],
@@ -14,9 +15,11 @@ let items = [];
 let filter = "";
 let sort = { key: "state", descending: false };
 let lostSince = null;
+let most = FEW;
 
 const rows = document.getElementById("rows");
 const search = document.getElementById("search");
+const more = document.getElementById("more");
 
 const SORT_KEYS = {
   state: (item) => ORDER.indexOf(item.state),
@@ -49,12 +52,12 @@ function row(item) {
   return element("tr", { "data-test": item.test.key, "data-agent": item.agent.name, "data-state": item.state },
     element("td", { class: "state-cell" },
       element("span", { class: `state ${item.state}` }, element("span", { "aria-hidden": "true" }, icon), word)),
-    element("td", { class: "test-cell" },
+    element("td", { class: "test-cell wide" },
       element("a", { class: "row-link", href: `/results?test=${item.test.id}` }, item.test.name), element("span", { class: "sub" }, item.test.probe)),
     element("td", { class: "target-cell wide" }, item.test.target || "this host",
       item.state === "down" && item.error
         ? element("span", { class: "sub" }, `${item.error.replaceAll("_", " ")}: ${item.error_detail}`) : null),
-    element("td", { class: "agent-cell" }, item.agent.name,
+    element("td", { class: "agent-cell wide" }, item.agent.name,
       element("span", { class: "sub" }, [item.agent.site, item.agent.state === "online" ? "" : `agent ${item.agent.state}`]
         .filter(Boolean).join(" · "))),
     element("td", { class: "value", "data-raw": item.value ?? "", title: item.headline.label },
@@ -69,7 +72,9 @@ function row(item) {
 
 function draw() {
   const shown = items.filter(visible).sort(compare);
-  refill(rows, shown.map(row));
+  refill(rows, shown.slice(0, most).map(row));
+  more.parentElement.hidden = shown.length <= most;
+  more.textContent = `Show all ${shown.length}`;
   for (const state of ["up", "down", "stale", "pending"]) count(state, items.filter((item) => item.state === state).length);
   count("anomaly", items.filter((item) => item.anomaly?.flag).length);
   const empty = document.getElementById("empty");
@@ -103,6 +108,7 @@ async function refresh() {
 }
 
 search.addEventListener("input", draw);
+more.addEventListener("click", () => { most = Infinity; draw(); });
 for (const tile of document.querySelectorAll(".tile")) {
   tile.addEventListener("click", () => {
     filter = filter === tile.dataset.filter ? "" : tile.dataset.filter;

@@ -2,9 +2,7 @@
 
 import { api } from "./api.js";
 import { element } from "./dom.js";
-import { formatLength, formatLocal } from "./format.js";
-
-const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+import { formatLength, formatLocal, ZONE } from "./format.js";
 
 export function describeSchedule(test) {
   const { schedule, interval } = test;

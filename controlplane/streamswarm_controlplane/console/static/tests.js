@@ -1,4 +1,5 @@
 import { api } from "./api.js";
+import { ask } from "./dialogs.js";
 import { element, refill } from "./dom.js";
 import { describeSchedule } from "./schedule.js";
 import { TestDetail } from "./testdetail.js";
@@ -50,7 +51,7 @@ function row(test, names) {
   return element("tr", { "data-test": test.key },
     mayChange ? element("td", { class: "choose" }, element("input", { type: "checkbox", checked: chosen.has(test.id),
       "aria-label": `Choose ${test.name}`, onclick: (event) => choose(test, event.target.checked) })) : null,
-    element("td", {}, element("button", { class: "link", type: "button", onclick: () => detail.open(test) }, test.name),
+    element("td", { class: "wide" }, element("button", { class: "link", type: "button", onclick: () => detail.open(test) }, test.name),
       element("span", { class: "sub" }, test.key, " · ", element("a", { href: `/results?test=${test.id}` }, "results"))),
     element("td", { class: "probe" }, test.probe), element("td", { class: "wide" }, test.target || "the agent's host"),
     element("td", {}, when, more ? element("span", { class: "sub" }, more) : null),
@@ -127,14 +128,8 @@ async function copy(test) {
 }
 
 function confirmed(tests) {
-  const dialog = byId("confirm");
   const what = tests.length === 1 ? `the test ${tests[0].name}` : `${tests.length} tests`;
-  byId("question").textContent = `Delete ${what}? What was measured stays, and so do the run records.`;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
+  return ask(`Delete ${what}? What was measured stays, and so do the run records.`, "Delete");
 }
 
 function say(text, bad = false) {

@@ -4,12 +4,28 @@ import { element, ready } from "./dom.js";
 import { readLabels } from "./labels.js";
 
 const admin = document.body.dataset.role === "admin";
+const search = document.getElementById("search");
+let enrolment = [];
 
 async function load() {
-  const [enrolment, collector] = await Promise.all([api.all("/enrolment-tokens"), admin ? api.all("/tokens") : []]);
-  document.getElementById("enrolment").replaceChildren(...enrolment.map(enrolmentRow));
-  document.getElementById("no-enrolment").hidden = enrolment.length > 0;
+  let collector;
+  [enrolment, collector] = await Promise.all([api.all("/enrolment-tokens"), admin ? api.all("/tokens") : []]);
   document.getElementById("collector")?.replaceChildren(...collector.map(collectorRow));
+  draw();
+}
+
+function draw() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const shown = enrolment.filter((token) => words.every((word) => haystack(token).includes(word)));
+  document.getElementById("enrolment").replaceChildren(...shown.map(enrolmentRow));
+  const empty = document.getElementById("no-enrolment");
+  empty.hidden = shown.length > 0;
+  empty.textContent = enrolment.length ? "Nothing matches the filter." : "None yet. An agent exchanges one for a secret of its own.";
+}
+
+function haystack(token) {
+  const labels = Object.entries(token.labels).map(([name, value]) => `${name}=${value}`);
+  return [...enrolmentState(token), token.agent_name, token.used_by, token.site, token.created_by, ...labels].join("\n").toLowerCase();
 }
 
 async function act(run) {
@@ -27,8 +43,8 @@ function enrolmentRow(token) {
   const [kind, text] = enrolmentState(token);
   const labels = Object.entries(token.labels).map(([name, value]) => element("span", { class: "label" }, `${name}=${value}`));
   return element("tr", {}, element("td", {}, element("span", { class: `state ${kind}` }, text)),
-    element("td", {}, token.agent_name || "any agent", token.used_by ? element("span", { class: "sub" }, `last: ${token.used_by}`) : null),
-    element("td", {}, token.site || "–", ...labels), element("td", { class: "number" }, `${token.uses_left} of ${token.uses}`),
+    element("td", { class: "wide" }, token.agent_name || "any agent", token.used_by ? element("span", { class: "sub" }, `last: ${token.used_by}`) : null),
+    element("td", { class: "wide" }, token.site || "–", " ", ...labels), element("td", { class: "number" }, `${token.uses_left} of ${token.uses}`),
     element("td", {}, moment(token.expires_at)),
     element("td", {}, token.created_by, element("span", { class: "sub" }, moment(token.created_at))),
     element("td", { class: "actions" }, kind === "up" ? action("Revoke", () => revokeEnrolment(token)) : null));
@@ -37,7 +53,7 @@ function enrolmentRow(token) {
 function collectorRow(token) {
   const [kind, text] = token.revoked_at ? ["down", "✕ revoked"] : token.expires_at && Date.parse(token.expires_at) <= Date.now()
     ? ["pending", "‖ expired"] : ["up", "✓ good"];
-  return element("tr", {}, element("td", {}, element("span", { class: `state ${kind}` }, text)), element("td", {}, token.name),
+  return element("tr", {}, element("td", {}, element("span", { class: `state ${kind}` }, text)), element("td", { class: "wide" }, token.name),
     element("td", {}, token.scopes.join(", ")), element("td", {}, moment(token.expires_at)), element("td", {}, moment(token.last_used_at)),
     element("td", {}, token.created_by, element("span", { class: "sub" }, moment(token.created_at))),
     element("td", { class: "actions" }, kind === "up" ? action("Revoke", () => revoke(token)) : null));
@@ -74,4 +90,5 @@ ready("add-collector", () => edit("Make a collector token", [
   reveal(`The token ${made.name}`, made.token, "Shown only now. For collectors: Grafana reads with it, Telegraf writes.");
   await load();
 }, "Make"));
+search.addEventListener("input", draw);
 await load();

@@ -29,7 +29,7 @@ function row(user) {
   const self = user.id === me.id;
   const failed = user.failed_logins ? element("span", { class: "sub" }, `${user.failed_logins} failed since`) : null;
   return element("tr", { "data-user": user.username },
-    element("td", {}, user.username, " ", self ? element("span", { class: "label" }, "you") : null,
+    element("td", { class: "wide" }, user.username, " ", self ? element("span", { class: "label" }, "you") : null,
       element("span", { class: "sub" }, user.display_name)),
     element("td", { class: "wide" }, user.email || "–"), element("td", {}, user.role),
     element("td", {}, element("span", { class: `state ${kind}` }, text)),
