@@ -12,6 +12,8 @@ ANYONE: Final = ""
 """Owner of stored series that don't say who wrote them; they count towards the total only."""
 _DAY_SECONDS: Final = 86_400.0
 _SECONDS_BETWEEN_CHECKS: Final = 30.0
+_PAUSE_PER_CHECK: Final = 20.0
+"""How many times as long as a check took it is to the next one: of a million series one takes seconds."""
 _CHARACTERS: Final = 1_000
 
 StoredSeries = Callable[[], Iterable[tuple[str, str, str]]]
@@ -53,7 +55,8 @@ class SeriesLimits:
         self._presumed: dict[str, dict[str, str]] = {}
         self._new: set[tuple[str, str]] = set()
         self._counts: Counter[str] = Counter()
-        self._turned = self._checked = clock()
+        self._turned = clock()
+        self._next_check = self._turned + _SECONDS_BETWEEN_CHECKS
         if stored is not None:
             for bucket, key, writer in stored():
                 self._presumed.setdefault(bucket, {})[key] = writer
@@ -124,10 +127,10 @@ class SeriesLimits:
         )
 
     def _forget_deleted(self) -> None:
-        """Take over what is really in the store, at most every half minute: listing it takes a while."""
-        if self._stored is None or self._clock() - self._checked < _SECONDS_BETWEEN_CHECKS:
+        """Take over what is really in the store, now and then: nobody can write while it is listed."""
+        started = self._clock()
+        if self._stored is None or started < self._next_check:
             return
-        self._checked = self._clock()
         there = {(bucket, key) for bucket, key, _ in self._stored()}
         for table in (self._known, self._presumed):
             for bucket, keys in table.items():
@@ -136,6 +139,8 @@ class SeriesLimits:
                 for key in gone:
                     self._counts[keys.pop(key)] -= _weight(key)
         self._new.clear()
+        ended = self._clock()
+        self._next_check = ended + max(_SECONDS_BETWEEN_CHECKS, _PAUSE_PER_CHECK * (ended - started))
 
     def _forget_unwritten(self) -> None:
         for keys in self._presumed.values():

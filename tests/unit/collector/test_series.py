@@ -94,6 +94,23 @@ def test_what_was_deleted_from_the_store_gives_room_back() -> None:
         limit.admit("d", "m,h=d", "one")
 
 
+def test_a_store_that_is_slow_to_list_is_not_listed_for_every_line() -> None:
+    clock, listed = Clock(), list[float]()
+
+    def slowly() -> list[tuple[str, str, str]]:
+        listed.append(clock.now)
+        clock.now += 40
+        return [("d", "m,h=a", "one")]
+
+    limit = limits(per_writer=1, stored=slowly, clock=clock)
+    clock.now += 60
+    for number in range(100):
+        with pytest.raises(SeriesLimitError):
+            limit.admit("d", f"m,h=new{number}", "one")
+        clock.now += 1
+    assert listed == [0.0, 100.0]
+
+
 def test_a_dropped_measurement_gives_room_back_at_once() -> None:
     limit = limits(per_writer=4)
     for key in ("a\\,b,h=a", "a,h=a", "a\\,b", "a\\,bc,h=a"):
