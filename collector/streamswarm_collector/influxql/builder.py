@@ -14,6 +14,7 @@ from streamswarm_core.lineprotocol import INT64_MAX
 
 _ESCAPE: Final = re.compile(r"\\(.)")
 _DURATION_PART: Final = re.compile(r"(\d+)(ns|us|ms|u|µ|s|m|h|d|w)")
+_DURATION: Final = re.compile(rf"({_DURATION_PART.pattern})+", re.ASCII)
 _MOST_DIGITS: Final = 640
 _MOST_SHOWN: Final = 20
 _MOST_REPLICAS: Final = 2**31 - 1
@@ -43,7 +44,7 @@ class StatementBuilder(Transformer[Token, Any]):
 
     # Values
 
-    def identifier(self, token: Token) -> str:
+    def identifier(self, token: str) -> str:
         return _unquote(token) if token.startswith('"') else str(token)
 
     def number(self, token: Token) -> ast.Number:
@@ -53,7 +54,7 @@ class StatementBuilder(Transformer[Token, Any]):
         number: ast.Number = parts[-1]
         return ast.Number(-number.value) if len(parts) == 2 else number
 
-    def duration(self, token: Token) -> ast.Duration:
+    def duration(self, token: str) -> ast.Duration:
         parts = _DURATION_PART.findall(token)
         nanoseconds = sum(_integer(amount) * ast.DURATION_UNITS[unit] for amount, unit in parts)
         if nanoseconds > INT64_MAX:
@@ -70,19 +71,28 @@ class StatementBuilder(Transformer[Token, Any]):
         return _regex(token[1:-1].replace("\\/", "/"))
 
     def parameter(self, token: Token) -> ast.Expression:
-        name = token[1:]
-        match self._parameters.get(name):
-            case bool(value):
-                return ast.Boolean(value)
-            case int(value) | float(value):
-                return ast.Number(value)
-            case str(value):
-                return ast.String(value)
-            case {"regex": str(pattern)}:
-                return _regex(pattern)
+        name = self.identifier(token[1:])
         if name not in self._parameters:
             raise ParseError(f"missing parameter: {name}")
-        raise ParseError(f'unusable parameter: {name}; a number, text, true, false or {{"regex": "…"}}')
+        match self._parameters[name]:
+            case bool(value):
+                return ast.Boolean(value)
+            case {"float": int(value) | float(value)}:
+                return ast.Number(float(value))
+            case int(value) | float(value) | {"integer": int(value)}:
+                return ast.Number(value)
+            case str(value) | {"string": str(value)}:
+                return ast.String(value)
+            case {"duration": str(value)} if _DURATION.fullmatch(value):
+                return self.duration(value)
+            case {"identifier": str(value)}:
+                return ast.Reference(value)
+            case {"regex": str(pattern)}:
+                return _regex(pattern)
+        raise ParseError(
+            f"unusable parameter: {name}; a number, text, true, false, or one of "
+            '{"regex": "…"}, {"duration": "1h"}, {"identifier": "…"}, {"string": "…"}, {"integer": 1}, {"float": 1}'
+        )
 
     # Expressions
 
