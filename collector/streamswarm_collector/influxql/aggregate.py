@@ -1,6 +1,7 @@
 """SELECT of aggregates: what the store has for all groups and windows, then fill, expressions and limits."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -84,26 +85,41 @@ class Aggregation:
         leaves: list[Node] = []
         nodes = [outline(node, leaves) for node in self.search.columns.nodes]
         fill = self.search.statement.fill
-        empty = fill.value if isinstance(fill, ast.Number) else None
-        rows: dict[int, dict[int, Column]] = {}
-        for extra in {look_back([leaf]) for leaf in leaves}:
-            places = [place for place, leaf in enumerate(leaves) if look_back([leaf]) == extra]
-            for group, start, values in self._leaf_values([leaves[place] for place in places], asked, extra):
-                row = rows.setdefault(group, {}).setdefault(start, [empty] * len(leaves))
-                for place, value in zip(places, values, strict=True):
-                    row[place] = empty if value is None else value
         answer: list[Answer] = []
-        for group in sorted(rows):
-            starts = sorted(rows[group], reverse=self.search.statement.descending)
-            columns = [list(column) for column in zip(*(rows[group][start] for start in starts), strict=True)]
-            if fill is ast.FillMode.PREVIOUS:
-                for column in columns:
+        for group, starts, columns in self._leaf_columns(leaves, asked):
+            for column in columns:
+                if isinstance(fill, ast.Number):
+                    column[:] = [fill.value if one is None else one for one in column]
+                elif fill is ast.FillMode.PREVIOUS:
                     fill_previous(column)
             answer += self._shown(group, [starts, *(evaluate(node, starts, columns) for node in nodes)])
         return answer
 
-    def _leaf_values(self, leaves: Sequence[Node], asked: TimeRange, extra: int) -> Iterator[tuple[int, int, Column]]:
-        """Group, begin and values of the windows that were asked for, of those that anything has a value in.
+    def _leaf_columns(self, leaves: Sequence[Node], asked: TimeRange) -> Iterator[tuple[int, Column, list[Column]]]:
+        """Each group with the windows that anything has a value in, and the values, column by column."""
+        extras = list(map(look_back, ([leaf] for leaf in leaves)))
+        if len(set(extras)) == 1:
+            for group, rows in self._leaf_rows(leaves, asked, extras[0]):
+                starts, *columns = map(list, zip(*rows, strict=True))
+                yield group, starts, columns
+            return
+        joined: dict[int, dict[int, Column]] = {}
+        for extra in set(extras):
+            places = [place for place, own in enumerate(extras) if own == extra]
+            for group, rows in self._leaf_rows([leaves[place] for place in places], asked, extra):
+                of_group = joined.setdefault(group, {})
+                for start, *values in rows:
+                    row = of_group.setdefault(start, [None] * len(leaves))
+                    for place, value in zip(places, values, strict=True):
+                        row[place] = value
+        for group in sorted(joined):
+            starts = sorted(joined[group], reverse=self.search.statement.descending)
+            yield group, starts, [list(one) for one in zip(*(joined[group][start] for start in starts), strict=True)]
+
+    def _leaf_rows(
+        self, leaves: Sequence[Node], asked: TimeRange, extra: int
+    ) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+        """Each group with begin and values of those windows within a range that anything has a value in.
 
         Args:
             leaves: of the columns.
@@ -113,18 +129,23 @@ class Aggregation:
         time_range = self._with_look_back(asked, extra)
         found = replace(self.search, time_range=time_range).found()
         windows = self._windows_to_fill(found, time_range) if found.gids else None
-        first = self.search.windows.floor(asked.start) if self.search.windows and asked.start is not None else None
-        stop = asked.stop if self.search.windows else None
+        first, stop = -math.inf, math.inf
+        if self.search.windows:
+            first = first if asked.start is None else self.search.windows.floor(asked.start)
+            stop = stop if asked.stop is None else asked.stop
         for group, starts, atoms, _ in self._by_group(found, windows):
             columns = [evaluate(leaf, starts, atoms) for leaf in leaves]
             filled = windows is not None and any(
                 isinstance(leaf, Atom) and any(value is not None for value in column)
                 for leaf, column in zip(leaves, columns, strict=True)
             )
-            for start, *values in zip(starts, *columns, strict=True):
-                within = (first is None or start >= first) and (stop is None or start < stop)
-                if within and (filled or any(value is not None for value in values)):
-                    yield group, start, values
+            rows = [
+                row
+                for row in zip(starts, *columns, strict=True)
+                if first <= row[0] < stop and (filled or any(value is not None for value in row[1:]))
+            ]
+            if rows:
+                yield group, rows
 
     def _by_group(self, found: Found, windows: list[int] | None) -> Iterator[tuple[int, Column, list[Column], Column]]:
         """Each group with the begins of its windows, its atoms and what stands beside, in the order of the answer."""
