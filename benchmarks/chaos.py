@@ -19,8 +19,8 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-from tests.e2e.stack import SERVICES, Stack, start_stack
-from tests.support import eventually, find_free_port
+from tests.e2e.stack import SERVICES, Stack, running_stack
+from tests.support import eventually
 
 from streamswarm_core.probespecs import SPECS
 from streamswarm_core.reader import InfluxQLReader
@@ -96,24 +96,23 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of what happens when")
     options = parser.parse_args()
     chance, counts = random.Random(options.seed), Counter[tuple[str, str]]()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        stack = start_stack(Path(folder), {name: find_free_port() for name in SERVICES})
-        try:
-            end = time.monotonic() + options.minutes * 60
-            while time.monotonic() < end:
-                time.sleep(chance.uniform(1, 8))
-                disturb(stack, chance, counts)
-            with stack.reader() as reader:
-                eventually(lambda: len(processes(stack)), lambda count: count == len(SERVICES), SETTLE_SECONDS)
-                before = eventually(lambda: lost_runs(reader)[0][0][1], bool, SETTLE_SECONDS)
-                eventually(lambda: lost_runs(reader)[0][0][1], lambda count: count > before + 10, SETTLE_SECONDS)
-            os.kill(processes(stack)["agent"].pid, signal.SIGSTOP)  # so that nothing comes while scores catch up
-            with stack.reader() as reader:
-                values, told = eventually(lambda: scores(reader), lambda pair: pair[0] == pair[1], SETTLE_SECONDS)
-                rows, lost = lost_runs(reader)
-            os.kill(processes(stack)["agent"].pid, signal.SIGCONT)
-        finally:
-            stack.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="chaos-") as folder,
+        running_stack(Path(folder)) as stack,
+    ):
+        end = time.monotonic() + options.minutes * 60
+        while time.monotonic() < end:
+            time.sleep(chance.uniform(1, 8))
+            disturb(stack, chance, counts)
+        with stack.reader() as reader:
+            eventually(lambda: len(processes(stack)), lambda count: count == len(SERVICES), SETTLE_SECONDS)
+            before = eventually(lambda: lost_runs(reader)[0][0][1], bool, SETTLE_SECONDS)
+            eventually(lambda: lost_runs(reader)[0][0][1], lambda count: count > before + 10, SETTLE_SECONDS)
+        os.kill(processes(stack)["agent"].pid, signal.SIGSTOP)  # so that nothing comes while scores catch up
+        with stack.reader() as reader:
+            values, told = eventually(lambda: scores(reader), lambda pair: pair[0] == pair[1], SETTLE_SECONDS)
+            rows, lost = lost_runs(reader)
+        os.kill(processes(stack)["agent"].pid, signal.SIGCONT)
     for (name, what), count in sorted(counts.items()):
         print(f"{name} {what}: {count}")
     print("\n| measurement | runs stored | runs missing |\n| --- | ---: | ---: |")

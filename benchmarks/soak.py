@@ -20,8 +20,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from tests.e2e.stack import SERVICES, Stack, start_stack
-from tests.support import find_free_port
+from tests.e2e.stack import SERVICES, Stack, running_stack
 
 from benchmarks.chaos import processes
 from streamswarm_core.reader import InfluxQLReader
@@ -141,13 +140,10 @@ def main() -> int:
     samples: dict[str, list[Sample]] = {name: [] for name in SERVICES}
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         folder = Path(name)
-        stack = start_stack(folder, {name: find_free_port() for name in SERVICES})
-        try:
+        with running_stack(folder) as stack:
             use(stack, options.minutes * 60, samples)
             with stack.reader() as reader:
                 stored = points(reader)
-        finally:
-            stack.stop()
         size = sum(path.stat().st_size for path in (folder / "data" / "collector").rglob("*") if path.is_file())
         wrong = [*report(samples), *errors(folder)]
     print(f"\n{stored:,} values stored, {size / 1e6:.0f} MB with logs: {size / max(1, stored):.1f} bytes a value.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.stack import PASSWORD
 
@@ -18,13 +18,23 @@ _ARGUMENTS = [
 ]
 
 
+expect.set_options(timeout=30_000)  # as for clicks; five seconds are soon over where several tests share two cores
+
+
 @contextmanager
-def new_page(zone: str = "UTC") -> Iterator[Page]:
-    """An empty page of a browser of its own, somewhere in this time zone."""
+def running_browser() -> Iterator[Browser]:
+    """A browser without a page."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS)
-        yield browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id=zone).new_page()
+        yield browser
         browser.close()
+
+
+@contextmanager
+def new_page(browser: Browser, zone: str = "UTC") -> Iterator[Page]:
+    """An empty page of somebody in this time zone who has never been here: no cookies, no cache."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id=zone) as context:
+        yield context.new_page()
 
 
 def log_in(page: Page, url: str, password: str = PASSWORD) -> None:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ class Stack:
 
     folder: Path
     ports: dict[str, int]
+    environment: dict[str, str]
     process: subprocess.Popen[str]
 
     @property
@@ -60,14 +63,23 @@ class Stack:
                 continue
         return found
 
-    def stop(self) -> int:
-        """Ctrl-C; returns the exit code."""
+    def stop(self) -> None:
+        """Ctrl-C, which leaves nothing of it but the data."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(40)
+        assert self.process.wait(40) == 0
+        assert self.children() == []
+
+    def start_again(self) -> None:
+        """As its user does, in the same folder."""
+        said = len(self.output)
+        self.process = _up(self.folder, self.environment)
+        _wait(self, said)
 
 
-def start_stack(folder: Path, ports: dict[str, int], **more: str) -> Stack:
-    """Start all services; `more` are further environment variables."""
+@contextmanager
+def running_stack(folder: Path, **more: str) -> Iterator[Stack]:
+    """All services until the block ends or stops them; `more` are further environment variables."""
+    ports = {name: find_free_port() for name in SERVICES}
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("STREAMSWARM_")}
     environment = {
         **inherited,
@@ -81,23 +93,36 @@ def start_stack(folder: Path, ports: dict[str, int], **more: str) -> Stack:
         "COLUMNS": "160",
         **more,
     }
+    stack = Stack(folder, ports, environment, _up(folder, environment))
+    try:
+        _wait(stack)
+        yield stack
+    finally:
+        if stack.process.poll() is None:
+            stack.stop()
+
+
+def _up(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "streamswarm_cli", "up", "--local-only", "--interval", "1"]
     with (folder / "output").open("a") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamswarm_cli", "up", "--local-only", "--interval", "1"],
-            cwd=folder,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
         )
-    stack = Stack(folder, ports, process)
+
+
+def _wait(stack: Stack, said: int = 0) -> None:
+    """Until all services answer and that is said, behind what was said before.
+
+    Raises:
+        RuntimeError: they didn't in time; with all that was said.
+    """
     deadline = time.monotonic() + 90
-    while stack.output.count("StreamSwarm is running") == 0 or not _healthy(stack):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
+    while "StreamSwarm is running" not in stack.output[said:] or not _healthy(stack):
+        if stack.process.poll() is not None or time.monotonic() > deadline:
+            stack.process.kill()
+            stack.process.wait()
             raise RuntimeError(stack.output)
         time.sleep(0.1)
-    return stack
 
 
 def _healthy(stack: Stack) -> bool:

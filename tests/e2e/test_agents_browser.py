@@ -7,7 +7,12 @@ from tests.e2e.browser import log_in
 from tests.unit.controlplane.conftest import Client, enrol_agent
 from tests.unit.controlplane.plans import beat
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.needs("chromium", "chromium"),
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("console"),  # with one browser
+]
 
 
 @pytest.fixture

@@ -1,20 +1,49 @@
-"""A browser logs in with the printed password, is made to change it, and sees a live value change."""
+"""A browser logs in with the printed password, is made to change it, and sees a live value change.
+
+The collector keeps nothing itself: everybody else knows only its address, whatever stands behind it.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import log_in
-from tests.e2e.stack import PASSWORD, Stack
+from tests.e2e.stack import PASSWORD, Stack, running_stack
+from tests.support import RunningInfluxDB, eventually, run_influxdb
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.needs("chromium", "chromium"),
+    pytest.mark.needs("influxd", "influxdb"),
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("stack"),
 ]
 
 
-def test_from_the_first_login_to_a_live_value(stack: Stack, page: Page) -> None:
+DATABASE = "streamswarm"
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[RunningInfluxDB]:
+    """The store."""
+    with run_influxdb(tmp_path / "influx") as influxdb:
+        influxdb.create_database(DATABASE)
+        yield influxdb
+
+
+@pytest.fixture
+def stack(remote: RunningInfluxDB, tmp_path: Path) -> Iterator[Stack]:
+    """A system that nobody has logged in to."""
+    sinks = [{"name": "influx", "url": remote.url, "api": "v1"}]
+    more = {"STREAMSWARM_COLLECTOR_EMBEDDED": "false", "STREAMSWARM_COLLECTOR_SINKS": json.dumps(sinks)}
+    with running_stack(tmp_path, **more) as stack:
+        yield stack
+
+
+def test_from_the_first_login_to_a_live_value(stack: Stack, remote: RunningInfluxDB, page: Page) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
 
@@ -61,3 +90,7 @@ def test_from_the_first_login_to_a_live_value(stack: Stack, page: Page) -> None:
     page.goto(stack.console)
     page.wait_for_url("**/login?next=/")
     assert errors == []
+
+    scores = "SELECT score FROM anomaly WHERE \"measurement\" = 'icmp' LIMIT 1"
+    eventually(lambda: remote.query(DATABASE, scores), lambda answer: "series" in str(answer), 60)
+    assert not (stack.folder / "data" / "collector" / "store.duckdb").exists()

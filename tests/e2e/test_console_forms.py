@@ -10,7 +10,12 @@ from playwright.sync_api import Page, expect
 from tests.e2e.browser import log_in
 from tests.e2e.stack import PASSWORD
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.needs("chromium", "chromium"),
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("console"),  # with one browser
+]
 
 
 @pytest.fixture

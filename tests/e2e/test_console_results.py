@@ -30,7 +30,12 @@ from streamswarm_core.lineprotocol import encode_lines
 from tests.support import eventually, find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.needs("chromium", "chromium"),
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("console"),  # with one browser
+]
 
 
 @dataclass

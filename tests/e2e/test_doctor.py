@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.doctoring import Told, answering
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, running_stack
 from tests.support import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("doctor")]
@@ -22,14 +22,13 @@ class Doctor:
     """The command as the one who has started the stack types it."""
 
     stack: Stack
-    environment: dict[str, str]
 
     def ask(self, *arguments: str) -> tuple[int, dict[tuple[str, str], str]]:
         """Exit code, and what isn't as it should be, by service and subject."""
         done = subprocess.run(
             [sys.executable, "-m", "streamswarm_cli", "doctor", "--json", *arguments],
             cwd=self.stack.folder,
-            env=self.environment,
+            env=self.stack.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -43,9 +42,10 @@ class Doctor:
 
 
 @pytest.fixture(scope="module")
-def doctor(stack: Stack) -> Doctor:
-    content = Path(f"/proc/{stack.process.pid}/environ").read_text()
-    return Doctor(stack, dict(pair.split("=", 1) for pair in content.split("\0") if pair))
+def doctor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doctor]:
+    """Of a system in which nothing but what a test here breaks is broken."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+        yield Doctor(stack)
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def test_the_ml_services_wrong_token_is_found(doctor: Doctor) -> None:
         assert "unknown, expired or revoked token" in bad["ml", "store"]
         # The remedy that it gives.
         remedy = [sys.executable, "-m", "streamswarm_cli", "controlplane", "init"]
-        subprocess.run(remedy, cwd=doctor.stack.folder, env=doctor.environment, check=True, capture_output=True)
+        subprocess.run(remedy, cwd=doctor.stack.folder, env=doctor.stack.environment, check=True, capture_output=True)
         eventually(lambda: doctor.ask("ml"), lambda told: told == (0, {}), 60)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browser import log_in, new_page
 from tests.e2e.stack import Administrator, Stack
@@ -17,18 +17,11 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def admin(stack: Stack) -> Iterator[Administrator]:
-    administrator = Administrator(stack, stack.first_password())
-    yield administrator
-    administrator.http.close()
-
-
 @pytest.fixture
-def page(stack: Stack, admin: Administrator) -> Iterator[Page]:
-    assert admin
+def page(stack: Stack, administrator: Administrator, browser: Browser) -> Iterator[Page]:
+    administrator.agent()  # has enrolled
     errors: list[str] = []
-    with new_page("Europe/Berlin") as page:
+    with new_page(browser, "Europe/Berlin") as page:
         page.on("pageerror", lambda error: errors.append(str(error)))
         log_in(page, stack.console)
         page.wait_for_url(f"{stack.console}/")
@@ -37,7 +30,7 @@ def page(stack: Stack, admin: Administrator) -> Iterator[Page]:
 
 
 def test_a_test_is_planned_run_on_request_changed_copied_and_deleted(
-    stack: Stack, admin: Administrator, page: Page
+    stack: Stack, administrator: Administrator, page: Page
 ) -> None:
     page.goto(f"{stack.console}/tests")
     page.click("#add")
@@ -81,7 +74,7 @@ def test_a_test_is_planned_run_on_request_changed_copied_and_deleted(
     page.fill("[name=schedule-cron]", "30 15 * * *")
     page.click("#submit")
     expect(row).to_contain_text("By day")
-    stored = next(one for one in admin.call("GET", "/tests")["items"] if one["key"] == "by-night")
+    stored = next(one for one in administrator.call("GET", "/tests")["items"] if one["key"] == "by-night")
     assert stored["schedule"]["cron"] == "30 15 * * *"
     assert [(one["field"], one["bad"]) for one in stored["thresholds"]] == [("loss", 0.05)]
 
@@ -102,17 +95,18 @@ def test_a_test_is_planned_run_on_request_changed_copied_and_deleted(
 
 
 def test_a_test_that_is_stopped_measures_no_more_and_begins_anew_when_restarted(
-    stack: Stack, admin: Administrator, page: Page
+    stack: Stack, administrator: Administrator, page: Page
 ) -> None:
-    test = next(one for one in admin.call("GET", "/tests")["items"] if one["key"] == "loopback-ping")
+    once = {"name": "Halted", "probe": "icmp", "target": "127.0.0.1", "interval": 1}
+    test = administrator.call("POST", "/tests", json={**once, "agent_ids": [administrator.agent()["id"]]})
 
     def records() -> list[tuple[str, int]]:
-        runs = admin.call("GET", "/runs", params={"test_id": test["id"]})["items"]
+        runs = administrator.call("GET", "/runs", params={"test_id": test["id"]})["items"]
         return [(run["status"], run["executions"]) for run in runs]
 
     eventually(records, lambda found: len(found) == 1 and found[0][1] >= 2, 40)
     page.goto(f"{stack.console}/tests")
-    row = page.locator("tr[data-test=loopback-ping]")
+    row = page.locator("tr[data-test=halted]")
     row.locator("summary").click()
     row.get_by_role("button", name="Stop").click()
     expect(row).to_contain_text("paused")
@@ -123,7 +117,7 @@ def test_a_test_that_is_stopped_measures_no_more_and_begins_anew_when_restarted(
     eventually(records, lambda found: [status for status, _ in found] == ["running", "stopped"], 40)
 
 
-def test_alerts_are_silenced_for_a_while(stack: Stack, admin: Administrator, page: Page) -> None:
+def test_alerts_are_silenced_for_a_while(stack: Stack, administrator: Administrator, page: Page) -> None:
     page.goto(f"{stack.console}/maintenance")
     expect(page.locator("#empty")).to_be_visible()
     page.click("#add")
@@ -135,8 +129,8 @@ def test_alerts_are_silenced_for_a_while(stack: Stack, admin: Administrator, pag
     row = page.locator("tr[data-window='Router upgrade']")
     expect(row).to_contain_text("silences now")
     expect(row).to_contain_text("on local")
-    assert len(admin.call("GET", "/maintenance/active")["items"]) == 1
+    assert len(administrator.call("GET", "/maintenance/active")["items"]) == 1
     row.get_by_role("button", name="End").click()
     page.click("dialog[open] button[value=yes]")
     expect(row).to_contain_text("over")
-    assert admin.call("GET", "/maintenance/active")["items"] == []
+    assert administrator.call("GET", "/maintenance/active")["items"] == []
