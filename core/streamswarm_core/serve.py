@@ -23,6 +23,8 @@ from streamswarm_core.heads import bounded_http
 from streamswarm_core.settings import ServiceSettings, variable_name
 
 STOP_SECONDS: Final = 4
+_HUNG_SECONDS: Final = 30
+"""A worker that says nothing for so long is replaced. With uvicorn's 5 a host that is busy never gets one started."""
 KEPT_SECONDS: Final = 75
 """How long an idle connection stays open: longer than agents are silent, who would shake hands anew for each poll."""
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -140,6 +142,7 @@ def serve_workers(
     check_address(host, port, type(settings))
     log.configure(settings.table, level=settings.log_level, style=settings.log_format)
     made_there = partial(_make_in_worker, make_app, settings)
+    more = {"timeout_worker_healthcheck": _HUNG_SECONDS, **more}
     config = uvicorn_config(made_there, host, port, factory=True, workers=workers, **more)
     listening = config.bind_socket()
     try:

@@ -1,5 +1,7 @@
 import asyncio
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -7,6 +9,7 @@ from starlette.applications import Starlette
 from streamswarm_agent.settings import AgentSettings
 from streamswarm_core.errors import ConfigError
 from streamswarm_core.serve import QuietServer, check_address, uvicorn_config
+from tests.support import find_free_port, run_server
 
 
 def test_an_address_that_is_not_this_hosts_is_told_from_a_port_in_use() -> None:
@@ -24,3 +27,10 @@ async def test_a_signal_ends_a_server_that_sleeps() -> None:
     server.handle_exit(signal.SIGTERM, None)
     async with asyncio.timeout(30):
         await serving
+
+
+def test_workers_that_are_slow_to_start_are_waited_for(tmp_path: Path) -> None:
+    port, root = find_free_port(), Path(__file__).parents[3]
+    command = [sys.executable, "-m", "tests.unit.core.slow_workers", str(port)]
+    with run_server(command, f"http://127.0.0.1:{port}", tmp_path / "log", seconds=90, cwd=root):
+        assert "died" not in (tmp_path / "log").read_text()
