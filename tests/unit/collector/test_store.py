@@ -1,6 +1,7 @@
 from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,6 +71,16 @@ def test_a_second_process_or_store_on_the_file_is_refused_in_one_line(tmp_path: 
     with pytest.raises(ConfigError, match=r"no\.duckdb: can't be opened as a store") as refusal:
         EmbeddedStore(tmp_path / "no.duckdb")
     assert "\n" not in str(refusal.value)
+
+
+def test_a_store_of_a_newer_version_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    EmbeddedStore(path).close()
+    with closing(duckdb.connect(str(path))) as connection:
+        connection.execute("UPDATE format SET version = 99; ALTER TABLE measurements ADD COLUMN more INTEGER")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"a newer version of StreamSwarm has written it \(format 99, .*\Z"):
+            EmbeddedStore(path)
 
 
 def test_dropping_a_database_forgets_its_data_and_its_types(store: EmbeddedStore, write: Write) -> None:
