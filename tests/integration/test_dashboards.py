@@ -17,6 +17,7 @@ from tests.integration.dashboard_stores import Stores, filled_stores
 
 pytestmark = [
     pytest.mark.xdist_group("dashboards"),
+    pytest.mark.timeout(300),  # the first one waits until five stores are full
     pytest.mark.needs("influxd", "influxdb"),
     pytest.mark.needs("prometheus", "prometheus"),
     pytest.mark.needs("victoria-metrics", "victoria-metrics"),

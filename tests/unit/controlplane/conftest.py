@@ -18,7 +18,9 @@ from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.db import Base, Database, connect
 from streamswarm_controlplane.schema import migrate
+from streamswarm_controlplane.security import hash_password
 from streamswarm_controlplane.settings import ControlPlaneSettings
+from streamswarm_controlplane.users.models import User
 from tests.conftest import leave_out
 from tests.postgres import MISSING, PostgreSQL, find_program, run_postgresql
 from tests.support import find_free_port, serve_app
@@ -133,7 +135,7 @@ class Templates:
 
     def __init__(self, folder: Path, server: PostgreSQL | None) -> None:
         self._server = server
-        self._folders = {name: folder / name for name in ("empty", "installed")}
+        self._folders = {name: folder / name for name in ("empty", "installed", "settled")}
         self._databases = {name: server.new_database() if server else "" for name in self._folders}
         for path in self._folders.values():
             (path / "controlplane").mkdir(parents=True)
@@ -143,6 +145,17 @@ class Templates:
         password = bootstrap(self._settings("installed")).admin_password
         assert password
         self.first_password = password
+        self._settle()
+
+    def _settle(self) -> None:
+        """As after the admin's first login, which has tests of its own."""
+        settings = self._settings("settled")
+        bootstrap(settings)
+        database = Database(settings.database)
+        with database.session() as db:
+            admin = db.query(User).one()
+            admin.password_hash, admin.must_change_password = hash_password(PASSWORD), False
+        database.close()
 
     def _settings(self, name: str) -> ControlPlaneSettings:
         url = self._server.url(self._databases[name]) if self._server else ""
@@ -176,8 +189,10 @@ def templates(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, templates: Templates, tmp_path: Path) -> Iterator[str]:
-    """A database of the test's own: a new installation's if the test wants its first password, else without rows."""
-    yield from templates.copy("installed" if "first_password" in request.fixturenames else "empty", tmp_path)
+    """A database of the test's own: without rows, unless the test wants the first password or a control plane."""
+    names = request.fixturenames
+    template = "installed" if "first_password" in names else "settled" if "url" in names else "empty"
+    yield from templates.copy(template, tmp_path)
 
 
 @pytest.fixture
@@ -212,8 +227,8 @@ def everything(table: str) -> Select[Any]:
 
 
 @pytest.fixture
-def url(settings: ControlPlaneSettings, first_password: str) -> Iterator[str]:
-    assert first_password
+def url(settings: ControlPlaneSettings) -> Iterator[str]:
+    """A control plane whose admin has chosen PASSWORD, unless the test wants the first one."""
     app = create_app(settings)
     with serve_app(app) as url:
         _served[url] = app.state.database
@@ -221,10 +236,9 @@ def url(settings: ControlPlaneSettings, first_password: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def admin(url: str, first_password: str) -> Client:
+def admin(url: str) -> Client:
     client = Client(url)
-    client.log_in("admin", first_password)
-    client.change_password(first_password, PASSWORD)
+    client.log_in("admin", PASSWORD)
     return client
 
 

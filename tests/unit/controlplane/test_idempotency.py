@@ -144,8 +144,7 @@ def test_many_at_the_same_time_at_several_workers_act_once(admin: Client, second
 
 
 @pytest.fixture
-def database(settings: ControlPlaneSettings, first_password: str) -> Iterator[Database]:
-    assert first_password
+def database(settings: ControlPlaneSettings) -> Iterator[Database]:
     database = Database(settings.database)
     yield database
     database.close()
