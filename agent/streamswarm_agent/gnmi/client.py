@@ -5,7 +5,7 @@ Calls are grpc.aio's, so nothing waits in a thread.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -88,6 +88,10 @@ class Capabilities:
     encodings: frozenset[str]
 
 
+_LOST_SECONDS: Final = 1.0
+"""After its deadline gRPC has ended a call, unless the channel was closed at an unlucky moment: then it never does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked for.
@@ -163,7 +167,7 @@ class GnmiClient:
             ProbeFault: it can't be reached, or lets nobody in.
             RefusedRequest: it doesn't say.
         """
-        with self._faults():
+        async with self._faults(wait):
             try:
                 call = self._stub.Capabilities(gnmi_pb2.CapabilityRequest(), timeout=wait, metadata=self._metadata)
                 found = await call
@@ -186,7 +190,7 @@ class GnmiClient:
             path=[_path(path) for path in request.paths],
             encoding=_ENCODINGS[request.encoding],
         )
-        with self._faults():
+        async with self._faults(request.wait):
             found = await self._stub.Get(message, timeout=request.wait, metadata=self._metadata)
         answer = Answer(received=found.ByteSize())
         await asyncio.to_thread(_take, answer, found.notification)
@@ -208,33 +212,37 @@ class GnmiClient:
             )
         )
         answer = Answer()
-        call = self._stub.Subscribe(timeout=request.wait, metadata=self._metadata)
-        try:
-            with self._faults():
+        async with self._faults(request.wait):
+            call = self._stub.Subscribe(timeout=request.wait, metadata=self._metadata)
+            try:
                 # A device that refuses may have ended the call before it was written; reading says why.
                 with contextlib.suppress(asyncio.InvalidStateError):
                     await call.write(message)
                 await _read_until_synced(call, answer)
-        finally:
-            call.cancel()
+            finally:
+                call.cancel()
         return answer
 
-    @contextlib.contextmanager
-    def _faults(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _faults(self, wait: float) -> AsyncIterator[None]:
         try:
-            yield
+            async with asyncio.timeout(wait + _LOST_SECONDS):
+                yield
+        except TimeoutError:
+            raise _closed_meanwhile() from None
         except grpc.aio.AioRpcError as error:
             fault = self._fault(error.code().name, error.details() or "")
             if error.code().name in _OF_THE_REQUEST:
                 unimplemented = error.code() is grpc.StatusCode.UNIMPLEMENTED
                 raise RefusedRequest(fault, unimplemented=unimplemented) from None
             raise fault from None
+        except grpc.aio.UsageError:
+            raise _closed_meanwhile() from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody ends this run: another one, on the same connection, found it broken and closed it.
-            raise ProbeFault(Fault.RESET, "the connection was closed meanwhile") from None
+            raise _closed_meanwhile() from None
 
     def _fault(self, code: str, details: str) -> ProbeFault:
         words = " ".join(details.split())[:_LONGEST_DETAIL]
@@ -246,6 +254,11 @@ class GnmiClient:
         else:
             kind = _BY_CODE.get(code, Fault.UNEXPECTED_ANSWER)
         return ProbeFault(kind, f"{code}: {words}" if words else code)
+
+
+def _closed_meanwhile() -> ProbeFault:
+    """Nobody ends the run: another one, on the same connection, found it broken and closed it."""
+    return ProbeFault(Fault.RESET, "the connection was closed meanwhile")
 
 
 async def _read_until_synced(call: Any, answer: Answer) -> None:

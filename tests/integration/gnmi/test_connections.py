@@ -7,8 +7,9 @@ import socket
 import psutil
 import pytest
 
-from streamswarm_agent.faults import Fault
+from streamswarm_agent.faults import Fault, ProbeFault
 from streamswarm_agent.gnmi import connections
+from streamswarm_agent.gnmi.client import Request
 from streamswarm_agent.gnmi.connections import GnmiConnections
 from streamswarm_agent.probes import Context
 from tests.gnmidevice import Device, running
@@ -44,6 +45,20 @@ async def test_a_run_whose_connection_another_run_closes_is_a_fault_and_no_cance
     assert long[0].fields["up"] == 0
 
 
+async def test_a_request_on_a_connection_that_another_run_has_closed_is_a_fault(context: Context) -> None:
+    async with running(Device()) as port:
+        await look(port, context, **PLAIN)
+        (slot,) = context.engines.get(GnmiConnections)._slots.values()
+        assert slot.connection
+        client = slot.connection.client
+        client.close()
+        request = Request([], "json_ietf", "", 5.0)
+        for ask in (client.once(request), client.get(request), client.capabilities(5.0)):
+            with pytest.raises(ProbeFault, match="closed meanwhile") as told_of:
+                await ask
+            assert told_of.value.fault is Fault.RESET
+
+
 async def test_closing_the_engines_closes_the_connections(context: Context) -> None:
     async with running(Device()) as port:
         await look(port, context, **PLAIN)
@@ -55,7 +70,7 @@ async def test_closing_the_engines_closes_the_connections(context: Context) -> N
 async def test_a_connection_that_nobody_uses_is_closed_and_the_next_run_makes_another(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 1.0)  # longer than a run takes, which it would end
     device = Device()
     async with running(device) as port:
         await look(port, context, **PLAIN)
