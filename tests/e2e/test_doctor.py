@@ -14,7 +14,7 @@ from tests.doctoring import Told, answering
 from tests.e2e.stack import Stack, running_stack
 from tests.support import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("doctor")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("doctor")]
 
 
 @dataclass
