@@ -12,6 +12,7 @@ from streamswarm_core.lineprotocol import encode_lines
 from streamswarm_core.point import Point
 from streamswarm_core.reader import Reader
 from streamswarm_core.writer import LineWriter
+from streamswarm_ml.detectors import threshold_for
 from streamswarm_ml.failure.model import FailureModel, Objective
 from streamswarm_ml.health.model import HealthModel
 from streamswarm_ml.health.rule import Limits
@@ -65,6 +66,7 @@ class Operations:
         lateness_seconds: a window is read this long after its end.
         limits: the thresholds that health starts from.
         objective: what counts as a failure.
+        false_alarms: anomalies of a healthy test in a week that are put up with.
         plans: what is maintained, and the tests' own thresholds, which go before limits and objective.
         clock: nanoseconds since the epoch.
     """
@@ -80,6 +82,7 @@ class Operations:
         lateness_seconds: float,
         limits: Limits | None = None,
         objective: Objective | None = None,
+        false_alarms: float = 1.0,
         plans: Plans | None = None,
         clock: Callable[[], int] = now_ns,
     ) -> None:
@@ -90,6 +93,7 @@ class Operations:
         self._lateness_ns = int(lateness_seconds * NANOSECONDS)
         self._limits = limits or Limits()
         self._objective = objective or Objective()
+        self._threshold = threshold_for(false_alarms)
         self._plans = plans or Plans()
         self._clock = clock
         self._lock = threading.RLock()
@@ -281,12 +285,13 @@ class Operations:
         return self._configured(MODELS[name]())
 
     def _configured(self, model: Model) -> Model:
-        """With the limits and clocks of today: a stored model has those of the day it was saved."""
+        """With the limits, threshold and clocks of today: a stored model has those of the day it was saved."""
         if isinstance(model, HealthModel):
             model.limits = self._limits
         elif isinstance(model, FailureModel):
             model.objective = self._objective
         elif isinstance(model, MultivariateModel):
+            model.threshold = self._threshold
             model.zones = self._plans.zones(model.zones)
         return model
 

@@ -51,6 +51,7 @@ class ModelService:
             lateness_seconds=settings.lateness_seconds,
             limits=Limits(settings.latency_limits, settings.loss_limits, settings.down_limits),
             objective=Objective(settings.objective_down, settings.objective_loss, settings.objective_latency),
+            false_alarms=settings.false_alarms,
             plans=plans,
         )
         self.routes: Final[list[Route]] = model_routes(self.operations, gatekeeper)

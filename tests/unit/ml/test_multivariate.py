@@ -1,12 +1,20 @@
 import pickle
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from benchmarks.multivariate import simulate
 
 from streamswarm_core.point import Point
+from streamswarm_core.reader import TokenFile
+from streamswarm_ml.access import Gatekeeper
+from streamswarm_ml.detectors import threshold_for
 from streamswarm_ml.multivariate.calibration import WINDOWS_A_WEEK, Calibration
 from streamswarm_ml.multivariate.model import MultivariateModel
+from streamswarm_ml.plans import Plans
+from streamswarm_ml.service import ModelService
+from streamswarm_ml.settings import MlSettings
 from streamswarm_ml.windows import WINDOW_NS, Reading, Window
 
 DAYS = 10
@@ -95,3 +103,19 @@ def test_the_calibrated_score_is_reached_as_often_as_it_says() -> None:
     assert 0.5 < (scores >= 0.75).sum() / 20 < 2
     ordered = [known.score(raw) for raw in np.linspace(0, 30, 300).tolist()]
     assert ordered == sorted(ordered)
+
+
+@pytest.mark.parametrize("false_alarms", [0.2, 3.0])
+def test_the_service_puts_up_with_as_many_false_alarms_of_a_test_as_of_a_series(
+    tmp_path: Path, false_alarms: float
+) -> None:
+    settings = MlSettings(data=tmp_path, false_alarms=false_alarms)
+    with httpx.Client() as client:
+        gatekeeper = Gatekeeper("http://127.0.0.1:1", TokenFile(settings.token_path), tmp_path / "keys.json", client)
+        service = ModelService(settings, Plans(), gatekeeper)
+        try:
+            model = service.operations.model("multivariate")
+        finally:
+            service.close()
+    assert isinstance(model, MultivariateModel)
+    assert model.threshold == threshold_for(false_alarms)
