@@ -17,6 +17,7 @@ from streamswarm_ml.detectors.layout import (
     FIRST_RESET,
     HIGH,
     LOW,
+    OF_SEASON,
     RESIDUAL_SPREAD,
     SPREADS,
     VALUE_CENTRE,
@@ -159,7 +160,7 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
 
     Deviations are in mean absolute deviations.
     """
-    count, adapted = state[Row.COUNT], state[Row.ADAPTED]
+    count = state[Row.COUNT]
     residual = value - expected
     step = np.abs(value - state[Row.PREVIOUS])
     state[Row.PREVIOUS] = value
@@ -178,23 +179,29 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
     still = VARIATION_FLOOR * np.maximum(state[VALUE_SPREAD], floor)
     sizes = np.log(np.stack([state[Row.RESIDUAL_SIZE], state[Row.SHORT_STEP], state[Row.LONG_STEP]]) + still)
     features = np.vstack([np.stack([residual, state[Row.SHORT_RESIDUAL], state[Row.LONG_RESIDUAL]]), sizes, value])
-    floors = np.vstack([np.stack([floor, floor, floor]), np.full((3, len(value)), LOG_FLOOR), floor])
     state[CENTRES] = np.where(first, features, state[CENTRES])
-    # A slice is a view, and what was learned with this value must not count in what is said of it.
-    centre, spread = state[CENTRES], state[SPREADS].copy()
-    apart = features - centre
-    size = np.abs(apart)
+    # Slices are views, and what was learned with this value must not count in what is said of it.
+    centre, spread = state[CENTRES].copy(), state[SPREADS].copy()
+    unit = p.UNIT_SHARE * state[Row.LEAST_STEP]
+    steps = np.maximum(floor, unit)
+    smooth = [np.maximum(floor, unit * share) for share in (p.SHORT, p.LONG)]
+    floors = np.vstack([np.stack([steps, *smooth]), np.full((3, len(value)), LOG_FLOOR), steps])
+    size = np.abs(features - centre)
     deviations = size / np.maximum(spread, floors)
-    weight = np.maximum(1 / (adapted + 1), p.SLOW * forgetting(state))
-    bounded = (adapted > 30) & (spread > 0)
-    limit = np.where(bounded, 3 * spread, np.inf)
-    state[CENTRES] = centre + weight * np.clip(apart, -limit, limit)
-    state[SPREADS] = spread + weight * (np.minimum(size, 2 * limit) - spread)
+    _learn_features(state, features, centre, spread)
+    residual_spread, value_spread = np.maximum(spread[0], floor), np.maximum(spread[-1], floor)
+    location = state[Row.LOCATION]
+
+    def away(level: Floats) -> Floats:
+        slow = np.abs(level - centre[-1]) / value_spread
+        return np.maximum(np.abs(level - location) / residual_spread, p.SLOW_COUNTS * slow)
+
+    now = away(value)
+    deviations[OF_SEASON] = np.minimum(deviations[OF_SEASON], np.maximum(now, away(state[Row.SHORT_LEVEL])))
     foremost = np.argmax(deviations, axis=0)
     greatest = np.take_along_axis(deviations, foremost[None, :], axis=0)[0]
     judged = count >= warmup
-    recent = np.abs(value - state[Row.LOCATION]) / np.maximum(spread[0], floors[0])
-    more = np.clip(np.minimum(deviations[0], recent) - p.LASTING_FROM, 0.0, p.LASTING_MOST)
+    more = np.clip(np.minimum(size[0] / residual_spread, now) - p.LASTING_FROM, 0.0, p.LASTING_MOST)
     before = state[Row.LASTING].copy()
     lasting = state[Row.LASTING] = np.where(judged, before * p.LASTING_KEEP + more, 0.0)
     crossed = (lasting >= p.LASTING_LIMIT) & (before < p.LASTING_LIMIT)
@@ -202,6 +209,16 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
     late = p.RECENT_KEEP * late + (1 - p.RECENT_KEEP) * np.minimum(greatest, p.RECENT_MOST)
     late = state[Row.RECENT_DEVIATION] = np.where(judged, late, 0.0)
     return np.where(judged, (greatest + late) / 2, 0.0), foremost.astype(np.int8), np.asarray(crossed)
+
+
+def _learn_features(state: Floats, features: Floats, centre: Floats, spread: Floats) -> None:
+    """Take features into their slow means and spreads."""
+    adapted, apart = state[Row.ADAPTED], features - centre
+    weight = np.maximum(1 / (adapted + 1), p.SLOW * forgetting(state))
+    bounded = (adapted > 30) & (spread > 0)
+    limit = np.where(bounded, 3 * spread, np.inf)
+    state[CENTRES] = centre + weight * np.clip(apart, -limit, limit)
+    state[SPREADS] = spread + weight * (np.minimum(np.abs(apart), 2 * limit) - spread)
 
 
 def learn(state: Floats, value: Floats) -> None:
@@ -251,7 +268,9 @@ def follow(state: Floats, begins: Flags, value: Floats, expected: Floats, known_
     quietened = state[Row.QUIET] >= p.QUIET_POINTS
     ended = is_open & quietened & (back | known_before)
     level, now = np.sinh(state[Row.DRIFT_MEAN]), (state[Row.SHORT_LEVEL] - state[Row.BEFORE]) / spread
+    trend = np.abs(state[Row.SHORT_LEVEL] - state[Row.LONG_LEVEL]) / spread
     reached = np.abs(now - level) <= np.maximum(p.REACHED_SHARE * np.abs(level), p.REACHED_LEAST)
+    reached &= trend <= np.maximum(p.REACHED_TREND * np.abs(now), p.REACHED_LEAST)
     steady = is_open & ~ended & (state[Row.STEADY] >= p.SETTLED_POINTS)
     settled = steady & reached
     state[Row.STEADY] = np.where(steady & ~reached, float(p.SETTLED_POINTS - p.ASKED_AGAIN), state[Row.STEADY])

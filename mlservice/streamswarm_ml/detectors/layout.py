@@ -69,6 +69,8 @@ CENTRES: Final = slice(HIGH.stop, HIGH.stop + len(FEATURES))
 SPREADS: Final = slice(CENTRES.stop, CENTRES.stop + len(FEATURES))
 WIDTH: Final = SPREADS.stop
 """Numbers a series, without its season."""
+OF_SEASON: Final = slice(0, FEATURES.index("long residual") + 1)
+"""The features that are distances from what was expected."""
 VALUE_CENTRE: Final = CENTRES.stop - 1
 VALUE_SPREAD: Final = SPREADS.stop - 1
 RESIDUAL_SPREAD: Final = SPREADS.start

@@ -58,8 +58,16 @@ LASTING_MOST: Final = 6.0
 LASTING_KEEP: Final = 0.9
 LASTING_LIMIT: Final = 25.0
 """Deviations from so many on gather, each at most so much, and leak; what gathered to the limit opens an anomaly even
-if no view is out of its range. A value has to be so far both from its season and from the recent mean: else an incident
-that a season has learned would be told again, the other way round, at the same hour of the next days."""
+if no view is out of its range. A value has to be so far from its season, and away by itself: else an incident that a
+season has learned would be told again, the other way round, at the same hour of the next days."""
+SLOW_COUNTS: Final = 2.0
+"""How far a value is away by itself, whatever is expected at its hour: from the recent mean, in spreads of what the
+season leaves, or this many times as far as it is from its slow mean, in spreads of the value. The recent mean alone
+goes along with a slow leak. No residual says more of a score than this."""
+
+UNIT_SHARE: Final = 0.03
+"""Deviations are told in no finer unit than this share of the least step that the series makes: as with STEP_SHARE,
+but of scores that begin no incident."""
 
 HALF_DEVIATION: Final = 5.0
 """Deviation, in mean absolute deviations, that gives half of what a point can score that begins no incident."""
@@ -81,10 +89,12 @@ deviations from what was expected when the anomaly began. (What is expected now 
 knows some hours of the new level and others not.)"""
 REACHED_SHARE: Final = 0.15
 REACHED_LEAST: Final = 2.0
+REACHED_TREND: Final = 0.1
 ASKED_AGAIN: Final = 60
 """A level has been reached if the short mean is as far out as the mean of the steady points is, give or take such a
-share or so many spreads; a leak's is farther, a value's that goes back nearer. If not, it is asked again after so many
-points."""
+share or so many spreads; a leak's is farther, a value's that goes back nearer. And the mean of some hundred values has
+to be as far as the short one but for the share REACHED_TREND: spreads widen with a leak, which hides that it still
+grows. If not, it is asked again after so many points."""
 RESTARTED_POINTS: Final = 5.0
 """How many points a mean is taken to have seen when a new normal begins: it moves at once."""
 

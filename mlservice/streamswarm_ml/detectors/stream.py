@@ -11,7 +11,7 @@ from streamswarm_ml.detectors import parameters as p
 from streamswarm_ml.detectors.base import FEATURES, VIEWS, Baseline, Ending, Verdict
 from streamswarm_ml.detectors.drift import PageHinkley
 from streamswarm_ml.detectors.kernel import HOUR_NS, LOG_FLOOR, NEVER, NOTHING, SAME, SHORTEST, TINY, VARIATION_FLOOR
-from streamswarm_ml.detectors.layout import CENTRES, DAY_HOURS, HIGH, HOURS, LOW, SPREADS, WEEK_HOURS, Row
+from streamswarm_ml.detectors.layout import CENTRES, DAY_HOURS, HIGH, HOURS, LOW, OF_SEASON, SPREADS, WEEK_HOURS, Row
 
 _GREATEST: Final = p.GREATEST_VALUE
 
@@ -252,20 +252,31 @@ class StreamDetector:
         still = VARIATION_FLOOR * max(self._spreads[-1], floor)
         sizes = (_log(size + still) for size in (self._residual_size, self._short_step, self._long_step))
         features = (residual, self._short_residual, self._long_residual, *sizes, value)
+        unit = p.UNIT_SHARE * self._least_step
+        steps = max(floor, unit)
+        floors = (steps, max(floor, unit * p.SHORT), max(floor, unit * p.LONG), LOG_FLOOR, LOG_FLOOR, LOG_FLOOR, steps)
         weight = max(1 / (self._adapted + 1), p.SLOW * self._forgetting())
-        residual_spread = self._spreads[0]
+        centre, spread = self._centres[-1], max(self._spreads[-1], floor)
+        residual_spread = max(self._spreads[0], floor)
+        from_season = abs(residual - (self._centres[0] if self._count else residual)) / residual_spread
         deviations = [
-            self._apart(number, feature, LOG_FLOOR if number in {3, 4, 5} else floor, weight)
-            for number, feature in enumerate(features)
+            self._apart(number, feature, least, weight)
+            for number, (feature, least) in enumerate(zip(features, floors, strict=True))
         ]
+
+        def away(level: float) -> float:
+            return max(abs(level - self._location) / residual_spread, p.SLOW_COUNTS * (abs(level - centre) / spread))
+
+        now = away(value)
+        most = max(now, away(self._short_level))
+        deviations[OF_SEASON] = [min(one, most) for one in deviations[OF_SEASON]]
         greatest = max(deviations)
         foremost = deviations.index(greatest)
         if self._count < self._warmup:
             self._lasting = self._late = 0.0
             return 0.0, foremost, False
         before = self._lasting
-        recent = abs(value - self._location) / max(residual_spread, floor)
-        more = max(0.0, min(p.LASTING_MOST, min(deviations[0], recent) - p.LASTING_FROM))
+        more = max(0.0, min(p.LASTING_MOST, min(from_season, now) - p.LASTING_FROM))
         self._lasting = before * p.LASTING_KEEP + more
         crossed = before < p.LASTING_LIMIT <= self._lasting
         self._late = p.RECENT_KEEP * self._late + (1 - p.RECENT_KEEP) * min(greatest, p.RECENT_MOST)
@@ -332,7 +343,9 @@ class StreamDetector:
         if self._steady < p.SETTLED_POINTS:
             return opened, Ending.NONE
         level, now = float(np.sinh(self._drift.mean)), (self._short_level - self._before) / spread
-        if abs(now - level) > max(p.REACHED_SHARE * abs(level), p.REACHED_LEAST):
+        trend = abs(self._short_level - self._long_level) / spread
+        moves = trend > max(p.REACHED_TREND * abs(now), p.REACHED_LEAST)
+        if moves or abs(now - level) > max(p.REACHED_SHARE * abs(level), p.REACHED_LEAST):
             self._steady = p.SETTLED_POINTS - p.ASKED_AGAIN
             return opened, Ending.NONE
         self._open = 0

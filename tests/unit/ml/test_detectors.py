@@ -4,6 +4,9 @@ import random
 
 import numpy as np
 import pytest
+from benchmarks.incidents import KINDS, series_of
+from benchmarks.ml_series import LabelledSeries
+from benchmarks.ml_vus import ranges_of
 
 from streamswarm_ml.detectors import (
     Detector,
@@ -270,3 +273,26 @@ def test_an_anomaly_closes_when_it_is_over_though_the_hour_of_the_day_is_another
     assert found.opened.sum() == 1
     assert found.flag[first + 5 : last].all()
     assert not found.flag[last + 12 :].any()
+
+
+def _with(kind: str, seed: int) -> LabelledSeries:
+    chosen = next(one for one in KINDS if one.name == kind)
+    return series_of(chosen, chosen.family, seed, days=14)
+
+
+@pytest.mark.parametrize("seed", [312, 323])
+def test_a_leak_days_after_another_is_told_too(seed: int) -> None:
+    series = _with("slow leak", seed)
+    opened = detect_anomalies(series.values, series.times_ns.astype("datetime64[ns]")).opened
+    assert [bool(opened[first : last + 1].any()) for first, last in ranges_of(series.labels)] == [True, True, True]
+
+
+@pytest.mark.parametrize(("kind", "seed"), [("latency step", 302), ("loss burst", 301)])
+def test_of_ten_points_elsewhere_hardly_one_scores_as_high_as_most_of_an_incident(kind: str, seed: int) -> None:
+    series = _with(kind, seed)
+    scores = detect(series.values, series.times_ns.astype("datetime64[ns]"))
+    beside = ~series.labels
+    for _, last in ranges_of(series.labels):
+        beside[last + 1 : last + 121] = False
+    as_high = scores >= np.median(scores[series.labels])
+    assert (as_high & beside).sum() < 0.1 * (as_high & series.labels).sum()
