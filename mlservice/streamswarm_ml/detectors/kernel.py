@@ -194,7 +194,7 @@ def deviation(state: Floats, value: Floats, expected: Floats, warmup: int) -> tu
 
     def away(level: Floats) -> Floats:
         slow = np.abs(level - centre[-1]) / value_spread
-        return np.maximum(np.abs(level - location) / residual_spread, p.SLOW_COUNTS * slow)
+        return np.asarray(np.maximum(np.abs(level - location) / residual_spread, p.SLOW_COUNTS * slow))
 
     now = away(value)
     deviations[OF_SEASON] = np.minimum(deviations[OF_SEASON], np.maximum(now, away(state[Row.SHORT_LEVEL])))
