@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import tarfile
 import tempfile
 import threading
@@ -132,3 +133,24 @@ def test_a_stopped_collectors_log_leads_nowhere_else(place: Path) -> None:
     assert backup(place).returncode == 0
     assert members(place) == {"collector/keys.json", "collector/wal/2.wal"}
     assert not list((place / "data/collector").glob("snapshot*"))
+
+
+@AS_ROOT
+@pytest.mark.parametrize("link", ["controlplane.db-shm", "controlplane.db-wal", "controlplane.db"])
+def test_what_lies_beside_a_database_leads_nowhere_else(place: Path, link: str) -> None:
+    database = place / "data/controlplane/controlplane.db"
+    database.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE users (name TEXT)")
+    if link == database.name:
+        database.replace(place / "secret/key")
+    secret = (place / "secret/key").read_bytes()
+    database.with_name(link).symlink_to(place / "secret/key")
+    for path in (place / "data", *(place / "data").rglob("*")):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    done = backup(place)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert (place / "secret/key").read_bytes() == secret
+    assert not (place / "x.tar").exists()
+    assert not list(database.parent.glob("copy.*"))

@@ -21,6 +21,8 @@ from streamswarm_core.gnmipath import GnmiPath
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of one message, and of an answer altogether."""
 _LAST_WORD_SECONDS: Final = 0.5
+_LOST_SECONDS: Final = 1.0
+"""After its deadline gRPC has ended a call, unless the channel was closed at an unlucky moment: then it never does."""
 _MUCH_TO_READ: Final = 20_000
 """Bytes of a notification that a thread reads, since it takes longer than the agent's other runs should wait."""
 _LONGEST_DETAIL: Final = 300
@@ -86,10 +88,6 @@ class Capabilities:
 
     version: str
     encodings: frozenset[str]
-
-
-_LOST_SECONDS: Final = 1.0
-"""After its deadline gRPC has ended a call, unless the channel was closed at an unlucky moment: then it never does."""
 
 
 @dataclass(frozen=True, slots=True)

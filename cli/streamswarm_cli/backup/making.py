@@ -15,9 +15,10 @@ from streamswarm_cli.backup.othersfiles import acting_as_owner, plain_files
 from streamswarm_cli.services import COLLECTOR, CONTROLPLANE
 from streamswarm_core.errors import ConfigError
 
-DATABASE: Final = "controlplane/controlplane.db"
 _COLLECTOR: Final = "collector"
 _CONTROLPLANE: Final = "controlplane"
+_DATABASE_FILE: Final = "controlplane.db"
+DATABASE: Final = f"{_CONTROLPLANE}/{_DATABASE_FILE}"
 _SNAPSHOT_SECONDS: Final = 3_600.0
 _LEFT_OUT: Final = frozenset({"logs", "up.lock", "collector/wal", "collector/store.cold", "collector/snapshot"})
 """What is no state, or is taken from a snapshot."""
@@ -50,8 +51,9 @@ def make_backup(data: Path, out: Path, *, points: bool) -> int:
         for name, file in plain_files(data.resolve(), _is_left_out):
             archive.add(file, name)
         if (data / _CONTROLPLANE).is_dir():
-            with _database(out.parent) as copy, copy.open("rb") as file:
-                archive.add(file, DATABASE)
+            with _database(out.parent) as copied:
+                for name, file in plain_files(copied, lambda name: name != _DATABASE_FILE):
+                    archive.add(file, f"{_CONTROLPLANE}/{name}")
         if points and (data / _COLLECTOR).is_dir():
             with _snapshot(data / _COLLECTOR) as snapshot:
                 for name, file in plain_files(snapshot):
@@ -65,38 +67,47 @@ def _is_left_out(name: str) -> bool:
 
 @contextlib.contextmanager
 def _database(room: Path) -> Iterator[Path]:
-    """A copy of the control plane's database, as SQLite whatever it is."""
+    """A folder with a copy of the control plane's database, as SQLite whatever it is."""
     settings: Any = CONTROLPLANE.load_settings()
     url: str = settings.database
-    with tempfile.TemporaryDirectory(prefix=".streamswarm-", dir=room) as folder:
-        copy = Path(folder) / "controlplane.db"
-        if url.startswith("sqlite"):
-            _copy_sqlite(Path(CONTROLPLANE.module("db").connect(url).url.database or ""), copy)
-        else:
-            db = CONTROLPLANE.module("db")
-            source, target = db.connect(url), db.connect(f"sqlite:///{copy.absolute()}")
-            try:
-                CONTROLPLANE.module("copying").copy_database(source, target)
-            finally:
-                source.dispose()
-                target.dispose()
-            _fold_log(copy)
-        yield copy
+    if url.startswith("sqlite"):
+        with _copy_of_sqlite(Path(CONTROLPLANE.module("db").connect(url).url.database or "")) as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix=".streamswarm-", dir=room) as name:
+        copy = Path(name) / _DATABASE_FILE
+        db = CONTROLPLANE.module("db")
+        source, target = db.connect(url), db.connect(f"sqlite:///{copy.absolute()}")
+        try:
+            CONTROLPLANE.module("copying").copy_database(source, target)
+        finally:
+            source.dispose()
+            target.dispose()
+        _fold_log(copy)
+        yield copy.parent
 
 
-def _copy_sqlite(path: Path, copy: Path) -> None:
-    """Copy a database that may be written to meanwhile, by SQLite's own means."""
+@contextlib.contextmanager
+def _copy_of_sqlite(path: Path) -> Iterator[Path]:
+    """The same of a database that may be written to meanwhile, by SQLite's own means."""
     if not path.is_file():
         raise ConfigError(f"database {path}: no such file; `streamswarm controlplane init` makes it")
-    try:
-        with (
-            contextlib.closing(sqlite3.connect(path, timeout=60)) as source,
-            contextlib.closing(sqlite3.connect(copy)) as target,
-        ):
-            source.backup(target)
-        _fold_log(copy)
-    except sqlite3.Error as error:
-        raise ConfigError(f"database {path}: {error}") from None
+    with contextlib.ExitStack() as stack:
+        # SQLite writes to the files beside a database, and what bears their names may lead anywhere.
+        with acting_as_owner(path.parent):
+            folder = Path(tempfile.mkdtemp(prefix="copy.", suffix=".part", dir=path.parent))
+            stack.callback(_remove, path.parent, folder)
+            copy = folder / _DATABASE_FILE
+            try:
+                with (
+                    contextlib.closing(sqlite3.connect(path, timeout=60)) as source,
+                    contextlib.closing(sqlite3.connect(copy)) as target,
+                ):
+                    source.backup(target)
+                _fold_log(copy)
+            except sqlite3.Error as error:
+                raise ConfigError(f"database {path}: {error}") from None
+        yield folder
 
 
 def _fold_log(copy: Path) -> None:
