@@ -113,7 +113,7 @@ class Meter:
         >>> round(meter.rate(1.0))
         880000
         """
-        skipped = min(int(warm_up / STEP_SECONDS), len(self.steps) // 2)
+        skipped = min(int(warm_up / STEP_SECONDS), int(self.seconds / 2 / STEP_SECONDS))
         seconds = self.seconds - skipped * STEP_SECONDS
         return sum(self.steps[skipped:]) * 8 / seconds if seconds >= _LEAST_SECONDS else None
 

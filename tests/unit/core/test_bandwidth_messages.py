@@ -25,6 +25,13 @@ def test_the_warm_up_is_at_most_half_of_the_time() -> None:
     assert meter.bytes == 11_000
 
 
+def test_what_is_over_just_after_a_step_has_a_rate_all_the_same() -> None:
+    meter = Meter()
+    for thousandth in range(53):
+        meter.add(1_000, thousandth / 1_000)
+    assert meter.rate(0.5) == pytest.approx(53_000 * 8 / 0.052)
+
+
 def test_a_burst_out_of_buffers_is_no_rate() -> None:
     meter = Meter()
     meter.add(1_000_000, 1.0)
