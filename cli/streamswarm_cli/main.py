@@ -4,6 +4,7 @@ A service's package is imported only by its own commands, so that an agent's mac
 """
 
 import os
+import signal
 import sys
 from typing import Annotated, Final
 
@@ -35,6 +36,9 @@ COMMANDS: Final = {
 }
 _EXIT_LATER: Final = 75
 """EX_TEMPFAIL of sysexits.h: systemd starts a service again after it, and doesn't after 2."""
+_EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+_INTERRUPTED: Final = "Query interrupted"
+"""What DuckDB makes of a KeyboardInterrupt that comes while it works."""
 
 app: Final = typer.Typer(
     name="streamswarm",
@@ -84,6 +88,10 @@ def main() -> None:
             raise
         _say(full)
         sys.exit(2)
+    except RuntimeError as error:
+        if str(error) != _INTERRUPTED:
+            raise
+        sys.exit(_EXIT_INTERRUPTED)
 
 
 def _say(problem: str) -> None:

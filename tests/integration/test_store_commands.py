@@ -252,13 +252,15 @@ def test_an_import_that_is_interrupted_leaves_a_sound_store_and_can_be_begun_aga
         for number in range(600_000):
             file.write(f"m,h={number % 50} a={number}.5,b={number}i,c={number}.25 {number + 1}\n")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("STREAMSWARM_")}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs behind a shell's "&" ignores it
     process = subprocess.Popen(
         [sys.executable, "-m", "streamswarm_cli", "store", "import", str(source)],
         cwd=tmp_path,
         env=inherited,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
+    signal.signal(signal.SIGINT, before)
     wal = store_path(tmp_path).with_name("store.duckdb.wal")
 
     def begun() -> bool:
@@ -270,7 +272,8 @@ def test_an_import_that_is_interrupted_leaves_a_sound_store_and_can_be_begun_aga
 
     eventually(begun, bool)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) != 0
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip()) == (130, b"")
     done = streamswarm("check", folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert streamswarm("import", str(source), folder=tmp_path).returncode == 0
