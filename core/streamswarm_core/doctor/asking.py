@@ -15,8 +15,8 @@ from streamswarm_core.outbound import patience, trusted
 
 ANSWER_SECONDS: Final = 5.0
 _NUMBER: Final = re.compile(r"^\[(?:Errno -?\d+|SSL[^\]]*)\] | \(_ssl\.c:\d+\)")
-_HALF_A_SECOND: Final = 0.5
-"""A Date header tells whole seconds; in the middle of one it is off by half at most."""
+_DATE_SECONDS: Final = 1.0
+"""Between nothing and twice so old is what a Date header tells: whole seconds, and uvicorn writes it once a second."""
 
 
 class UnansweredError(Exception):
@@ -81,7 +81,7 @@ def ask(url: str, method: str = "GET", **request: Any) -> Answer:
         response.text,
         body if isinstance(body, dict) else {},
         _ahead(response.headers.get("Date", ""), sent + took / 2),
-        _HALF_A_SECOND + took / 2,
+        _DATE_SECONDS + took / 2,
         expires,
     )
 
@@ -104,7 +104,7 @@ def reason_in(message: str) -> str:
 
 def _ahead(date: str, here: float) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp() + _HALF_A_SECOND - here
+        return parsedate_to_datetime(date).timestamp() + _DATE_SECONDS - here
     except ValueError:
         return None
 
