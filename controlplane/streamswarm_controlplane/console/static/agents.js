@@ -61,7 +61,7 @@ function row(agent) {
     element("td", { class: "name wide" }, agent.name, element("span", { class: "sub" }, agent.site || "no site")),
     element("td", { class: "wide" }, ...labels(agent)),
     element("td", {}, agent.version || "–",
-      element("span", { class: "sub" }, agent.uptime === null ? "" : `up ${formatSeconds(agent.uptime)}`)),
+      element("span", { class: "sub whole" }, agent.uptime === null ? "" : `up ${formatSeconds(agent.uptime)}`)),
     element("td", {}, seen ? element("time", { title: formatMoment(seen) }, formatAge(seen)) : "never"),
     element("td", { class: "number" }, ...clock(agent)),
     element("td", { class: "number" }, String(agent.queued_points)),
