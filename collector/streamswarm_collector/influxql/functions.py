@@ -94,25 +94,27 @@ def _last(column: FieldColumn, _arguments: Sequence[float]) -> str:
     return f"arg_max({column.column}, struct_pack(t := time, v := {column.column}))"
 
 
-def _of_least(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
-    """Of several points with the extreme value, the earliest, as in InfluxDB."""
-    name = column.column
-    return f"arg_min({what}, struct_pack(v := {name}, t := time)) FILTER (WHERE {name} IS NOT NULL)"
+def _beside(pick: str, order: str) -> Callable[[FieldColumn, Sequence[float], str], str]:
+    """What stands beside the value that a selector picks, such as its time.
+
+    Args:
+        pick: `arg_min` or `arg_max`.
+        order: by what it picks, of value and time: of several points with the extreme value the earliest, and of
+            several of the first or last time that with the greatest value, as in InfluxDB.
+    """
+
+    def what_it_is(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
+        name = column.column
+        by = order.format(value=f"v := {name}")
+        return f"{pick}({what}, struct_pack({by})) FILTER (WHERE {name} IS NOT NULL)"
+
+    return what_it_is
 
 
-def _of_greatest(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
-    name = column.column
-    return f"arg_max({what}, struct_pack(v := {name}, t := -time)) FILTER (WHERE {name} IS NOT NULL)"
-
-
-def _of_first(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
-    name = column.column
-    return f"arg_max({what}, struct_pack(t := -time, v := {name})) FILTER (WHERE {name} IS NOT NULL)"
-
-
-def _of_last(column: FieldColumn, _arguments: Sequence[float], what: str) -> str:
-    name = column.column
-    return f"arg_max({what}, struct_pack(t := time, v := {name})) FILTER (WHERE {name} IS NOT NULL)"
+_of_least = _beside("arg_min", "{value}, t := time")
+_of_greatest = _beside("arg_max", "{value}, t := -time")
+_of_first = _beside("arg_max", "t := -time, {value}")
+_of_last = _beside("arg_max", "t := time, {value}")
 
 
 def _of_percentile(column: FieldColumn, arguments: Sequence[float], what: str) -> str:
