@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from streamswarm_agent.net.icmp.controls import ControlForms
+from streamswarm_agent.net.icmp.controls import ControlForms, slot_form
 from streamswarm_agent.net.icmp.flight import Flight, Flights
 from streamswarm_agent.net.icmp.outlet import EchoOutlet
 from streamswarm_agent.net.icmp.packet import (
@@ -42,16 +42,9 @@ _PACKET_BYTES: Final = 192
 _CONTROL_BYTES: Final = 192
 _PLAIN_IPV4: Final = 0x45
 _REPLY_V4: Final = ECHO_REPLY[socket.AF_INET]
-
-
-def _slot(form: str, size: int) -> struct.Struct:
-    """A form for slots of a batch: what it doesn't read is passed over."""
-    return struct.Struct(f"{form}{size - struct.calcsize(form)}x")
-
-
 _CONTROLS: Final = ControlForms(_CONTROL_BYTES)
-_RAW_SLOT: Final = _slot(RAW_REPLY.format, _PACKET_BYTES)
-_PLAIN_SLOT: Final = _slot(REPLY.format, _PACKET_BYTES)
+_RAW_SLOT: Final = slot_form(RAW_REPLY.format, _PACKET_BYTES)
+_PLAIN_SLOT: Final = slot_form(REPLY.format, _PACKET_BYTES)
 
 # struct sock_extended_err: errno, origin, type, code, padding, info, data. Behind it the address of who sent the error.
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")

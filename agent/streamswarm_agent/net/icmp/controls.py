@@ -6,6 +6,11 @@ from typing import Final
 _WORD: Final = struct.calcsize("@l")
 
 
+def slot_form(form: str, size: int) -> struct.Struct:
+    """A form for slots of a batch, of so many bytes: what it doesn't read is passed over."""
+    return struct.Struct(f"{form}{size - struct.calcsize(form)}x")
+
+
 class ControlForms:
     """Forms that read the ancillary data of many packets at once, which always come in the same order.
 
@@ -28,11 +33,7 @@ class ControlForms:
         stamp, stamping = f"={kind}{time}", header + 6 * word
         # Behind the header a struct sock_extended_err: errno, origin, type, code, padding, info, data.
         error, error_bytes = "4xB7xI", 16
-        self.stamp = _slot(stamp, size)
-        self.hops = {stamped: _slot(f"{stamp}{header + stamping * stamped}xi", size) for stamped in (False, True)}
-        self.queued = _slot(f"{stamp}{stamping}x{kind}{error}", size)
+        self.stamp = slot_form(stamp, size)
+        self.hops = {stamped: slot_form(f"{stamp}{header + stamping * stamped}xi", size) for stamped in (False, True)}
+        self.queued = slot_form(f"{stamp}{stamping}x{kind}{error}", size)
         self.queued_bytes = header + 2 * word + stamping + header + error_bytes
-
-
-def _slot(form: str, size: int) -> struct.Struct:
-    return struct.Struct(f"{form}{size - struct.calcsize(form)}x")
