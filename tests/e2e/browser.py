@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
+import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.stack import PASSWORD
@@ -16,7 +18,13 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
+CONSOLE: Final = [
+    pytest.mark.e2e,
+    pytest.mark.needs("chromium", "chromium"),
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("console"),  # with one browser
+]
+"""Of modules that look at the console of a control plane of their own."""
 
 expect.set_options(timeout=30_000)  # as for clicks; five seconds are soon over where several tests share two cores
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 from streamswarm_controlplane.app import create_app
 from streamswarm_controlplane.bootstrap import bootstrap
 from streamswarm_controlplane.settings import ControlPlaneSettings
-from tests.e2e.browser import new_page, running_browser
+from tests.e2e.browser import log_in, new_page, running_browser
 from tests.e2e.stack import PASSWORD, Administrator, Stack, running_stack
 from tests.support import find_free_port, serve_app
 from tests.unit.controlplane.conftest import Client
@@ -41,6 +41,13 @@ def page(browser: Browser) -> Iterator[Page]:
     """An empty page."""
     with new_page(browser) as page:
         yield page
+
+
+@pytest.fixture
+def logged_in(page: Page, url: str) -> None:
+    """The page is the overview of that control plane's admin."""
+    log_in(page, url)
+    page.wait_for_url(f"{url}/")
 
 
 def _settings(folder: Path) -> ControlPlaneSettings:

@@ -3,16 +3,11 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import log_in
+from tests.e2e.browser import CONSOLE, log_in
 from tests.unit.controlplane.conftest import Client, enrol_agent
 from tests.unit.controlplane.plans import beat
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.needs("chromium", "chromium"),
-    pytest.mark.timeout(300),
-    pytest.mark.xdist_group("console"),  # with one browser
-]
+pytestmark = CONSOLE
 
 
 @pytest.fixture

@@ -4,23 +4,15 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import log_in
+from tests.e2e.browser import CONSOLE, log_in
 from tests.e2e.stack import PASSWORD
 from tests.unit.controlplane.conftest import Client
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium", "chromium"), pytest.mark.timeout(300)]
+pytestmark = [*CONSOLE, pytest.mark.usefixtures("logged_in")]
 LONG = "w" * 60
 """Names without a place to break at, as long as may be."""
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 CUT = "[...document.querySelectorAll('.scroll')].some((one) => one.scrollWidth > one.clientWidth + 1)"
-
-
-@pytest.fixture
-def page(page: Page, url: str) -> Page:
-    """The overview of an admin."""
-    log_in(page, url)
-    page.wait_for_url(f"{url}/")
-    return page
 
 
 def enrol(admin: Client, name: str) -> str:

@@ -7,23 +7,10 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import log_in
+from tests.e2e.browser import CONSOLE
 from tests.e2e.stack import PASSWORD
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.needs("chromium", "chromium"),
-    pytest.mark.timeout(300),
-    pytest.mark.xdist_group("console"),  # with one browser
-]
-
-
-@pytest.fixture
-def page(page: Page, url: str) -> Page:
-    """The overview of an admin."""
-    log_in(page, url)
-    page.wait_for_url(f"{url}/")
-    return page
+pytestmark = [*CONSOLE, pytest.mark.usefixtures("logged_in")]
 
 
 @pytest.fixture

@@ -27,15 +27,11 @@ from streamswarm_controlplane.settings import ControlPlaneSettings
 from streamswarm_core.catalogue.network import ICMP
 from streamswarm_core.clock import NANOSECONDS, now, now_ns
 from streamswarm_core.lineprotocol import encode_lines
+from tests.e2e.browser import CONSOLE
 from tests.support import eventually, find_free_port, serve_app
 from tests.unit.controlplane.conftest import PASSWORD, Client, enrol_agent
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.needs("chromium", "chromium"),
-    pytest.mark.timeout(300),
-    pytest.mark.xdist_group("console"),  # with one browser
-]
+pytestmark = CONSOLE
 
 
 @dataclass

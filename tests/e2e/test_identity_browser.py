@@ -1,37 +1,17 @@
 """A browser at the pages for people, tokens, the audit log and the configuration, with a control plane of its own."""
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.browser import log_in, new_page
+from tests.e2e.browser import CONSOLE, log_in
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.needs("chromium", "chromium"),
-    pytest.mark.timeout(300),
-    pytest.mark.xdist_group("console"),  # with one browser
-]
+pytestmark = CONSOLE
 
 
-@pytest.fixture
-def stranger(browser: Browser) -> Iterator[Page]:
-    """An empty page of somebody who isn't logged in."""
-    with new_page(browser) as page:
-        yield page
-
-
-@pytest.fixture
-def page(page: Page, url: str) -> Page:
-    """The overview of an admin."""
-    log_in(page, url)
-    page.wait_for_url(f"{url}/")
-    return page
-
-
+@pytest.mark.usefixtures("logged_in")
 def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: Page, url: str) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -115,19 +95,19 @@ def test_people_tokens_and_values_are_managed_and_found_in_the_audit_log(page: P
     "away",
     ["/%09/evil.test/", "//evil.test/", "/%5Cevil.test/", "https://evil.test/", "/.//evil.test/", "/%0A/evil.test/"],
 )
-def test_a_login_leads_to_no_other_site(stranger: Page, url: str, away: str) -> None:
+def test_a_login_leads_to_no_other_site(page: Page, url: str, away: str) -> None:
     asked: list[str] = []
 
     def refuse(route: Route) -> None:
         asked.append(route.request.url)
         route.abort()
 
-    stranger.route(re.compile(r"^https?://evil\.test"), refuse)
-    log_in(stranger, f"{url}/login?next={away}")
-    stranger.wait_for_url(re.compile(rf"^{url}/(?!login)"))
+    page.route(re.compile(r"^https?://evil\.test"), refuse)
+    log_in(page, f"{url}/login?next={away}")
+    page.wait_for_url(re.compile(rf"^{url}/(?!login)"))
     assert asked == []
 
 
-def test_a_login_leads_to_the_page_that_was_asked_for(stranger: Page, url: str) -> None:
-    log_in(stranger, f"{url}/alerts?state=all")
-    stranger.wait_for_url(f"{url}/alerts?state=all")
+def test_a_login_leads_to_the_page_that_was_asked_for(page: Page, url: str) -> None:
+    log_in(page, f"{url}/alerts?state=all")
+    page.wait_for_url(f"{url}/alerts?state=all")
