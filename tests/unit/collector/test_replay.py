@@ -1,7 +1,6 @@
 """The log is read back at a start, however much of it there is and however slow the disk."""
 
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from streamswarm_collector.sinks.embedded import EmbeddedSink
 from streamswarm_collector.store import writer
 from streamswarm_collector.store.embedded import EmbeddedStore
 from streamswarm_collector.wal import Wal
+from streamswarm_core.errors import Unavailable
 from tests.unit.collector.conftest import rows_of
 
 
@@ -28,6 +28,22 @@ class WatchedStore(EmbeddedStore):
         self.most_waiting = max(self.most_waiting, lsn - self.stored_lsn)
 
 
+class ImpatientStore(EmbeddedStore):
+    """Says when it hasn't written in time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.waited_in_vain = threading.Event()
+
+    def flush(self) -> None:
+        """The same."""
+        try:
+            super().flush()
+        except Unavailable:
+            self.waited_in_vain.set()
+            raise
+
+
 def log_of(folder: Path, records: int) -> Wal:
     log = Wal(folder)
     for number in range(records):
@@ -37,19 +53,20 @@ def log_of(folder: Path, records: int) -> Wal:
 
 def test_a_store_that_is_slow_to_write_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "BARRIER_SECONDS", 0.01)
-    with closing(log_of(tmp_path / "wal", 3)) as log, closing(EmbeddedStore(tmp_path / "s.duckdb")) as store:
+    with closing(log_of(tmp_path / "wal", 3)) as log, closing(ImpatientStore(tmp_path / "s.duckdb")) as store:
         held = threading.Event()
 
         def hold_up() -> None:
             with store.rewriting():
                 held.set()
-                time.sleep(0.3)
+                store.waited_in_vain.wait(20)
 
         holding = threading.Thread(target=hold_up)
         holding.start()
         held.wait()
         assert EmbeddedSink(store, log).replay() == 3
         holding.join()
+        assert store.waited_in_vain.is_set()
         monkeypatch.undo()
         assert len(rows_of(store, "m")) == 3
 
