@@ -28,5 +28,5 @@ def explain_full(error: OSError) -> str | None:
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """JSON, readable as far as standard output has the letters."""
-    has_all_letters = (sys.stdout.encoding or "").lower().startswith("utf")
+    has_all_letters = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
     return json.dumps(value, indent=indent, ensure_ascii=not has_all_letters)
