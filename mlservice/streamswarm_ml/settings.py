@@ -40,7 +40,8 @@ class MlSettings(StoreSettings, table="ml"):
         1.0,
         gt=0,
         le=10,
-        description="Anomalies of a healthy series in a week that are put up with; sets the threshold.",
+        description="Anomalies in a week that are put up with, of a healthy series and of a healthy test; sets the "
+        "thresholds.",
     )
     time_zone: ZoneName = Field(
         UTC_NAME,
